@@ -1,0 +1,248 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/mount"
+	"github.com/krunbox/krunbox/pkg/netif"
+	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+	"github.com/krunbox/krunbox/pkg/workload"
+)
+
+// defaultConfig is where a host leaves the configuration, if it has one.
+const defaultConfig = "/.krun_config.json"
+
+// defaultFiles is the limit on open files where none is asked for: more than the kernel's 1024, which servers exceed, but
+// not so many that programs which close all possible descriptors take seconds for it.
+var defaultFiles = rlimit.Limit{Resource: unix.RLIMIT_NOFILE, Soft: 65536, Hard: 1 << 20}
+
+// tsiAddress is what programs see that look for a configured interface, while TSI carries their connections.
+var tsiAddress = netip.MustParsePrefix("203.0.113.1/24")
+
+func newGuest(p bootparam.Params) *guest {
+	return &guest{
+		params:      p,
+		readCmdline: func() ([]byte, error) { return sysfile.Read("/proc/cmdline", 1<<20) },
+		streams:     stdio.Inherited(),
+	}
+}
+
+// order is the boot, from the first mount to the end of the workload, and what comes after that or after a failure.
+func (g *guest) order() (up, down []boot.Stage) {
+	up = []boot.Stage{
+		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential()...)},
+		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
+		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional()...)},
+		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
+		{Name: "standard streams", OnError: boot.Warn, Plan: boot.Ops(stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams})},
+		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
+		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Up{Name: "lo"})},
+		{Name: "TSI interface", OnError: boot.Silent, Plan: g.planTSI},
+		{Name: "configuration", OnError: boot.Fatal, Plan: g.planConfiguration},
+		{Name: "unsupported configuration", OnError: boot.Warn, Plan: g.planUnsupported},
+		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
+		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
+		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
+		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
+	}
+	down = []boot.Stage{
+		{Name: "exit code", OnError: boot.Warn, Plan: boot.Ops(exitreport.Report{Root: "/", Code: &g.code})},
+		{Name: "flush", OnError: boot.Warn, Plan: boot.Ops(exitreport.Sync{})},
+		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
+	}
+	return up, down
+}
+
+// planParameters names what the host asks for by parameters and does not get.
+func (g *guest) planParameters() ([]boot.Op, error) {
+	var errs []error
+	for _, name := range g.params.Unsupported {
+		errs = append(errs, fmt.Errorf("%s: %w", name, boot.ErrUnsupported))
+	}
+	if g.params.DHCP != "" && g.params.DHCP != "0" {
+		errs = append(errs, fmt.Errorf("%s: DHCP: %w", bootparam.EnvDHCP, boot.ErrUnsupported))
+	}
+	if g.params.BlockRoot.Device != "" {
+		errs = append(errs, fmt.Errorf("%s: root on %s: %w", bootparam.EnvBlockRootDevice, g.params.BlockRoot.Device,
+			boot.ErrUnsupported))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// planTSI is for guests whose sockets the host serves (transparent socket impersonation).
+func (g *guest) planTSI() ([]boot.Op, error) {
+	cmdline, err := g.readCmdline()
+	if err != nil || !bootparam.HasTSI(string(cmdline)) {
+		return nil, err
+	}
+	return []boot.Op{netif.Address{Name: "dummy0", Prefix: tsiAddress}}, nil
+}
+
+// planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
+// is named or there must be right.
+func (g *guest) planConfiguration() ([]boot.Op, error) {
+	path, file := g.params.Config, g.configFile
+	if path == "" {
+		path = defaultConfig
+	}
+	if file == "" {
+		file = g.root + path
+	}
+	data, err := sysfile.Read(file, guestconfig.MaxSize)
+	if errors.Is(err, fs.ErrNotExist) && g.params.Config == "" && g.configFile == "" {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if g.config, err = guestconfig.Parse(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return nil, nil
+}
+
+// planUnsupported names what the configuration asks for and does not get.
+func (g *guest) planUnsupported() ([]boot.Op, error) {
+	if len(g.config.Unsupported) == 0 {
+		return nil, nil
+	}
+	return nil, fmt.Errorf("%s: %w", strings.Join(g.config.Unsupported, ", "), boot.ErrUnsupported)
+}
+
+// planMounts are the tmpfs mounts of the configuration. Bind mounts are the host's to make, who alone has their sources.
+func (g *guest) planMounts() ([]boot.Op, error) {
+	var ops []boot.Op
+	for _, m := range g.config.Mounts {
+		switch m.Type {
+		case "tmpfs":
+			flags, data := mount.ParseOptions(0, m.Options)
+			if len(m.Options) == 0 {
+				flags = unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
+			}
+			ops = append(ops, mount.Mount{Type: m.Type, Source: "tmpfs", Target: m.Destination, Flags: flags, Data: data,
+				Parents: true, Once: true})
+		case "", "bind", "none":
+		default:
+			ops = append(ops, mount.Unsupported{Type: m.Type, Target: m.Destination})
+		}
+	}
+	return ops, nil
+}
+
+func (g *guest) planHostname() ([]boot.Op, error) {
+	name := "localhost"
+	for _, given := range []string{g.params.Hostname, g.config.Hostname} {
+		if given != "" {
+			name = given
+		}
+	}
+	return []boot.Op{netif.Hostname{Name: name}}, nil
+}
+
+func (g *guest) planWorkdir() ([]boot.Op, error) {
+	dir := g.config.Cwd
+	if g.params.Workdir != "" {
+		dir = g.params.Workdir
+	}
+	if dir == "" {
+		return nil, nil // the kernel started init in /
+	}
+	return []boot.Op{workload.Workdir{Path: dir}}, nil
+}
+
+// planWorkload is the workload's start and, unless it becomes PID 1 itself, its supervision.
+func (g *guest) planWorkload() ([]boot.Op, error) {
+	limits, err := g.limits()
+	if err != nil {
+		return nil, err
+	}
+	spec := workload.Spec{
+		Args:    workload.Argv(g.params.Init, g.config.Args, g.params.Args),
+		User:    g.user(),
+		Limits:  limits,
+		Wanted:  []rlimit.Limit{defaultFiles},
+		Streams: *g.streams,
+
+		NewSession:  true,
+		CloseOthers: true,
+	}
+	spec.Env = g.env(spec.User)
+	if g.params.InitPID1 {
+		return []boot.Op{workload.Exec{Spec: spec}}, nil
+	}
+	return []boot.Op{
+		workload.Start{Spec: spec, PID: &g.pid},
+		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
+		workload.Watch{PID: &g.pid, Status: &g.status},
+	}, nil
+}
+
+// limits are the configuration's, and the host's parameters over them.
+func (g *guest) limits() ([]rlimit.Limit, error) {
+	given, err := rlimit.Parse(g.params.Rlimits)
+	if err != nil {
+		return nil, err
+	}
+	limits := slices.DeleteFunc(slices.Clone(g.config.Rlimits), func(l rlimit.Limit) bool {
+		return slices.ContainsFunc(given, func(h rlimit.Limit) bool { return h.Resource == l.Resource })
+	})
+	return append(limits, given...), nil
+}
+
+func (g *guest) user() *workload.User {
+	u := g.config.User
+	if u == nil {
+		return nil
+	}
+	return &workload.User{UID: u.UID, GID: u.GID, AdditionalGIDs: u.AdditionalGIDs, Umask: u.Umask}
+}
+
+// env is the workload's environment: the kernel's, what the configuration adds, and the host's last word on HOME and TERM.
+// The kernel always sets HOME to /; that counts as not given, and the home directory is looked up.
+func (g *guest) env(user *workload.User) []string {
+	env := workload.NewEnv(g.params.Environ)
+	if home, _ := env.Get("HOME"); home == "/" {
+		env.Unset("HOME")
+	}
+	env.Merge(g.config.Env)
+	if g.params.Home != "" {
+		env.Set("HOME", g.params.Home)
+	}
+	if g.params.Term != "" {
+		env.Set("TERM", g.params.Term)
+	}
+	if _, given := env.Get("HOME"); !given {
+		env.Set("HOME", g.home(user))
+	}
+	return env.List()
+}
+
+// home is the user's home directory in the image's passwd file, else /.
+func (g *guest) home(user *workload.User) string {
+	uid := "0"
+	if user != nil {
+		uid = strconv.FormatUint(uint64(user.UID), 10)
+	}
+	passwd, err := sysfile.Read(g.root+"/etc/passwd", 1<<20)
+	if err != nil {
+		return "/" // an image without users is a good image
+	}
+	if home := workload.HomeOf(string(passwd), uid); home != "" {
+		return home
+	}
+	return "/"
+}

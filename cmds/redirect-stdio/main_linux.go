@@ -1,0 +1,99 @@
+// Redirect-stdio runs a command on the virtio ports that a libkrun host serves as its standard streams.
+//
+// Synopsis:
+//
+//	redirect-stdio [--] CMD [ARG...]
+//	redirect-stdio
+//
+// Description:
+//
+// The ports named krun-stdin, krun-stdout and krun-stderr, each where it exists, replace standard input, output and error
+// of CMD, which is executed in the place of redirect-stdio. Without CMD the named ports are listed with what they would
+// replace.
+//
+// The exit code is CMD's; 127 if it is not found, 126 if it can't be executed, 125 if there are no virtio ports at all.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/workload"
+)
+
+const usage = `usage: redirect-stdio [--] CMD [ARG...]   run CMD on the ports krun-stdin, krun-stdout, krun-stderr
+       redirect-stdio                     list the virtio ports and what they would replace
+Examples:
+  redirect-stdio sort -u
+  redirect-stdio -- sh -c 'cat >/tmp/in; echo done >&2'
+`
+
+func main() { os.Exit(run(os.Args, os.Environ(), stdio.ClassDir, os.Stdout, os.Stderr)) }
+
+func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("redirect-stdio", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { io.WriteString(stderr, usage) }
+	switch err := flags.Parse(args[min(1, len(args)):]); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return exitreport.InitFailed
+	}
+
+	var err error
+	if flags.NArg() == 0 {
+		err = list(stdout, classDir)
+	} else {
+		err = execute(flags.Args(), env, classDir, stderr)
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "redirect-stdio: %s\n", boot.Line(err))
+		return workload.ExitCode(err)
+	}
+	return 0
+}
+
+// list prints a line for each port.
+func list(w io.Writer, classDir string) error {
+	ports, err := stdio.Ports(classDir)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, p := range ports {
+		replaces := "-"
+		if s := p.Stream(); s >= 0 {
+			replaces = [...]string{"stdin", "stdout", "stderr"}[s]
+		}
+		fmt.Fprintf(&b, "%-16s %-24s %s\n", p.Device, p.Name, replaces)
+	}
+	if len(ports) == 0 {
+		b.WriteString("no port has a name\n")
+	}
+	_, err = io.WriteString(w, b.String())
+	return err
+}
+
+// execute replaces this process by the command. A port that can't be opened is said and skipped.
+func execute(args, env []string, classDir string, stderr io.Writer) error {
+	ports, err := stdio.Ports(classDir)
+	if err != nil {
+		return err
+	}
+	streams := stdio.Inherited()
+	for _, p := range ports {
+		if err := streams.Open(p); err != nil {
+			fmt.Fprintf(stderr, "redirect-stdio: warning: %s\n", boot.Line(err))
+		}
+	}
+	spec := workload.Spec{Args: args, Env: env, Streams: *streams}
+	return spec.Exec()
+}

@@ -1,0 +1,93 @@
+package guestroot
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestAppletNames(t *testing.T) {
+	for _, tt := range []struct {
+		program string
+		want    []string
+		ok      bool
+	}{
+		{"code\x00[\x00[[\x00ash\x00cat\x00\x00data\x00", []string{"[", "[[", "ash", "cat"}, true},
+		{"code\x00[\x00data\x00", nil, false},
+		{"code\x00[\x00[[\x00ash", nil, false},
+		{"code\x00[\x00[[\x00../x\x00\x00", nil, false},
+		{"", nil, false},
+	} {
+		got, err := appletNames([]byte(tt.program))
+		if !slices.Equal(got, tt.want) || (err == nil) != tt.ok {
+			t.Errorf("appletNames(%q) = %q, %v, want %q", tt.program, got, err, tt.want)
+		}
+	}
+}
+
+func TestAppletNamesOfInstalledBusybox(t *testing.T) {
+	program, err := os.ReadFile(installedBusybox)
+	if err != nil {
+		t.Skip(err)
+	}
+	list, err := exec.Command(installedBusybox, "--list").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields(string(list))
+	got, err := appletNames(program)
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("appletNames(%s) = %q, %v, want %q", installedBusybox, got, err, want)
+	}
+}
+
+func TestCreate(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "root")
+	if err := create(dir, []byte("program"), []string{"[", "busybox", "sh"}); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]os.FileMode{
+		"bin/busybox": 0o755,
+		"bin/sh":      0o755,
+		"bin/[":       0o755,
+		"usr/bin/sh":  0o755,
+		"sbin/sh":     0o755,
+		"etc/passwd":  0o644,
+		"tmp":         os.ModeDir | os.ModeSticky | 0o777,
+		"root":        os.ModeDir | 0o700,
+		"dev":         os.ModeDir | 0o755,
+		"proc":        os.ModeDir | 0o555,
+		"sys":         os.ModeDir | 0o555,
+	} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Error(err)
+		} else if info.Mode() != want {
+			t.Errorf("mode of %s = %v, want %v", name, info.Mode(), want)
+		}
+	}
+}
+
+func TestCreateForEachArchitecture(t *testing.T) {
+	if testing.Short() {
+		t.Skip("may download")
+	}
+	for arch, machine := range machines {
+		dir := t.TempDir()
+		if err := Create(t.Context(), arch, dir); err != nil {
+			t.Errorf("Create(%s) = %v", arch, err)
+			continue
+		}
+		if !isStatic(filepath.Join(dir, "bin/sh"), machine) {
+			t.Errorf("bin/sh of the root for %s is no static program for it", arch)
+		}
+	}
+	if err := Create(t.Context(), "riscv64", t.TempDir()); err == nil || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("Create(riscv64) = %v, want an error that names it", err)
+	}
+}

@@ -1,0 +1,133 @@
+// Package hostfs is the root file system that a libkrun host shows its guest: a directory of the host's, or an empty
+// root, with an overlay of virtual files and directories. It has libkrun's semantics:
+//
+//   - A virtual file hides what the base has under its name. It is read-only (opening it for writing fails with
+//     EACCES, changing it with EPERM) and not listed by readdir.
+//   - A one-shot file has a name for exactly one LOOKUP; then the name is the base's again. Its contents last until
+//     the first RELEASE of its inode, whoever had it open; after that READ and GETATTR fail.
+//   - Virtual directories, given by name or needed by a virtual file, are mount points and nothing else: mkdir of one
+//     fails with EEXIST. Where the base has a directory of that name, it is that directory.
+//   - The empty root lists nothing and nothing can be made in it.
+//   - The guest reports its exit code by an ioctl on the root directory.
+//
+// It is made for tests and for images one trusts: a guest kernel with evil intent can reach files outside Base by
+// racing its own renames.
+package hostfs
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// Config describes a root file system.
+type Config struct {
+	// Base is the directory of the host that is the guest's root; "" is the empty root. The guest's changes land in
+	// it, with mode and, if this process is root, owner.
+	Base string
+
+	// ReadOnly makes every modification fail with EROFS.
+	ReadOnly bool
+
+	// HostChanges tells that the host changes Base while the guest runs. Without it, the guest caches names and
+	// attributes for good; with it, it asks every time. File contents are cached in either case as long as size and
+	// modification time stay the same.
+	HostChanges bool
+
+	// Files are the virtual files.
+	Files []File
+
+	// Dirs are the virtual directories, as absolute paths in the guest.
+	Dirs []string
+
+	// OnExitCode, if not nil, is called when the guest reports its exit code.
+	OnExitCode func(code int32)
+
+	// OnRemoveRootDir, if not nil, is called when a guest that has moved to another root asks the host to remove
+	// this one. Nothing is removed.
+	OnRemoveRootDir func()
+}
+
+// File is a virtual file.
+type File struct {
+	Path    string // in the guest, absolute
+	Source  string // the file of the host that is read for the contents; "" for Data
+	Data    []byte // not copied
+	Mode    uint32 // permissions; 0 is 0644
+	OneShot bool
+}
+
+// FS is a root file system. It serves one guest, once.
+type FS struct {
+	fuse.RawFileSystem // the node tree, behind readOnly where the configuration says so
+
+	config    Config
+	cacheTime time.Duration
+	inodes    inodes
+	started   time.Time // the time stamp of everything virtual
+
+	loopback *fs.LoopbackRoot // nil for the empty root
+}
+
+// New returns the file system for config. It reads the sources of the virtual files.
+func New(config Config) (*FS, error) {
+	f := &FS{config: config, started: time.Now()}
+	f.inodes.init()
+	if !config.HostChanges {
+		f.cacheTime = forever
+	}
+	names, err := f.newNames()
+	if err != nil {
+		return nil, err
+	}
+	var root fs.InodeEmbedder = &virtualDir{virtual: virtual{f}, names: names}
+	if config.Base != "" {
+		if root, err = f.newHostRoot(names); err != nil {
+			return nil, err
+		}
+	}
+	f.RawFileSystem = fs.NewNodeFS(root, &fs.Options{
+		NegativeTimeout: &f.cacheTime,
+		NullPermissions: true,
+		RootStableAttr:  &fs.StableAttr{Ino: rootInode, Mode: fuse.S_IFDIR},
+	})
+	if config.ReadOnly {
+		f.RawFileSystem = readOnly{f.RawFileSystem}
+	}
+	return f, nil
+}
+
+// forever is long enough for any guest.
+const forever = 10 * 365 * 24 * time.Hour
+
+// MountOptions returns the options that a server of f needs.
+func (f *FS) MountOptions() *fuse.MountOptions {
+	return &fuse.MountOptions{
+		MaxWrite:             1 << 20, // also of reads
+		EnableSymlinkCaching: !f.config.HostChanges,
+		DisableReadDirPlus:   true, // it would look up, and so use up, one-shot names
+	}
+}
+
+// newHostRoot returns the root node of Base.
+func (f *FS) newHostRoot(names *names) (fs.InodeEmbedder, error) {
+	base, err := filepath.Abs(f.config.Base)
+	if err == nil {
+		base, err = filepath.EvalSymlinks(base)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fi, err := os.Stat(base)
+	if err != nil {
+		return nil, err
+	}
+	if !fi.IsDir() {
+		return nil, fmt.Errorf("%s: not a directory", base)
+	}
+	return nil, nil
+}

@@ -1,0 +1,57 @@
+package virtiofs
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// Opcode is the number of a FUSE request (FUSE_* in linux/fuse.h).
+type Opcode uint32
+
+// Some opcodes worth counting.
+const (
+	OpLookup  Opcode = 1
+	OpGetattr Opcode = 3
+	OpOpen    Opcode = 14
+	OpRead    Opcode = 15
+	OpWrite   Opcode = 16
+	OpRelease Opcode = 18
+	OpInit    Opcode = 26
+	OpReaddir Opcode = 28
+	OpIoctl   Opcode = 39
+
+	opcodes = 64 // above those that Linux has
+)
+
+// Requests returns the number of requests with the given opcode that the guest has made.
+func (s *Server) Requests(op Opcode) uint64 {
+	if op >= opcodes {
+		return 0
+	}
+	return s.requests[op].Load()
+}
+
+// handle serves the FUSE request in the buffers in, writes the reply to the buffers out, and returns its length.
+func (s *Server) handle(in, out [][]byte) (n int, err error) {
+	// go-fuse recovers from panics of the file system, but not from its own while it parses.
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("FUSE request: %v", r)
+		}
+	}()
+	if op, ok := opcode(in); ok && op < opcodes {
+		s.requests[op].Add(1)
+	}
+	// The status is EIO for a request too broken to reply to; n is 0 then.
+	n, _ = s.protocol.HandleRequest(in, out)
+	return n, nil
+}
+
+// opcode returns the opcode of a request; requests begin with struct fuse_in_header.
+func opcode(in [][]byte) (Opcode, bool) {
+	const offset = 4 // of the opcode
+	if len(in) == 0 || len(in[0]) < offset+4 {
+		return 0, false
+	}
+	return Opcode(binary.LittleEndian.Uint32(in[0][offset:])), true
+}

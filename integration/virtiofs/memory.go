@@ -1,0 +1,107 @@
+package virtiofs
+
+import (
+	"fmt"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is the guest's memory, mapped into this process. It is unmapped when the last reference is gone, so that a
+// new memory table from the VMM needs not wait for the requests that use the old one.
+type memory struct {
+	regions    []region
+	references atomic.Int32
+}
+
+// region is one contiguous piece of guest memory.
+type region struct {
+	guest uint64 // guest-physical address
+	user  uint64 // address in the VMM's own address space, which the addresses of rings refer to
+	bytes []byte
+}
+
+// regionInfo describes a region as VHOST_USER_SET_MEM_TABLE does.
+type regionInfo struct {
+	Guest, Size, User, Offset uint64
+}
+
+// mapMemory maps the regions; fds[i] backs region i. The caller owns one reference.
+func mapMemory(infos []regionInfo, fds []int) (*memory, error) {
+	if len(infos) != len(fds) {
+		return nil, fmt.Errorf("memory table: %d regions with %d file descriptors", len(infos), len(fds))
+	}
+	m := &memory{}
+	m.references.Store(1)
+	for i, info := range infos {
+		b, err := info.mmap(fds[i])
+		if err != nil {
+			m.release()
+			return nil, fmt.Errorf("memory region of %#x bytes at %#x: %w", info.Size, info.Guest, err)
+		}
+		m.regions = append(m.regions, region{guest: info.Guest, user: info.User, bytes: b})
+	}
+	return m, nil
+}
+
+func (info *regionInfo) mmap(fd int) ([]byte, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	// Mapping more than there is succeeds, and using it is a SIGBUS.
+	if size := uint64(st.Size); info.Offset > size || info.Size > size-info.Offset {
+		return nil, fmt.Errorf("file of %#x bytes", size)
+	}
+	return unix.Mmap(fd, int64(info.Offset), int(info.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+}
+
+func (m *memory) retain() *memory {
+	m.references.Add(1)
+	return m
+}
+
+func (m *memory) release() {
+	if m == nil || m.references.Add(-1) > 0 {
+		return
+	}
+	for _, r := range m.regions {
+		unix.Munmap(r.bytes)
+	}
+}
+
+// appendGuest appends to dst the n bytes at guest-physical address addr, which may span adjacent regions.
+func (m *memory) appendGuest(dst [][]byte, addr, n uint64) ([][]byte, error) {
+	for n > 0 {
+		b := m.find(addr, func(r *region) uint64 { return r.guest })
+		if b == nil {
+			return nil, fmt.Errorf("no guest memory at %#x", addr)
+		}
+		b = b[:min(n, uint64(len(b)))]
+		dst = append(dst, b)
+		addr += uint64(len(b))
+		n -= uint64(len(b))
+	}
+	return dst, nil
+}
+
+// user returns the n bytes at address addr of the VMM.
+func (m *memory) user(addr, n uint64) ([]byte, error) {
+	b := m.find(addr, func(r *region) uint64 { return r.user })
+	if uint64(len(b)) < n {
+		return nil, fmt.Errorf("no %#x bytes of guest memory at VMM address %#x", n, addr)
+	}
+	return b[:n], nil
+}
+
+// find returns the bytes from addr to the end of its region, nil if there is none. base tells which address of a
+// region addr refers to.
+func (m *memory) find(addr uint64, base func(*region) uint64) []byte {
+	for i := range m.regions {
+		r := &m.regions[i]
+		if start := base(r); addr >= start && addr-start < uint64(len(r.bytes)) {
+			return r.bytes[addr-start:]
+		}
+	}
+	return nil
+}

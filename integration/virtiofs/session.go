@@ -1,0 +1,400 @@
+package virtiofs
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"net"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// The requests of the vhost-user protocol that a VMM makes of a virtiofs device.
+const (
+	reqGetFeatures         = 1
+	reqSetFeatures         = 2
+	reqSetOwner            = 3
+	reqSetMemTable         = 5
+	reqSetVringNum         = 8
+	reqSetVringAddr        = 9
+	reqSetVringBase        = 10
+	reqGetVringBase        = 11
+	reqSetVringKick        = 12
+	reqSetVringCall        = 13
+	reqSetVringErr         = 14
+	reqGetProtocolFeatures = 15
+	reqSetProtocolFeatures = 16
+	reqGetQueueNum         = 17
+	reqSetVringEnable      = 18
+)
+
+// What this device offers.
+const (
+	featureIndirect         = 1 << 28 // VIRTIO_F_INDIRECT_DESC
+	featureProtocolFeatures = 1 << 30 // VHOST_USER_F_PROTOCOL_FEATURES
+	featureVersion1         = 1 << 32 // VIRTIO_F_VERSION_1
+	features                = featureIndirect | featureProtocolFeatures | featureVersion1
+
+	protocolMultiqueue = 1 << 0
+	protocolReplyAck   = 1 << 3
+	protocolFeatures   = protocolMultiqueue | protocolReplyAck
+
+	queues = 2 // high priority, requests
+)
+
+// Flags of a message.
+const (
+	flagVersion   = 1
+	flagReply     = 4
+	flagNeedReply = 8
+)
+
+const (
+	maxPayload = 4096
+	maxFDs     = 8 // VHOST_USER's limit of memory regions
+)
+
+// message is a vhost-user message from the VMM.
+type message struct {
+	Request, Flags uint32
+	Payload        []byte
+	FDs            []int // file descriptors; whoever keeps them sets it to nil
+}
+
+// session is the connection with a VMM.
+type session struct {
+	conn   *net.UnixConn
+	memory *memory // nil before the VMM has sent its table
+	queues [queues]*queue
+
+	mu     sync.Mutex
+	failed error // the first error of a queue
+}
+
+func newSession(s *Server, conn *net.UnixConn) *session {
+	ss := &session{conn: conn}
+	for i := range ss.queues {
+		ss.queues[i] = &queue{server: s, fail: func(err error) { ss.fail(fmt.Errorf("virtqueue %d: %w", i, err)) }}
+	}
+	return ss
+}
+
+// fail ends the session with err.
+func (ss *session) fail(err error) {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.failed == nil {
+		ss.failed = err
+		ss.conn.Close()
+	}
+}
+
+// serve answers the VMM until it disconnects.
+func (ss *session) serve() error {
+	err := ss.serveMessages()
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	for i, q := range ss.queues {
+		if e := q.close(); e != nil && err == nil {
+			err = fmt.Errorf("virtqueue %d: %w", i, e)
+		}
+	}
+	ss.memory.release()
+	ss.conn.Close()
+
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	if ss.failed != nil {
+		return ss.failed
+	}
+	return err
+}
+
+func (ss *session) serveMessages() error {
+	for {
+		m, err := readMessage(ss.conn)
+		if err != nil {
+			return err
+		}
+		reply, err := ss.handle(m)
+		m.closeFDs()
+		if err != nil {
+			return fmt.Errorf("vhost-user request %d: %w", m.Request, err)
+		}
+		if reply == nil && m.Flags&flagNeedReply != 0 {
+			reply = make([]byte, 8) // success
+		}
+		if reply == nil {
+			continue
+		}
+		if _, err := ss.conn.Write(encodeMessage(m.Request, flagVersion|flagReply, reply)); err != nil {
+			return err
+		}
+	}
+}
+
+// readMessage returns io.EOF if the VMM has disconnected.
+func readMessage(conn *net.UnixConn) (*message, error) {
+	var header [12]byte
+	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
+	n, oobn, _, _, err := conn.ReadMsgUnix(header[:], oob)
+	if err != nil {
+		return nil, err
+	}
+	m := &message{}
+	if m.FDs, err = receivedFDs(oob[:oobn]); err != nil {
+		return nil, err
+	}
+	if n == 0 {
+		return nil, io.EOF
+	}
+	if err := m.read(conn, header[:], n); err != nil {
+		m.closeFDs()
+		return nil, err
+	}
+	return m, nil
+}
+
+// read reads what follows the first n bytes of the header.
+func (m *message) read(r io.Reader, header []byte, n int) error {
+	if _, err := io.ReadFull(r, header[n:]); err != nil {
+		return err
+	}
+	m.Request = binary.LittleEndian.Uint32(header[0:])
+	m.Flags = binary.LittleEndian.Uint32(header[4:])
+	size := binary.LittleEndian.Uint32(header[8:])
+	if size > maxPayload {
+		return fmt.Errorf("vhost-user request %d of %d bytes", m.Request, size)
+	}
+	m.Payload = make([]byte, size)
+	_, err := io.ReadFull(r, m.Payload)
+	return err
+}
+
+func (m *message) closeFDs() {
+	for _, fd := range m.FDs {
+		unix.Close(fd)
+	}
+}
+
+// receivedFDs returns the file descriptors that came with a message.
+func receivedFDs(oob []byte) ([]int, error) {
+	cmsgs, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	var fds []int
+	for _, c := range cmsgs {
+		received, err := unix.ParseUnixRights(&c)
+		if err != nil {
+			return nil, err
+		}
+		fds = append(fds, received...)
+	}
+	return fds, nil
+}
+
+func encodeMessage(request, flags uint32, payload []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, request)
+	b = binary.LittleEndian.AppendUint32(b, flags)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
+	return append(b, payload...)
+}
+
+// handle carries out a request. The reply is nil where the protocol has none.
+func (ss *session) handle(m *message) (reply []byte, err error) {
+	switch m.Request {
+	case reqGetFeatures:
+		return encode(uint64(features)), nil
+	case reqGetProtocolFeatures:
+		return encode(uint64(protocolFeatures)), nil
+	case reqGetQueueNum:
+		return encode(uint64(queues)), nil
+	case reqSetOwner:
+		return nil, nil
+	case reqSetFeatures:
+		return nil, ss.setFeatures(m)
+	case reqSetProtocolFeatures:
+		return nil, checkSubset(m, protocolFeatures)
+	case reqSetMemTable:
+		return nil, ss.setMemTable(m)
+	case reqSetVringKick, reqSetVringCall, reqSetVringErr:
+		return nil, ss.setVringFD(m)
+	case reqSetVringAddr:
+		return nil, ss.setVringAddr(m)
+	case reqSetVringNum, reqSetVringBase, reqSetVringEnable, reqGetVringBase:
+		return ss.vringState(m)
+	}
+	return nil, errors.New("not supported")
+}
+
+func (ss *session) setFeatures(m *message) error {
+	if err := checkSubset(m, features); err != nil {
+		return err
+	}
+	if binary.LittleEndian.Uint64(m.Payload)&featureProtocolFeatures == 0 {
+		for _, q := range ss.queues { // there is no SET_VRING_ENABLE then
+			q.enabled = true
+		}
+	}
+	return nil
+}
+
+// checkSubset checks that a message holds only features that were offered.
+func checkSubset(m *message, offered uint64) error {
+	var set uint64
+	if err := decode(m, &set); err != nil {
+		return err
+	}
+	if extra := set &^ offered; extra != 0 {
+		return fmt.Errorf("features %#x were not offered", extra)
+	}
+	return nil
+}
+
+func (ss *session) setMemTable(m *message) error {
+	var count struct{ Regions, Padding uint32 }
+	n, err := binary.Decode(m.Payload, binary.LittleEndian, &count)
+	if err != nil {
+		return err
+	}
+	if count.Regions == 0 || count.Regions > maxFDs {
+		return fmt.Errorf("memory table of %d regions", count.Regions)
+	}
+	infos := make([]regionInfo, count.Regions)
+	if _, err := binary.Decode(m.Payload[n:], binary.LittleEndian, infos); err != nil {
+		return err
+	}
+	memory, err := mapMemory(infos, m.FDs)
+	if err != nil {
+		return err
+	}
+	ss.memory.release()
+	ss.memory = memory
+	for _, q := range ss.queues {
+		if err := q.setMemory(memory); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (ss *session) setVringFD(m *message) error {
+	const noFile = 1 << 8
+	var v uint64
+	if err := decode(m, &v); err != nil {
+		return err
+	}
+	q, err := ss.queue(uint32(v & 0xff))
+	if err != nil {
+		return err
+	}
+	fd := -1
+	if v&noFile == 0 {
+		if len(m.FDs) != 1 {
+			return fmt.Errorf("%d file descriptors, want 1", len(m.FDs))
+		}
+		fd = m.FDs[0]
+	}
+	switch m.Request {
+	case reqSetVringCall:
+		q.setCall(fd)
+		m.FDs = nil
+	case reqSetVringKick:
+		if err := q.stop(); err != nil {
+			return err
+		}
+		if err := q.setKick(fd); err != nil {
+			return err
+		}
+		m.FDs = nil
+		return q.start(ss.memory)
+	}
+	return nil // SET_VRING_ERR: this device has no errors to signal that do not end the session
+}
+
+func (ss *session) setVringAddr(m *message) error {
+	var v struct {
+		Index, Flags           uint32
+		Desc, Used, Avail, Log uint64
+	}
+	if err := decode(m, &v); err != nil {
+		return err
+	}
+	q, err := ss.queue(v.Index)
+	if err != nil {
+		return err
+	}
+	if q.quit != nil {
+		return errors.New("the queue is running")
+	}
+	q.addresses = ringAddresses{desc: v.Desc, used: v.Used, avail: v.Avail}
+	return nil
+}
+
+// vringState carries out the requests whose payload is a queue and a number.
+func (ss *session) vringState(m *message) (reply []byte, err error) {
+	var v struct{ Index, Num uint32 }
+	if err := decode(m, &v); err != nil {
+		return nil, err
+	}
+	q, err := ss.queue(v.Index)
+	if err != nil {
+		return nil, err
+	}
+	switch m.Request {
+	case reqSetVringNum:
+		if q.quit != nil {
+			return nil, errors.New("the queue is running")
+		}
+		if v.Num > maxRingSize || bits.OnesCount32(v.Num) != 1 {
+			return nil, fmt.Errorf("ring of %d", v.Num)
+		}
+		q.size = uint16(v.Num)
+	case reqSetVringBase:
+		if q.quit != nil {
+			return nil, errors.New("the queue is running")
+		}
+		q.nextAvail = uint16(v.Num)
+	case reqSetVringEnable:
+		q.enabled = v.Num != 0
+		if !q.enabled {
+			return nil, q.stop()
+		}
+		return nil, q.start(ss.memory)
+	case reqGetVringBase:
+		err := q.stop()
+		q.closeKick() // the next SET_VRING_KICK starts the queue again
+		v.Num = uint32(q.nextAvail)
+		return encode(v), err
+	}
+	return nil, nil
+}
+
+func (ss *session) queue(i uint32) (*queue, error) {
+	if i >= queues {
+		return nil, fmt.Errorf("virtqueue %d of %d", i, queues)
+	}
+	return ss.queues[i], nil
+}
+
+// decode reads the payload, which has to have the size of v.
+func decode(m *message, v any) error {
+	if n := binary.Size(v); len(m.Payload) != n {
+		return fmt.Errorf("payload of %d bytes, want %d", len(m.Payload), n)
+	}
+	_, err := binary.Decode(m.Payload, binary.LittleEndian, v)
+	return err
+}
+
+func encode(v any) []byte {
+	b, err := binary.Append(nil, binary.LittleEndian, v)
+	if err != nil {
+		panic(err) // a type without a fixed size
+	}
+	return b
+}

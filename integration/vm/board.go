@@ -1,0 +1,80 @@
+package vm
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// rootTag is the name by which the guest finds its root file system, the one libkrun uses.
+const rootTag = "/dev/root"
+
+// A board is the part of QEMU's configuration that depends on the architecture.
+type board struct {
+	qemu    string // the command
+	install string // the Debian package that has it
+	args    []string
+
+	// cmdline is what the guest kernel must be told about the board.
+	cmdline []string
+}
+
+var boards = map[string]board{
+	"amd64": {
+		qemu:    "qemu-system-x86_64",
+		install: "qemu-system-x86",
+		args: []string{
+			"-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=off,auto-kernel-cmdline=off,memory-backend=mem",
+			"-cpu", "max",
+		},
+		cmdline: microvmDevices(),
+	},
+	"arm64": {
+		qemu:    "qemu-system-aarch64",
+		install: "qemu-system-arm",
+		args:    []string{"-M", "virt,gic-version=3,memory-backend=mem", "-cpu", "cortex-a72"},
+		// The board announces its devices in a device tree.
+	},
+}
+
+// microvmDevices returns the kernel's parameters for the virtio devices of QEMU's microvm. QEMU can write them by
+// itself, but does so at the end of the command line, where the kernel would take them for arguments of init. A slot
+// without a device does no harm.
+func microvmDevices() []string {
+	const (
+		slots     = 8
+		base      = 0xfeb00000
+		size      = 512
+		firstLine = 5 // interrupt of slot 0
+	)
+	var words []string
+	for i := slots - 1; i >= 0; i-- { // QEMU fills them from the end
+		words = append(words, fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", size, base+i*size, firstLine+i))
+	}
+	return words
+}
+
+// qemuArgs returns QEMU's arguments, without those for character devices and what is connected to them.
+func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
+	mem := strconv.Itoa(cfg.MemMiB) + "M"
+	args := append(b.args[:len(b.args):len(b.args)],
+		"-accel", "tcg",
+		"-smp", strconv.Itoa(cfg.CPUs),
+		"-m", mem,
+		"-object", "memory-backend-memfd,id=mem,share=on,size="+mem, // shared with the virtiofs server
+		"-global", "virtio-mmio.force-legacy=false",
+		"-nodefaults", "-no-user-config", "-display", "none",
+		"-no-reboot",
+		"-kernel", cfg.Kernel,
+		"-append", cmdline,
+	)
+	if !cfg.NoConsole || len(cfg.Ports) > 0 {
+		args = append(args, "-device", "virtio-serial-device,id=serial")
+	}
+	return args
+}
+
+// optionValue escapes a value inside of a comma-separated argument of QEMU.
+func optionValue(s string) string {
+	return strings.ReplaceAll(s, ",", ",,")
+}

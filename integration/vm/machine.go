@@ -1,0 +1,345 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/virtiofs"
+)
+
+const (
+	consoleKept = 256 << 10 // bytes of console output in a Result
+	stderrKept  = 4 << 10   // bytes of QEMU's messages in an error
+	quotedLines = 12        // lines of console output in an error
+)
+
+// firstExtraFD is the file descriptor that the first of exec.Cmd's ExtraFiles becomes.
+const firstExtraFD = 3
+
+// machine is one run of QEMU, and what is connected to it.
+type machine struct {
+	cfg  *Config
+	qemu *exec.Cmd
+
+	rootServer *virtiofs.Server
+	rootConn   *net.UnixConn // handed to rootServer
+	streams    []*stream
+	guestEnds  []*os.File // QEMU's ends of the connections, closed here once it has them
+
+	console tail
+	stderr  tail
+
+	mu        sync.Mutex
+	exitCodes []int
+}
+
+// stream is a console or port: a connection to QEMU, and what its two directions are for.
+type stream struct {
+	what string // for messages
+	conn *net.UnixConn
+	in   io.Reader // copied to conn; may be nil
+	out  io.Writer // gets what comes from conn
+
+	// inEnd is whether the end of in is passed on.
+	inEnd bool
+}
+
+// newMachine prepares everything up to the start of QEMU.
+func newMachine(cfg *Config) (*machine, error) {
+	board := boards[cfg.Arch]
+	cmdline, err := kernelCmdline(cfg, board.cmdline)
+	if err != nil {
+		return nil, err
+	}
+	m := &machine{cfg: cfg, console: tail{max: consoleKept}, stderr: tail{max: stderrKept}}
+	root, err := hostfs.New(hostfs.Config{
+		Base:       cfg.Root,
+		ReadOnly:   cfg.ReadOnly,
+		Files:      cfg.Files,
+		Dirs:       cfg.Dirs,
+		OnExitCode: m.reportExitCode,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("root file system: %w", err)
+	}
+	m.rootServer = virtiofs.New(root, root.MountOptions())
+
+	m.qemu = exec.Command(board.qemu, board.qemuArgs(cfg, cmdline)...)
+	m.qemu.Stdout, m.qemu.Stderr = &m.stderr, &m.stderr
+	m.qemu.SysProcAttr = &syscall.SysProcAttr{
+		Setpgid:   true,            // Ctrl-C on a terminal is not for QEMU
+		Pdeathsig: syscall.SIGKILL, // QEMU does not survive this process; see run for the thread
+	}
+	if err := m.connect(); err != nil {
+		m.close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// connect makes the connections to QEMU, and adds the arguments for them.
+func (m *machine) connect() error {
+	conn, chardev, err := m.chardev("root")
+	if err != nil {
+		return err
+	}
+	m.rootConn = conn
+	m.args("-device", "vhost-user-fs-device,chardev="+chardev+",tag="+optionValue(rootTag))
+
+	if !m.cfg.NoConsole {
+		conn, chardev, err := m.chardev("console")
+		if err != nil {
+			return err
+		}
+		m.args("-device", "virtconsole,bus=serial.0,chardev="+chardev)
+		var out io.Writer = &m.console
+		if m.cfg.Console != nil {
+			out = io.MultiWriter(out, m.cfg.Console)
+		}
+		m.streams = append(m.streams, &stream{what: "console", conn: conn, in: m.cfg.ConsoleIn, out: out})
+	}
+	for i, port := range m.cfg.Ports {
+		conn, chardev, err := m.chardev(fmt.Sprintf("port%d", i))
+		if err != nil {
+			return err
+		}
+		m.args("-device", "virtserialport,bus=serial.0,chardev="+chardev+",name="+optionValue(port.Name))
+		out := port.Out
+		if out == nil {
+			out = io.Discard
+		}
+		m.streams = append(m.streams, &stream{what: "port " + port.Name, conn: conn, in: port.In, out: out, inEnd: true})
+	}
+	for _, device := range m.cfg.Devices {
+		fds := make([]int, len(device.Files))
+		for i, f := range device.Files {
+			fds[i] = m.passFile(f)
+		}
+		m.args(device.Args(fds)...)
+	}
+	return nil
+}
+
+// chardev gives QEMU a character device with the identifier id that is a socket, and returns the other end of it.
+func (m *machine) chardev(id string) (conn *net.UnixConn, chardev string, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, "", os.NewSyscallError("socketpair", err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), id), os.NewFile(uintptr(fds[1]), id)
+	defer ours.Close() // FileConn has a duplicate
+	m.guestEnds = append(m.guestEnds, theirs)
+	c, err := net.FileConn(ours)
+	if err != nil {
+		return nil, "", fmt.Errorf("socketpair: %w", err)
+	}
+	m.args("-chardev", fmt.Sprintf("socket,id=%s,fd=%d", id, m.passFile(theirs)))
+	return c.(*net.UnixConn), id, nil
+}
+
+// passFile hands f to QEMU and returns the file descriptor it has there.
+func (m *machine) passFile(f *os.File) int {
+	m.qemu.ExtraFiles = append(m.qemu.ExtraFiles, f)
+	return firstExtraFD + len(m.qemu.ExtraFiles) - 1
+}
+
+func (m *machine) args(args ...string) {
+	m.qemu.Args = append(m.qemu.Args, args...)
+}
+
+// run starts QEMU and returns when it has ended and nothing of the machine is left. It can be called once.
+func (m *machine) run(ctx context.Context) (Result, error) {
+	defer m.close()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := m.rootServer.ServeConn(m.rootConn); err != nil {
+			stop(fmt.Errorf("virtiofs: %w", err))
+		}
+	})
+
+	// The kernel sends Pdeathsig when the thread that started QEMU ends, so this one has to stay till QEMU has ended.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	m.cfg.Log.Print(commandLine(m.qemu.Args))
+	start := time.Now()
+	if err := m.qemu.Start(); err != nil {
+		m.close()
+		serving.Wait()
+		return m.result(0), m.startError(err)
+	}
+	m.closeGuestEnds() // so that QEMU's end shows
+	kill := context.AfterFunc(ctx, func() { m.qemu.Process.Kill() })
+	defer kill()
+
+	var receiving sync.WaitGroup
+	for _, s := range m.streams {
+		receiving.Go(func() {
+			if err := s.receive(); err != nil {
+				stop(err)
+			}
+		})
+		if s.in != nil {
+			go func() {
+				if err := s.send(); err != nil {
+					stop(err)
+				}
+			}()
+		}
+	}
+	waitErr := m.qemu.Wait()
+	duration := time.Since(start)
+	receiving.Wait()
+	m.close()
+	serving.Wait()
+
+	result := m.result(duration)
+	return result, m.verdict(ctx, waitErr, result)
+}
+
+// close closes what is still open. It may be called more than once.
+func (m *machine) close() {
+	m.closeGuestEnds()
+	for _, s := range m.streams {
+		s.conn.Close()
+	}
+	m.rootServer.Close()
+	if m.rootConn != nil {
+		m.rootConn.Close()
+	}
+}
+
+func (m *machine) closeGuestEnds() {
+	for _, f := range m.guestEnds {
+		f.Close()
+	}
+	m.guestEnds = nil
+}
+
+// receive copies what the guest writes, until QEMU ends. An error is that of the Writer.
+func (s *stream) receive() error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := s.conn.Read(buf)
+		if n > 0 {
+			if _, err := s.out.Write(buf[:n]); err != nil {
+				return fmt.Errorf("output of the %s: %w", s.what, err)
+			}
+		}
+		if err != nil {
+			return nil // QEMU is gone, with or without a word
+		}
+	}
+}
+
+// send copies to the guest until there is no more input, or QEMU has ended. An error is that of the Reader.
+func (s *stream) send() error {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := s.in.Read(buf)
+		if n > 0 {
+			if _, err := s.conn.Write(buf[:n]); err != nil {
+				return nil // QEMU is gone
+			}
+		}
+		switch {
+		case err == io.EOF:
+			if s.inEnd {
+				// Not Close: QEMU would drop what it has not read yet.
+				s.conn.CloseWrite()
+			}
+			return nil
+		case err != nil:
+			return fmt.Errorf("input of the %s: %w", s.what, err)
+		}
+	}
+}
+
+func (m *machine) reportExitCode(code int32) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.exitCodes = append(m.exitCodes, int(code))
+}
+
+func (m *machine) result(duration time.Duration) Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	r := Result{
+		ExitCode:  -1,
+		ExitCodes: m.exitCodes,
+		Console:   m.console.bytes(),
+		Requests:  m.rootServer.Requests,
+		Duration:  duration,
+	}
+	if n := len(r.ExitCodes); n > 0 {
+		r.ExitCode = r.ExitCodes[n-1]
+	}
+	return r
+}
+
+// startError explains why QEMU could not be started.
+func (m *machine) startError(err error) error {
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("the %s command is missing: install it (Debian: apt-get install %s)",
+			m.qemu.Path, boards[m.cfg.Arch].install)
+	}
+	return fmt.Errorf("start QEMU: %w", err)
+}
+
+// verdict tells what Run returns as error, once QEMU has ended.
+func (m *machine) verdict(ctx context.Context, waitErr error, result Result) error {
+	var err error
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("virtual machine killed: %w", context.Cause(ctx))
+	case waitErr != nil:
+		return &QEMUError{Status: waitErr.Error(), Stderr: strings.TrimSpace(string(m.stderr.bytes()))}
+	case len(result.ExitCodes) == 0:
+		err = ErrNoExitCode
+	default:
+		return nil
+	}
+	if last := lastLines(result.Console, quotedLines); last != "" {
+		err = fmt.Errorf("%w; the console's last lines:\n%s", err, last)
+	}
+	return err
+}
+
+// lastLines returns the last n lines of a console's output that are not empty.
+func lastLines(output []byte, n int) string {
+	var lines []string
+	for line := range bytes.Lines(output) {
+		if line = bytes.TrimRight(line, "\r\n"); len(line) > 0 {
+			lines = append(lines, string(line))
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// commandLine returns a command as one can type it in a shell.
+func commandLine(args []string) string {
+	var words []string
+	for _, arg := range args {
+		if arg == "" || strings.ContainsAny(arg, " \t\n\"'`$&|;<>()*?[]{}~#\\") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		words = append(words, arg)
+	}
+	return strings.Join(words, " ")
+}

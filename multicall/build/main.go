@@ -1,0 +1,53 @@
+// build builds the krunbox binary from the commands of this repository.
+//
+// Synopsis:
+//
+//	go run ./multicall/build -o FILE [-goarch ARCH] [-version V] [-tags TAG,...] [-gen DIR] [PACKAGE...]
+//
+// PACKAGE is a main package or a pattern of such, as the go command takes them; by default ./cmds/...
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/krunbox/krunbox/multicall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args, os.Stderr))
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	var opts multicall.Options
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&opts.Output, "o", "build/krunbox", "write the binary to `FILE`")
+	flags.StringVar(&opts.GOARCH, "goarch", "", "build for `ARCH`, amd64 or arm64 (default: this host's)")
+	flags.StringVar(&opts.Version, "version", "", "`V` is what krunbox --version prints")
+	flags.StringVar(&opts.GenDir, "gen", "", "leave the generated source in `DIR`, which is empty or does not exist")
+	flags.Func("tags", "build with these `TAGS`, separated by commas", func(tags string) error {
+		opts.Tags = strings.FieldsFunc(tags, func(r rune) bool { return r == ',' })
+		return nil
+	})
+	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		return 0
+	} else if err != nil {
+		return 2
+	}
+	opts.Commands = flags.Args()
+
+	if err := multicall.Build(ctx, opts); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}

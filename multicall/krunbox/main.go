@@ -1,0 +1,40 @@
+// krunbox is the main package of the binary that package multicall builds. Built as it lies here, it has no applets:
+// multicall replaces applets.go.
+package main
+
+import (
+	"os"
+
+	"github.com/krunbox/krunbox/multicall/bbmain"
+	"github.com/krunbox/krunbox/multicall/dispatch"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+// exitNotFound is what a shell returns for a command it does not find.
+const exitNotFound = 127
+
+func main() {
+	choice := dispatch.Choose(os.Args, os.Getpid() == 1, bbmain.Registered)
+	switch choice.Action {
+	case dispatch.Run:
+		os.Args = choice.Args
+		bbmain.Run(choice.Applet)
+	case dispatch.Version:
+		write(os.Stdout, dispatch.Binary+" "+version+"\n\n"+dispatch.Help(applets))
+	case dispatch.List:
+		write(os.Stdout, dispatch.Help(applets))
+	case dispatch.Unknown:
+		write(os.Stderr, dispatch.Binary+`: no applet "`+choice.Applet+`"; "`+dispatch.Binary+` --help" lists those there are`+"\n")
+		os.Exit(exitNotFound)
+	}
+}
+
+// write writes text to f, and ends the program if that fails.
+func write(f *os.File, text string) {
+	if _, err := f.WriteString(text); err != nil {
+		os.Stderr.WriteString(dispatch.Binary + ": " + err.Error() + "\n")
+		os.Exit(1)
+	}
+}

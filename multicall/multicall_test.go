@@ -1,0 +1,310 @@
+package multicall
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"debug/buildinfo"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/krunbox/krunbox/multicall/dispatch"
+)
+
+// moduleRoot is the root directory of the module.
+const moduleRoot = ".."
+
+// scratch is a directory for what several tests use.
+var scratch string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		var err error
+		if scratch, err = os.MkdirTemp("", "multicall-test-"); err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(scratch)
+		return m.Run()
+	}())
+}
+
+// harmless are options to build a binary of the applets in testdata, which have no effects.
+func harmless() Options {
+	return Options{
+		Dir:      moduleRoot,
+		Commands: []string{"./multicall/testdata/cmds/..."},
+		Version:  "v1.2.3-test",
+		Output:   filepath.Join(scratch, "krunbox"),
+		GenDir:   filepath.Join(scratch, "gen"),
+	}
+}
+
+var buildHarmless = sync.OnceValue(func() error { return Build(context.Background(), harmless()) })
+
+// harmlessBinary returns the path of a binary of harmless applets.
+func harmlessBinary(t *testing.T) string {
+	t.Helper()
+	if err := buildHarmless(); err != nil {
+		t.Fatal(err)
+	}
+	return harmless().Output
+}
+
+// The binary is what its sources are: it has the same bytes when built from another directory by a user who has set
+// about everything there is to set, without a network.
+func TestBuildIsReproducible(t *testing.T) {
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "first"), filepath.Join(dir, "second")
+	if err := Build(t.Context(), Options{Dir: moduleRoot, Output: first}); err != nil {
+		t.Fatal(err)
+	}
+
+	checkout := filepath.Join(dir, "other", "checkout")
+	copyModule(t, checkout)
+	goenv := filepath.Join(dir, "goenv")
+	if err := os.WriteFile(goenv, []byte("GOFLAGS=-mod=vendor\nGOAMD64=v3\nGOWORK="+dir+"/go.work\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"GOMODCACHE", "GOCACHE"} {
+		out, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatalf("go env %s: %v", name, err)
+		}
+		t.Setenv(name, strings.TrimSpace(string(out)))
+	}
+	for name, value := range map[string]string{
+		"GOENV": goenv, "GOFLAGS": "-mod=vendor -tags=other -gcflags=all=-l -ldflags=-X=main.version=other",
+		"GOWORK": filepath.Join(dir, "go.work"), "GO111MODULE": "off", "GOPATH": filepath.Join(dir, "gopath"),
+		"GOPROXY": "off", "GOOS": "plan9", "GOARCH": "386", "GOAMD64": "v3", "CGO_ENABLED": "1", "GODEBUG": "panicnil=1",
+	} {
+		t.Setenv(name, value)
+	}
+	if err := Build(t.Context(), Options{Dir: checkout, Output: second}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := digest(t, first), digest(t, second); a != b {
+		t.Errorf("Build() from another directory has digest %x, want %x", b, a)
+	}
+}
+
+// copyModule copies the module to dir.
+func copyModule(t *testing.T, dir string) {
+	t.Helper()
+	entries, err := os.ReadDir(moduleRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		from, to := filepath.Join(moduleRoot, e.Name()), filepath.Join(dir, e.Name())
+		switch {
+		case strings.HasPrefix(e.Name(), "."), e.Name() == "build", e.Name() == "integration":
+			// no part of the module
+		case e.IsDir():
+			if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			if err := copyFile(to, from); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func copyFile(to, from string) error {
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(to, content, 0o777)
+}
+
+func digest(t *testing.T, file string) [sha256.Size]byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(content)
+}
+
+// Every command of this repository is in the binary and says how to call it.
+func TestAppletsOfThisRepository(t *testing.T) {
+	b, err := newBuilder(t.Context(), Options{Dir: moduleRoot})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands, err := b.findCommands(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range commands {
+		a, err := c.describe()
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !strings.HasPrefix(a.Summary, a.Name+" ") {
+			t.Errorf("%s: package comment begins %q, want %q and what it does", c.ImportPath, a.Summary, a.Name)
+		}
+		for _, usage := range a.Usage {
+			if usage != a.Name && !strings.HasPrefix(usage, a.Name+" ") {
+				t.Errorf("%s: synopsis %q does not begin with %q", c.ImportPath, usage, a.Name)
+			}
+		}
+	}
+}
+
+// The binary runs on any kernel alone: static, with the behaviour of the Go version that go.mod names, built for the
+// oldest CPU.
+func TestBinary(t *testing.T) {
+	for _, tt := range []struct {
+		goarch  string
+		machine elf.Machine
+		cpu     string
+	}{
+		{"amd64", elf.EM_X86_64, "GOAMD64=v1"},
+		{"arm64", elf.EM_AARCH64, "GOARM64=v8.0"},
+	} {
+		t.Run(tt.goarch, func(t *testing.T) {
+			opts := harmless()
+			opts.GOARCH, opts.GenDir, opts.Output = tt.goarch, "", filepath.Join(t.TempDir(), "krunbox")
+			if err := Build(t.Context(), opts); err != nil {
+				t.Fatal(err)
+			}
+			f, err := elf.Open(opts.Output)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if f.Machine != tt.machine {
+				t.Errorf("machine is %v, want %v", f.Machine, tt.machine)
+			}
+			for _, p := range f.Progs {
+				if p.Type == elf.PT_INTERP {
+					t.Error("binary has an interpreter, want none: it must be static")
+				}
+			}
+			if f.Section(".symtab") != nil || f.Section(".debug_info") != nil {
+				t.Error("binary has symbols, want it stripped")
+			}
+
+			info, err := buildinfo.ReadFile(opts.Output)
+			if err != nil {
+				t.Fatal(err)
+			}
+			settings := map[string]string{}
+			for _, s := range info.Settings {
+				settings[s.Key] = s.Value
+			}
+			if got := settings["DefaultGODEBUG"]; got != "" {
+				t.Errorf("DefaultGODEBUG is %q, want none: it differs from that of the Go version in go.mod", got)
+			}
+			name, want, _ := strings.Cut(tt.cpu, "=")
+			if got := settings[name]; got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+		})
+	}
+}
+
+// The binary as users call it, other than as PID 1.
+func TestBinaryDispatch(t *testing.T) {
+	const list = `Usage: krunbox APPLET [ARG...]
+       krunbox --help | --version
+A link to krunbox that has an applet's name runs this applet.
+
+  descriptors
+        descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
+
+  init [-n] [ARG...]
+  init --again
+        init stands in for the real one: it shows its arguments and exits.
+
+  show-args [ARG...]
+        show-args shows its arguments.
+`
+	binary := harmlessBinary(t)
+	dir := t.TempDir()
+	for _, name := range []string{"show-args", "init", "init.krun", "box"} {
+		if err := os.Symlink(binary, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Link(binary, filepath.Join(dir, "hard-init.krun")); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, tt := range []struct {
+		args   []string
+		stdout string
+		stderr string
+		code   int
+	}{
+		{args: []string{"krunbox"}, stdout: list},
+		{args: []string{"krunbox", "--help"}, stdout: list},
+		{args: []string{"krunbox", "--version"}, stdout: "krunbox v1.2.3-test\n\n" + list},
+		{args: []string{"krunbox", "nosuch", "init"}, code: 127,
+			stderr: `krunbox: no applet "nosuch"; "krunbox --help" lists those there are` + "\n"},
+		{args: []string{"krunbox", "show-args", "--help"}, stdout: `show-args ["show-args" "--help"]` + "\n"},
+		{args: []string{"krunbox", "init", "show-args"}, stdout: `init ["init" "show-args"]` + "\n", code: 3},
+		{args: []string{"box", "show-args"}, stdout: `show-args ["show-args"]` + "\n"},
+		{args: []string{"show-args", "init"}, stdout: `show-args ["DIR/show-args" "init"]` + "\n"},
+		{args: []string{"init", "show-args"}, stdout: `init ["DIR/init" "show-args"]` + "\n", code: 3},
+		{args: []string{"init.krun", "show-args"}, stdout: `init ["DIR/init.krun" "show-args"]` + "\n", code: 3},
+		{args: []string{"hard-init.krun"}, stdout: `init ["DIR/hard-init.krun"]` + "\n", code: 3},
+	} {
+		path := filepath.Join(dir, tt.args[0])
+		if tt.args[0] == dispatch.Binary {
+			path = binary
+		}
+		var stdout, stderr bytes.Buffer
+		cmd := exec.Command(path, tt.args[1:]...)
+		cmd.Stdout, cmd.Stderr = &stdout, &stderr
+		err := cmd.Run()
+		if cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		if got := cmd.ProcessState.ExitCode(); got != tt.code {
+			t.Errorf("%q: exit code %d, want %d", tt.args, got, tt.code)
+		}
+		if got, want := stdout.String(), strings.ReplaceAll(tt.stdout, "DIR", dir); got != want {
+			t.Errorf("%q: stdout %q, want %q", tt.args, got, want)
+		}
+		if got := stderr.String(); got != tt.stderr {
+			t.Errorf("%q: stderr %q, want %q", tt.args, got, tt.stderr)
+		}
+	}
+}
+
+func TestBuildErrors(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "krunbox")
+	for _, tt := range []struct {
+		name string
+		opts Options
+		want string
+	}{
+		{"no output", Options{Dir: moduleRoot}, "no output file"},
+		{"architecture", Options{Dir: moduleRoot, Output: output, GOARCH: "riscv64"}, "architecture riscv64"},
+		{"version", Options{Dir: moduleRoot, Output: output, Version: "v1 -extld=x"}, `version "v1 -extld=x"`},
+		{"no such directory", Options{Dir: "/nonexistent", Output: output}, "/nonexistent"},
+		{"no such command", Options{Dir: moduleRoot, Output: output, Commands: []string{"./cmds/nosuch"}}, "cmds/nosuch"},
+		{"no command", Options{Dir: moduleRoot, Output: output, Commands: []string{"./multicall/dispatch"}}, "no commands in ./multicall/dispatch"},
+	} {
+		err := Build(t.Context(), tt.opts)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Build() = %v, want an error with %q", tt.name, err, tt.want)
+		}
+	}
+	if _, err := os.Stat(output); err == nil {
+		t.Errorf("a failed Build left %s", output)
+	}
+}

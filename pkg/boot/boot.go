@@ -1,0 +1,142 @@
+// Package boot runs a boot as a list of stages: what is to be done is data that can be printed, and a small runner
+// carries it out.
+//
+// A stage has a name, a policy for failures, and operations. Operations are planned when the stage's turn comes, because
+// later stages depend on what earlier ones made readable (a configuration file, for one). The same list, run or printed,
+// is thus the documentation of the boot.
+package boot
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Op is one operation of a stage.
+type Op interface {
+	// Describe says what Do will do. It has no effects.
+	Describe() Desc
+	// Do does it. Its error names operation and object.
+	Do() error
+}
+
+// Policy says what the failure of a stage means for the boot.
+type Policy uint8
+
+const (
+	// Fatal ends the boot at the first operation that fails.
+	Fatal Policy = iota
+	// Warn reports every operation that fails, and goes on with the next one.
+	Warn
+	// Silent goes on without a word: for what is expected to be missing in some guests.
+	Silent
+)
+
+func (p Policy) String() string {
+	switch p {
+	case Fatal:
+		return "fatal"
+	case Warn:
+		return "warn"
+	default:
+		return "silent"
+	}
+}
+
+// Stage is a named step of the boot.
+type Stage struct {
+	Name string
+	// OnError is the meaning of a failure, of Plan's as of any operation's.
+	OnError Policy
+	// Plan returns the operations, in order. It may read what earlier stages made available, and has no effects.
+	Plan func() ([]Op, error)
+}
+
+// Ops is a Plan of operations that are known from the start.
+func Ops(ops ...Op) func() ([]Op, error) {
+	return func() ([]Op, error) { return ops, nil }
+}
+
+// Error is a failure and the stage it happened in.
+type Error struct {
+	Stage string
+	Err   error
+}
+
+func (e *Error) Error() string { return e.Stage + ": " + e.Err.Error() }
+
+// Unwrap returns the failure without its stage.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as an *Error; failures
+// in Warn stages are handed to warn, each as an *Error. A panic in an operation is a failure like any other: the process
+// that boots a machine must not die of it.
+func Run(stages []Stage, warn func(error)) error {
+	for _, s := range stages {
+		if err := s.run(warn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Stage) run(warn func(error)) error {
+	ops, err := s.plan()
+	if err := s.judge(err, warn); err != nil {
+		return err
+	}
+	for _, op := range ops {
+		if err := s.judge(do(op), warn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge applies the stage's policy to the outcome of one step. Errors joined by errors.Join are reported one by one.
+func (s *Stage) judge(err error, warn func(error)) error {
+	if err == nil || s.OnError == Silent {
+		return nil
+	}
+	if s.OnError == Fatal {
+		return &Error{s.Name, err}
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			warn(&Error{s.Name, e})
+		}
+		return nil
+	}
+	warn(&Error{s.Name, err})
+	return nil
+}
+
+func (s *Stage) plan() (ops []Op, err error) {
+	defer recovered(&err)
+	return s.Plan()
+}
+
+func do(op Op) (err error) {
+	defer recovered(&err)
+	return op.Do()
+}
+
+// recovered turns a panic into an error of the surrounding function.
+func recovered(err *error) {
+	if r := recover(); r != nil {
+		*err = fmt.Errorf("internal error: %v", r)
+	}
+}
+
+// Line is an error's text on one line, whatever it contains.
+func Line(err error) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, err.Error())
+}
+
+// ErrUnsupported is wrapped by errors about requests that this version does not serve.
+var ErrUnsupported = errors.New("not supported by this version")

@@ -1,0 +1,120 @@
+package bootparam
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, test := range []struct {
+		name          string
+		argv, environ []string
+		want          Params
+	}{
+		{name: "nothing at all"},
+		{name: "no arguments", argv: []string{"/init.krun"}},
+		{
+			name: "arguments, byte for byte",
+			argv: []string{"/init.krun", "--", "", "-v", "KRUN_INIT=x", "a b\t\"c\"\xff"},
+			want: Params{Args: []string{"--", "", "-v", "KRUN_INIT=x", "a b\t\"c\"\xff"}},
+		},
+		{
+			name: "everything a host can set",
+			environ: []string{
+				"HOME=/", "TERM=linux", "KRUN_INIT=/bin/sh", "KRUN_WORKDIR=/srv", "KRUN_CONFIG=/c.json",
+				`KRUN_RLIMITS="7=1:2`, "KRUN_HOME=/root", "KRUN_TERM=xterm", "HOSTNAME=box", "KRUN_DHCP=1",
+				"KRUN_INIT_PID1=1", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_BLOCK_ROOT_FSTYPE=ext4",
+				"KRUN_BLOCK_ROOT_OPTIONS=ro,noatime", "A=1",
+			},
+			want: Params{
+				Init: "/bin/sh", Workdir: "/srv", Config: "/c.json", Rlimits: `"7=1:2`, Home: "/root",
+				Term: "xterm", Hostname: "box", DHCP: "1", InitPID1: true,
+				BlockRoot: BlockRoot{Device: "/dev/vda", FSType: "ext4", Options: "ro,noatime"},
+				Environ:   []string{"HOME=/", "TERM=linux", "HOSTNAME=box", "A=1"},
+			},
+		},
+		{
+			name: "empty is not set",
+			environ: []string{
+				"KRUN_INIT=", "KRUN_WORKDIR=", "KRUN_CONFIG=", "KRUN_RLIMITS=", "KRUN_HOME=", "KRUN_TERM=",
+				"KRUN_DHCP=", "KRUN_INIT_PID1=", "KRUN_BLOCK_ROOT_DEVICE=", "KRUN_NEW=", "HOSTNAME=", "A=",
+			},
+			want: Params{Environ: []string{"HOSTNAME=", "A="}},
+		},
+		{
+			name:    "the last one wins, in the place of the first",
+			environ: []string{"A=1", "KRUN_INIT=x", "B=2", "A=3", "KRUN_INIT=y", "AB=4", "HOSTNAME=a", "HOSTNAME=b"},
+			want: Params{
+				Init: "y", Hostname: "b",
+				Environ: []string{"A=3", "B=2", "AB=4", "HOSTNAME=b"},
+			},
+		},
+		{
+			name:    "no variables",
+			environ: []string{"", "=", "=x", "quiet", "KRUN_INIT"},
+		},
+		{
+			name:    "values, byte for byte",
+			environ: []string{`KRUN_INIT="a b"`, `A="a=b" `, "B=\xff\n"},
+			want:    Params{Init: `"a b"`, Environ: []string{`A="a=b" `, "B=\xff\n"}},
+		},
+		{
+			name:    "names that only look like init's",
+			environ: []string{"KRUN=1", "KRUNX_INIT=1", "krun_init=1", "XKRUN_INIT=1"},
+			want:    Params{Environ: []string{"KRUN=1", "KRUNX_INIT=1", "krun_init=1", "XKRUN_INIT=1"}},
+		},
+		{
+			name:    "variables of another version",
+			environ: []string{"KRUN_LATER=1", "KRUN_=2", "KRUN_INIT_PID10=1"},
+			want:    Params{Unsupported: []string{"KRUN_LATER", "KRUN_", "KRUN_INIT_PID10"}},
+		},
+	} {
+		if got := Parse(test.argv, test.environ); !reflect.DeepEqual(got, test.want) {
+			t.Errorf("%s: Parse(%q, %q) = %+v, want %+v", test.name, test.argv, test.environ, got, test.want)
+		}
+	}
+}
+
+func TestParseInitPID1(t *testing.T) {
+	for value, want := range map[string]bool{"1": true, "1yes": true, "0": false, "true": false, " 1": false, "01": false} {
+		if got := Parse(nil, []string{"KRUN_INIT_PID1=" + value}).InitPID1; got != want {
+			t.Errorf("Parse(KRUN_INIT_PID1=%q).InitPID1 = %v, want %v", value, got, want)
+		}
+	}
+}
+
+// Parse must not write to what it was given, which os.Args and the like share.
+func TestParseLeavesInputAlone(t *testing.T) {
+	environ := []string{"A=1", "B=2", "A=3"}
+	given := slices.Clone(environ)
+	if Parse(nil, environ); !slices.Equal(environ, given) {
+		t.Errorf("Parse changed its environ to %q, want %q", environ, given)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("/init.krun\x00--\x00a b", "HOME=/\x00KRUN_INIT=/bin/sh\x00A=1\x00A=2\x00HOSTNAME=h")
+	f.Add("", "=\x00=x\x00quiet\x00KRUN_\x00KRUN_=1\x00KRUN_INIT_PID1=1\x00KRUN_BLOCK_ROOT_DEVICE=/dev/vda")
+	f.Fuzz(func(t *testing.T, argv, environ string) {
+		given := strings.Split(environ, "\x00")
+		p := Parse(strings.Split(argv, "\x00"), given)
+		last := map[string]string{}
+		for _, entry := range given {
+			if name, _, ok := strings.Cut(entry, "="); ok && name != "" && !strings.HasPrefix(name, "KRUN_") {
+				last[name] = entry
+			}
+		}
+		for _, entry := range p.Environ {
+			name, _, _ := strings.Cut(entry, "=")
+			if last[name] != entry {
+				t.Errorf("Parse(%q).Environ has %q, want %q, once", given, entry, last[name])
+			}
+			delete(last, name)
+		}
+		if len(last) > 0 {
+			t.Errorf("Parse(%q).Environ = %q, lacks %q", given, p.Environ, last)
+		}
+	})
+}

@@ -1,0 +1,83 @@
+package bootparam
+
+import (
+	"slices"
+	"strings"
+)
+
+// HasTSI reports whether the kernel command line, the contents of /proc/cmdline,
+// switches on libkrun's transparent socket impersonation.
+func HasTSI(cmdline string) bool {
+	return slices.Contains(Tokens(cmdline), "tsi_hijack")
+}
+
+// Tokens splits a kernel command line, the contents of /proc/cmdline, into the
+// parameters that the kernel finds in it. It ends before the parameter "--":
+// what follows are arguments of init.
+//
+// It does as next_arg of the kernel's lib/cmdline.c: blanks between double quotes
+// do not separate, quotes around a whole parameter or around what follows its
+// first "=" are removed, all others stay.
+func Tokens(cmdline string) []string {
+	var tokens []string
+	for {
+		for cmdline != "" && isBlank(cmdline[0]) {
+			cmdline = cmdline[1:]
+		}
+		if cmdline == "" {
+			return tokens
+		}
+		var token string
+		token, cmdline = nextToken(cmdline)
+		if token == "--" {
+			return tokens
+		}
+		tokens = append(tokens, token)
+	}
+}
+
+// nextToken takes the parameter at the beginning of s, which is not empty and
+// begins with no blank.
+func nextToken(s string) (token, rest string) {
+	quoted := s[0] == '"'
+	if quoted {
+		s = s[1:]
+	}
+	inQuotes := quoted
+	end := 0
+	for end < len(s) && (inQuotes || !isBlank(s[end])) {
+		if s[end] == '"' {
+			inQuotes = !inQuotes
+		}
+		end++
+	}
+	token, rest = s[:end], s[end:]
+
+	if value := valueIndex(token); value > 0 && strings.HasPrefix(token[value:], `"`) {
+		quoted = true
+		token = token[:value] + token[value+1:]
+	}
+	if quoted {
+		token = strings.TrimSuffix(token, `"`)
+	}
+	return token, rest
+}
+
+// valueIndex returns where the value in a parameter NAME=VALUE begins, 0 if it
+// has none. NAME has at least one byte, which may be a "=".
+func valueIndex(token string) int {
+	if token == "" {
+		return 0
+	}
+	equals := strings.IndexByte(token[1:], '=')
+	if equals < 0 {
+		return 0
+	}
+	return 1 + equals + 1
+}
+
+// isBlank is the kernel's isspace, which takes the no-break space of Latin-1 for
+// one too.
+func isBlank(c byte) bool {
+	return c == ' ' || '\t' <= c && c <= '\r' || c == 0xa0
+}

@@ -1,0 +1,36 @@
+package mount
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+)
+
+const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
+
+// Essential are the base file systems that no workload and not this library itself can do without.
+func Essential() []boot.Op {
+	return []boot.Op{
+		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME},
+		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted},
+	}
+}
+
+// Optional are the base file systems whose lack a workload may survive, and the names in /dev that programs expect.
+func Optional() []boot.Op {
+	return []boot.Op{
+		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
+		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup", Flags: unix.MS_NODEV | restricted},
+		// Mode 0620 and group 5 (tty) are what grantpt(3) wants; ptmxmode lets every user open a pseudo-terminal.
+		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
+			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true},
+		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
+			Data: "mode=1777", Once: true},
+		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
+		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
+		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},
+		Symlink{Target: "/proc/self/fd/2", Path: "/dev/stderr"},
+		// Virtual machines in the guest, started by any of its users.
+		Chmod{Path: "/dev/kvm", Mode: 0o666},
+	}
+}

@@ -1,0 +1,169 @@
+// Package mount has the mounts of a guest as operations of a boot: the base file systems, and those that a configuration
+// asks for.
+package mount
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+)
+
+// Mount mounts a file system; see mount(2) for the fields. The mount point is made where it is missing, and a target on
+// which the same file system is mounted already (EBUSY) is fine.
+type Mount struct {
+	Type, Source, Target string
+	Flags                uintptr // MS_*
+	Data                 string  // options of the file system, comma-separated
+	// Parents makes missing parents of the mount point too.
+	Parents bool
+	// Once leaves a target alone that is a mount point, whatever is mounted there.
+	Once bool
+}
+
+// Describe implements boot.Op.
+func (m Mount) Describe() boot.Desc {
+	options := flagNames(m.Flags)
+	if m.Data != "" {
+		options = append(options, m.Data)
+	}
+	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
+		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", strings.Join(options, ",")),
+	}}
+}
+
+// Do implements boot.Op.
+func (m Mount) Do() error {
+	if m.Once {
+		mounted, err := Mounted(m.Target)
+		if mounted {
+			return nil
+		}
+		// Without /proc nothing is known; then it is better to mount twice than not at all.
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return m.wrap(err)
+		}
+	}
+	// The mount point is nearly always there: try first, and save the round trip to the host.
+	err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
+	if err == unix.ENOENT {
+		if err := m.mkdir(); err != nil {
+			return m.wrap(err)
+		}
+		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
+	}
+	if err == nil || err == unix.EBUSY {
+		return nil
+	}
+	if err == unix.ENODEV {
+		return m.wrap(fmt.Errorf("the kernel has no file system of that type: %w", err))
+	}
+	return m.wrap(err)
+}
+
+func (m Mount) wrap(err error) error { return fmt.Errorf("mount %s on %s: %w", m.Type, m.Target, err) }
+
+func (m Mount) mkdir() error {
+	var err error
+	if m.Parents {
+		err = os.MkdirAll(m.Target, 0o755)
+	} else {
+		err = os.Mkdir(m.Target, 0o755)
+	}
+	if err == nil || errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	var pathErr *os.PathError
+	if errors.As(err, &pathErr) {
+		err = pathErr.Err
+	}
+	return fmt.Errorf("make the mount point: %w", err)
+}
+
+// Unsupported stands for a mount that is asked for and not made. It is an error unless something is mounted there.
+type Unsupported struct{ Type, Target string }
+
+// Describe implements boot.Op.
+func (u Unsupported) Describe() boot.Desc {
+	return boot.Desc{Verb: "expect mount", Object: u.Target, Attrs: []boot.Attr{boot.A("type", u.Type)}}
+}
+
+// Do implements boot.Op.
+func (u Unsupported) Do() error {
+	mounted, err := Mounted(u.Target)
+	if err == nil && !mounted {
+		err = boot.ErrUnsupported
+	}
+	if err != nil {
+		return fmt.Errorf("mount %s on %s: %w", u.Type, u.Target, err)
+	}
+	return nil
+}
+
+// Propagation sets the propagation type of a mount and all below it; Flag is MS_SHARED, MS_SLAVE, MS_PRIVATE or
+// MS_UNBINDABLE.
+type Propagation struct {
+	Target string
+	Flag   uintptr
+}
+
+// Describe implements boot.Op.
+func (p Propagation) Describe() boot.Desc {
+	return boot.Desc{Verb: "set propagation", Object: p.Target, Attrs: []boot.Attr{
+		boot.A("options", strings.Join(flagNames(p.Flag|unix.MS_REC), ",")),
+	}}
+}
+
+// Do implements boot.Op.
+func (p Propagation) Do() error {
+	if err := unix.Mount("", p.Target, "", p.Flag|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("set propagation of %s: %w", p.Target, err)
+	}
+	return nil
+}
+
+// Mounted reports whether target is a mount point of this mount namespace. It asks the kernel's table, because stat would
+// trigger an automount, and can hang on a dead one.
+func Mounted(target string) (bool, error) {
+	table, err := sysfile.Read("/proc/self/mounts", 16<<20)
+	if err != nil {
+		return false, fmt.Errorf("read the mount table: %w", err)
+	}
+	return inTable(string(table), target), nil
+}
+
+// inTable finds a mount point in the text of /proc/self/mounts, see fstab(5) for its escapes.
+func inTable(table, target string) bool {
+	for line := range strings.Lines(table) {
+		_, rest, _ := strings.Cut(line, " ")
+		point, _, ok := strings.Cut(rest, " ")
+		if ok && unescape(point) == target {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape undoes the octal escapes of blank, tab, newline and backslash.
+func unescape(s string) string {
+	if !strings.Contains(s, `\`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
+			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
+			i += 3
+			continue
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func octal(c byte) bool { return '0' <= c && c <= '7' }

@@ -1,0 +1,106 @@
+// Package netif brings up network interfaces by the ioctls of netdevice(7). One ioctl is all that loopback needs; rtnetlink
+// would cost every boot more than the rest of the network set-up.
+package netif
+
+import (
+	"fmt"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+)
+
+// Up sets the interface Name up.
+type Up struct{ Name string }
+
+// Describe implements boot.Op.
+func (u Up) Describe() boot.Desc { return boot.Desc{Verb: "interface up", Object: u.Name} }
+
+// Do implements boot.Op.
+func (u Up) Do() error {
+	return withSocket(func(socket int) error {
+		return up(socket, u.Name)
+	})
+}
+
+// Address gives the interface Name an IPv4 address and sets it up. It replaces the first address of the interface.
+type Address struct {
+	Name   string
+	Prefix netip.Prefix
+}
+
+// Describe implements boot.Op.
+func (a Address) Describe() boot.Desc {
+	return boot.Desc{Verb: "interface address", Object: a.Name, Attrs: []boot.Attr{boot.A("address", a.Prefix.String())}}
+}
+
+// Do implements boot.Op.
+func (a Address) Do() error {
+	if !a.Prefix.Addr().Is4() {
+		return fmt.Errorf("address of %s: %s is not IPv4", a.Name, a.Prefix)
+	}
+	return withSocket(func(socket int) error {
+		addr := a.Prefix.Addr().As4()
+		mask := ^uint32(0) << (32 - a.Prefix.Bits())
+		if a.Prefix.Bits() == 0 {
+			mask = 0
+		}
+		if err := setAddr(socket, a.Name, unix.SIOCSIFADDR, addr); err != nil {
+			return fmt.Errorf("set address %s of %s: %w", a.Prefix.Addr(), a.Name, err)
+		}
+		netmask := [4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}
+		if err := setAddr(socket, a.Name, unix.SIOCSIFNETMASK, netmask); err != nil {
+			return fmt.Errorf("set prefix length %d of %s: %w", a.Prefix.Bits(), a.Name, err)
+		}
+		return up(socket, a.Name)
+	})
+}
+
+// withSocket runs f with a socket to send ioctls to.
+func withSocket(f func(socket int) error) error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open a socket for interface requests: %w", err)
+	}
+	defer unix.Close(s)
+	return f(s)
+}
+
+// up adds IFF_UP; other flags that can be set are off on an interface that was never up, so there is nothing to keep.
+func up(socket int, name string) error {
+	req, err := unix.NewIfreq(name)
+	if err == nil {
+		req.SetUint16(unix.IFF_UP)
+		err = unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, req)
+	}
+	if err != nil {
+		return fmt.Errorf("set %s up: %w", name, err)
+	}
+	return nil
+}
+
+func setAddr(socket int, name string, request uint, addr [4]byte) error {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	if err := req.SetInet4Addr(addr[:]); err != nil {
+		return err
+	}
+	return unix.IoctlIfreq(socket, request, req)
+}
+
+// Hostname is the operation that sets the host name, sethostname(2).
+type Hostname struct{ Name string }
+
+// Describe implements boot.Op.
+func (h Hostname) Describe() boot.Desc { return boot.Desc{Verb: "set hostname", Object: h.Name} }
+
+// Do implements boot.Op.
+func (h Hostname) Do() error {
+	if err := unix.Sethostname([]byte(h.Name)); err != nil {
+		return fmt.Errorf("set hostname %q: %w", h.Name, err)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+// Package stdio finds the virtio ports on which a libkrun host serves a workload's standard streams.
+package stdio
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+)
+
+// ClassDir lists the ports of all virtio console devices, with their names.
+const ClassDir = "/sys/class/virtio-ports"
+
+// Port is a virtio port with a name.
+type Port struct {
+	Name   string
+	Device string // path of the character device
+}
+
+// Stream is the standard descriptor that the port replaces: 0, 1 or 2, or -1 for a port that is no standard stream.
+func (p Port) Stream() int {
+	switch p.Name {
+	case "krun-stdin":
+		return 0
+	case "krun-stdout":
+		return 1
+	case "krun-stderr":
+		return 2
+	}
+	return -1
+}
+
+// Ports lists the ports below classDir that have a name. A console is an entry without one. An error that is
+// os.ErrNotExist means that the kernel has no virtio ports at all, or that there is no sysfs.
+func Ports(classDir string) ([]Port, error) {
+	entries, err := sysfile.Names(classDir)
+	if err != nil {
+		return nil, fmt.Errorf("list virtio ports: %w", err)
+	}
+	slices.Sort(entries)
+	var ports []Port
+	for _, e := range entries {
+		// An entry without a name, or one that just went away, is no concern of the others.
+		name, err := sysfile.Read(classDir+"/"+e+"/name", 4096)
+		if err != nil {
+			continue
+		}
+		ports = append(ports, Port{Name: strings.TrimSuffix(string(name), "\n"), Device: "/dev/" + e})
+	}
+	return ports, nil
+}
+
+// Streams are the descriptors to be used as standard input, output and error.
+type Streams [3]int
+
+// Inherited are the standard descriptors that this process has itself.
+func Inherited() *Streams { return &Streams{0, 1, 2} }
+
+// Close is the operation that closes the ports which Redirect opened, in this process, once the workload has them.
+type Close struct{ Streams *Streams }
+
+// Describe implements boot.Op.
+func (Close) Describe() boot.Desc { return boot.Desc{Verb: "close", Object: "redirected ports"} }
+
+// Do implements boot.Op.
+func (c Close) Do() error {
+	for i, fd := range c.Streams {
+		if fd > 2 {
+			unix.Close(fd)
+		}
+		c.Streams[i] = i
+	}
+	return nil
+}
+
+// Redirect opens the ports that replace standard streams.
+type Redirect struct {
+	ClassDir string
+	Streams  *Streams
+}
+
+// Describe implements boot.Op.
+func (r Redirect) Describe() boot.Desc {
+	return boot.Desc{Verb: "redirect", Object: "stdin,stdout,stderr", Attrs: []boot.Attr{
+		boot.A("to", "virtio ports krun-stdin,krun-stdout,krun-stderr"), boot.A("from", r.ClassDir),
+	}}
+}
+
+// Do implements boot.Op. Ports are independent of each other: one that can't be opened leaves its stream as it is.
+func (r Redirect) Do() error {
+	ports, err := Ports(r.ClassDir)
+	errs := []error{err}
+	for _, p := range ports {
+		errs = append(errs, r.Streams.Open(p))
+	}
+	return errors.Join(errs...)
+}
+
+// Open puts a port in the place of its standard stream; one that is no standard stream is left alone.
+func (s *Streams) Open(p Port) error {
+	mode := unix.O_WRONLY
+	switch p.Stream() {
+	case -1:
+		return nil
+	case 0:
+		mode = unix.O_RDONLY
+	}
+	fd, err := open(p.Device, mode|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("redirect %s: open %s: %w", p.Name, p.Device, err)
+	}
+	if old := s[p.Stream()]; old > 2 {
+		unix.Close(old) // a second port of the same name
+	}
+	s[p.Stream()] = fd
+	return nil
+}
+
+// Reopen gives the standard descriptors that were closed when the kernel started init a device: /dev/console, or where
+// that can't be opened /dev/null. The entry code of krunbox has put a descriptor of the root directory in their place.
+type Reopen struct{}
+
+// Describe implements boot.Op.
+func (Reopen) Describe() boot.Desc {
+	return boot.Desc{Verb: "open", Object: "/dev/console", Attrs: []boot.Attr{
+		boot.A("else", "/dev/null"), boot.A("for", "closed standard streams"),
+	}}
+}
+
+// Do implements boot.Op.
+func (Reopen) Do() error {
+	var errs []error
+	for fd := range 3 {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			continue
+		}
+		if err := reopen(fd); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func reopen(fd int) error {
+	from, err := open("/dev/console", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if err != nil {
+		from, err = open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC)
+	}
+	if err != nil {
+		return fmt.Errorf("standard descriptor %d is closed: open /dev/null: %w", fd, err)
+	}
+	if from == fd { // the lowest free number is the one that was closed
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+	} else {
+		err = unix.Dup3(from, fd, 0)
+		unix.Close(from)
+	}
+	if err != nil {
+		return fmt.Errorf("open standard descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// open is open(2), again when a signal interrupted it.
+func open(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, flags, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}

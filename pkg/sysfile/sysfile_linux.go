@@ -1,0 +1,83 @@
+// Package sysfile reads small files and directories by plain system calls. Package os would do, but its first opened file
+// starts the runtime's network poller, and that costs every boot more than the reads.
+package sysfile
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Read returns the contents of the file at path. The file is looked up, opened and closed once, as a libkrun host's
+// one-shot files need it. A file of more than max bytes is an error, and so is one that would block. Errors are
+// *os.PathError.
+func Read(path string, max int) ([]byte, error) {
+	fd, err := open(path, unix.O_NONBLOCK)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	size := 4096 // the files of /proc and /sys say 0
+	if st.Size >= int64(size) {
+		size = int(min(st.Size, int64(max))) + 1
+	}
+	buf := make([]byte, 0, size)
+	for {
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return buf, nil
+		}
+		buf = buf[:len(buf)+n]
+		if len(buf) > max {
+			return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d bytes", max)}
+		}
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+	}
+}
+
+// Names returns the names in the directory at path, in the kernel's order. Errors are *os.PathError.
+func Names(path string) ([]string, error) {
+	fd, err := open(path, unix.O_DIRECTORY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	var names []string
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Getdents(fd, buf)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+		case n == 0:
+			return names, nil
+		default:
+			_, _, names = unix.ParseDirent(buf[:n], -1, names)
+		}
+	}
+}
+
+func open(path string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|flags, 0)
+		if err == nil {
+			return fd, nil
+		}
+		if err != unix.EINTR {
+			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+		}
+	}
+}

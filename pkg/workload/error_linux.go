@@ -1,0 +1,172 @@
+package workload
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/exitreport"
+)
+
+// step is a part of starting a program that can fail.
+type step int32
+
+const (
+	stepFork step = iota + 1
+	stepStreams
+	stepLimits
+	stepGroups
+	stepGID
+	stepUID
+	stepExec
+)
+
+// StartError is the reason why a program could not be started.
+type StartError struct {
+	Op   string // operation and object: `execute "foo"`
+	Err  error
+	Code int // exit code for the host: 127 not found, 126 not executable, 125 everything else
+}
+
+func (e *StartError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// ExitCode is the code the host gets for an error: a *StartError's own, exitreport.InitFailed for any other.
+func ExitCode(err error) int {
+	var start *StartError
+	if errors.As(err, &start) {
+		return start.Code
+	}
+	return exitreport.InitFailed
+}
+
+func (s *Spec) startError(f failure, candidates []string) error {
+	e := &StartError{Code: exitreport.InitFailed, Err: f.errno}
+	switch f.step {
+	case stepFork:
+		e.Op = "fork"
+	case stepStreams:
+		e.Op = "put the standard streams in place"
+	case stepLimits:
+		e.Op = "set " + s.Limits[f.candidate].String()
+	case stepGroups:
+		e.Op = "set the additional groups"
+	case stepGID:
+		e.Op = "set gid " + utoa(s.User.GID)
+	case stepUID:
+		e.Op = "set uid " + utoa(s.User.UID)
+	default:
+		e.Op = "execute " + strconv.Quote(s.Args[0])
+		e.Code = exitreport.NotExecutable
+		if f.errno == unix.ENOENT {
+			e.Code = exitreport.NotFound
+		}
+		e.Err = explain(f.errno, candidates, int(f.candidate))
+	}
+	return e
+}
+
+// explain says in the user's terms why execve(2) refused a file, where its errno alone would puzzle.
+func explain(errno syscall.Errno, candidates []string, failed int) error {
+	path := candidates[failed]
+	var st unix.Stat_t
+	statErr := unix.Stat(path, &st)
+	head := readHead(path)
+	switch {
+	case errno == unix.ENOENT && statErr == nil && bytes.HasPrefix(head, []byte("#!")):
+		return fmt.Errorf("%s exists, but its interpreter %s does not: %w", path, interpreter(head), errno)
+	case errno == unix.ENOENT && statErr == nil:
+		return fmt.Errorf("%s exists, but the dynamic loader it names does not: %w", path, errno)
+	case errno == unix.ENOENT && len(candidates) > 1:
+		return fmt.Errorf("not in PATH (%s): %w", searched(candidates), errno)
+	case errno == unix.EACCES && statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
+		return fmt.Errorf("%s is a directory: %w", path, errno)
+	case errno == unix.EACCES && statErr == nil && st.Mode&0o111 == 0:
+		return fmt.Errorf("%s has no execute permission (mode 0%o): %w", path, st.Mode&0o7777, errno)
+	case errno == unix.ENOEXEC && machine(head) != "":
+		return fmt.Errorf("%s is a program for %s: %w", path, machine(head), errno)
+	case errno == unix.ENOEXEC:
+		return fmt.Errorf("%s is neither a program nor a script: %w", path, errno)
+	case path != candidates[0] || len(candidates) > 1:
+		return fmt.Errorf("%s: %w", path, errno)
+	}
+	return errno
+}
+
+// searched lists the directories in which the candidates were looked for.
+func searched(candidates []string) string {
+	dirs := make([]string, len(candidates))
+	for i, c := range candidates {
+		dirs[i] = c[:strings.LastIndexByte(c, '/')]
+	}
+	return strings.Join(dirs, ":")
+}
+
+// readHead returns the first bytes of a file, or nothing.
+func readHead(path string) []byte {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	defer unix.Close(fd)
+	head := make([]byte, 256)
+	n, err := unix.Read(fd, head)
+	if err != nil {
+		return nil
+	}
+	return head[:n]
+}
+
+// isScript reports whether a file that the kernel can't execute is text for a shell: POSIX takes a file for that whose
+// first line has no NUL byte.
+func isScript(path string) bool {
+	head := readHead(path)
+	line, _, _ := bytes.Cut(head, []byte("\n"))
+	return head != nil && !bytes.ContainsRune(line, 0) && machine(head) == ""
+}
+
+// interpreter is the program of a #! line.
+func interpreter(head []byte) string {
+	line, _, _ := bytes.Cut(head[2:], []byte("\n"))
+	if f := bytes.Fields(line); len(f) > 0 {
+		return string(f[0])
+	}
+	return "(none)"
+}
+
+// machine names the processor of an ELF file (e_machine, elf(5)); "" for another file.
+func machine(head []byte) string {
+	if len(head) < 20 || !bytes.HasPrefix(head, []byte("\x7fELF")) {
+		return ""
+	}
+	number := int(head[18]) | int(head[19])<<8
+	if head[5] == 2 { // big-endian
+		number = int(head[19]) | int(head[18])<<8
+	}
+	switch number {
+	case 3:
+		return "x86"
+	case 40:
+		return "arm"
+	case 62:
+		return "x86-64"
+	case 183:
+		return "arm64"
+	case 243:
+		return "riscv"
+	}
+	return "machine number " + strconv.Itoa(number) + " of ELF"
+}
+
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	errors.As(err, &errno)
+	return errno
+}

@@ -1,0 +1,101 @@
+package workload
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/rlimit"
+)
+
+// Spec is a program and the state it starts in; the fields follow process of the OCI runtime specification. Signal
+// dispositions that this process set are back at their default, and no signal is blocked.
+type Spec struct {
+	Args []string // Args[0] is looked up like execvp(3) does, in the PATH of Env
+	Env  []string
+	// User is nil for a program that runs as this process does.
+	User *User
+	// Limits are set as they are; the program does not start without them.
+	Limits []rlimit.Limit
+	// Wanted are limits that are set where Limits has none for the resource, and where the kernel permits it.
+	Wanted []rlimit.Limit
+	// Streams are this process's descriptors for standard input, output and error. Each is its own number (0, 1, 2) or
+	// above 2.
+	Streams [3]int
+	// NewSession gives the program a session of its own, whose controlling terminal is the first of its standard streams
+	// that is a terminal, if any.
+	NewSession bool
+	// CloseOthers closes all descriptors but the standard streams.
+	CloseOthers bool
+}
+
+// User is an identity: process.user of the OCI runtime specification.
+type User struct {
+	UID, GID       uint32
+	AdditionalGIDs []uint32
+	Umask          *uint32 // permission bits; nil for this process's
+}
+
+// Start is the operation that starts the program as a child and stores its process ID in PID.
+type Start struct {
+	Spec Spec
+	PID  *int
+}
+
+// Describe implements boot.Op.
+func (s Start) Describe() boot.Desc { return s.Spec.describe("fork and execute") }
+
+// Do implements boot.Op. An error is a *StartError.
+func (s Start) Do() (err error) {
+	*s.PID, err = s.Spec.Start()
+	return err
+}
+
+// Exec is the operation that replaces this process by the program.
+type Exec struct{ Spec Spec }
+
+// Describe implements boot.Op.
+func (e Exec) Describe() boot.Desc { return e.Spec.describe("execute") }
+
+// Do implements boot.Op. It returns only with an error, a *StartError.
+func (e Exec) Do() error { return e.Spec.Exec() }
+
+func (s *Spec) describe(verb string) boot.Desc {
+	d := boot.Desc{Verb: verb, Attrs: []boot.Attr{boot.L("args", s.Args), boot.L("env", s.Env)}}
+	if len(s.Args) > 0 {
+		d.Object = s.Args[0]
+	}
+	if s.User != nil {
+		d.Attrs = append(d.Attrs, boot.A("uid", utoa(s.User.UID)), boot.A("gid", utoa(s.User.GID)))
+		var groups []string
+		for _, g := range s.User.AdditionalGIDs {
+			groups = append(groups, utoa(g))
+		}
+		d.Attrs = append(d.Attrs, boot.L("groups", groups))
+		if s.User.Umask != nil {
+			d.Attrs = append(d.Attrs, boot.A("umask", "0"+strconv.FormatUint(uint64(*s.User.Umask), 8)))
+		}
+	}
+	var limits []string
+	for _, l := range s.Limits {
+		limits = append(limits, l.String())
+	}
+	var wanted []string
+	for _, l := range s.wanted() {
+		wanted = append(wanted, l.String())
+	}
+	d.Attrs = append(d.Attrs, boot.L("rlimits", limits), boot.L("wantedRlimits", wanted))
+	if s.NewSession {
+		d.Attrs = append(d.Attrs, boot.A("session", "new"))
+	}
+	return d
+}
+
+// wanted are the Wanted limits that Limits has no word on.
+func (s *Spec) wanted() []rlimit.Limit {
+	return slices.DeleteFunc(slices.Clone(s.Wanted), func(w rlimit.Limit) bool {
+		return slices.ContainsFunc(s.Limits, func(l rlimit.Limit) bool { return l.Resource == w.Resource })
+	})
+}
+
+func utoa(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
