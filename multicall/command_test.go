@@ -20,7 +20,7 @@ func TestParseComment(t *testing.T) {
 		{
 			name:    "no blank lines",
 			comment: "x does it.\nSynopsis:\n    x\nOptions:\n    -n: no\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x"}, Summary: "x does it. Synopsis: x Options: -n: no"},
+			want:    dispatch.Applet{Name: "x", Usage: []string{"x"}, Summary: "x does it."},
 		},
 		{
 			name:    "paragraph after it",

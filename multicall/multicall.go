@@ -13,6 +13,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"go/format"
 	"io/fs"
@@ -51,30 +52,34 @@ const defaultCommands = "./cmds/..."
 
 // Build builds the binary. It uses no network if the modules are in the module cache.
 func Build(ctx context.Context, opts Options) error {
+	if err := build(ctx, opts); err != nil {
+		return fmt.Errorf("build %s: %w", opts.Output, err)
+	}
+	return nil
+}
+
+func build(ctx context.Context, opts Options) error {
 	if opts.Output == "" {
-		return fmt.Errorf("build: no output file named")
+		return errors.New("no output file named")
 	}
 	output, err := filepath.Abs(opts.Output)
 	if err != nil {
-		return fmt.Errorf("build %s: %w", opts.Output, err)
+		return err
 	}
 	if opts.GenDir == "" {
 		if opts.GenDir, err = os.MkdirTemp("", "krunbox-build-"); err != nil {
-			return fmt.Errorf("build %s: %w", opts.Output, err)
+			return err
 		}
 		defer os.RemoveAll(opts.GenDir)
 	}
 	b, err := newBuilder(ctx, opts)
 	if err != nil {
-		return fmt.Errorf("build %s: %w", opts.Output, err)
+		return err
 	}
 	if err := b.generate(ctx); err != nil {
-		return fmt.Errorf("build %s: %w", opts.Output, err)
+		return err
 	}
-	if err := b.compile(ctx, output, entryFlag); err != nil {
-		return fmt.Errorf("build %s: %w", opts.Output, err)
-	}
-	return nil
+	return b.compile(ctx, output, entryFlag)
 }
 
 // Import paths in the generated tree. The first two are makebb's choice.
@@ -102,7 +107,7 @@ func Register(name string, init, main func()) { bbmain.Register(name, init, main
 
 // A builder builds one binary.
 type builder struct {
-	opts Options // GenDir is absolute, all are filled in
+	opts Options // with the defaults filled in, and GenDir absolute
 	goCommand
 }
 

@@ -15,9 +15,7 @@
 package hostfs
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
@@ -66,34 +64,35 @@ type FS struct {
 	fuse.RawFileSystem // the node tree, behind readOnly where the configuration says so
 
 	config    Config
-	cacheTime time.Duration
+	cacheTime time.Duration // that the guest may rely on names and attributes
+	started   time.Time     // the time stamp of everything virtual
 	inodes    inodes
-	started   time.Time // the time stamp of everything virtual
-
-	loopback *fs.LoopbackRoot // nil for the empty root
+	loopback  *fs.LoopbackRoot // nil for the empty root
 }
+
+// forever outlasts any guest.
+const forever = 10 * 365 * 24 * time.Hour
 
 // New returns the file system for config. It reads the sources of the virtual files.
 func New(config Config) (*FS, error) {
-	f := &FS{config: config, started: time.Now()}
-	f.inodes.init()
+	f := &FS{config: config, started: time.Now(), inodes: newInodes()}
 	if !config.HostChanges {
 		f.cacheTime = forever
 	}
-	names, err := f.newNames()
+	overlay, err := f.newOverlay()
 	if err != nil {
 		return nil, err
 	}
-	var root fs.InodeEmbedder = &virtualDir{virtual: virtual{f}, names: names}
-	if config.Base != "" {
-		if root, err = f.newHostRoot(names); err != nil {
-			return nil, err
-		}
+	var root fs.InodeEmbedder
+	if config.Base == "" {
+		root = &virtualDir{virtual: virtual{fsys: f}, directory: overlay}
+	} else if root, err = f.newHostRoot(overlay); err != nil {
+		return nil, err
 	}
 	f.RawFileSystem = fs.NewNodeFS(root, &fs.Options{
 		NegativeTimeout: &f.cacheTime,
 		NullPermissions: true,
-		RootStableAttr:  &fs.StableAttr{Ino: rootInode, Mode: fuse.S_IFDIR},
+		RootStableAttr:  &fs.StableAttr{Ino: rootInode},
 	})
 	if config.ReadOnly {
 		f.RawFileSystem = readOnly{f.RawFileSystem}
@@ -101,33 +100,48 @@ func New(config Config) (*FS, error) {
 	return f, nil
 }
 
-// forever is long enough for any guest.
-const forever = 10 * 365 * 24 * time.Hour
-
 // MountOptions returns the options that a server of f needs.
 func (f *FS) MountOptions() *fuse.MountOptions {
 	return &fuse.MountOptions{
-		MaxWrite:             1 << 20, // also of reads
+		MaxWrite:             1 << 20, // bytes, for reads too
 		EnableSymlinkCaching: !f.config.HostChanges,
 		DisableReadDirPlus:   true, // it would look up, and so use up, one-shot names
 	}
 }
 
-// newHostRoot returns the root node of Base.
-func (f *FS) newHostRoot(names *names) (fs.InodeEmbedder, error) {
-	base, err := filepath.Abs(f.config.Base)
-	if err == nil {
-		base, err = filepath.EvalSymlinks(base)
+// Ioctl requests of libkrun's, on the root directory.
+const (
+	ioctlExitCode      = 0x7602 // the argument itself is the code
+	ioctlRemoveRootDir = 0x7603
+)
+
+// Ioctl takes libkrun's two requests. All others end here: none may reach a file descriptor of the host.
+func (f *FS) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
+	if in.NodeId != fuse.FUSE_ROOT_ID {
+		return fuse.Status(syscall.ENOTTY)
 	}
-	if err != nil {
-		return nil, err
+	switch in.Cmd {
+	case ioctlExitCode:
+		if f.config.OnExitCode != nil {
+			f.config.OnExitCode(int32(in.Arg))
+		}
+		return fuse.OK
+	case ioctlRemoveRootDir:
+		if f.config.OnRemoveRootDir != nil {
+			f.config.OnRemoveRootDir()
+		}
+		return fuse.OK
 	}
-	fi, err := os.Stat(base)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.IsDir() {
-		return nil, fmt.Errorf("%s: not a directory", base)
-	}
-	return nil, nil
+	return fuse.Status(syscall.ENOTTY)
+}
+
+// Statx makes the guest use GETATTR: go-fuse's loopback would follow symbolic links here.
+func (f *FS) Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse.Status {
+	return fuse.ENOSYS
+}
+
+// Tmpfile makes the guest answer O_TMPFILE with EOPNOTSUPP, which programs expect. go-fuse could make such a file, but
+// not link it.
+func (f *FS) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
+	return fuse.ENOSYS
 }

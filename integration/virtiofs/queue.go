@@ -10,10 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// drainTimeout is how long a stopping queue waits for the requests that are being served. They wait for nothing but
-// the host's file system.
-const drainTimeout = 5 * time.Second
-
 // queue serves the requests of one virtqueue. Its methods, except run and serve, are called by one goroutine, the
 // session's.
 type queue struct {
@@ -110,7 +106,8 @@ func (q *queue) start(m *memory) error {
 	return nil
 }
 
-// stop stops the queue and waits until no request is being served any more. It can be started again.
+// stop stops the queue and waits until no request is being served any more. If there is no error, it can be started
+// again.
 func (q *queue) stop() error {
 	if q.quit == nil {
 		return nil
@@ -128,8 +125,8 @@ func (q *queue) stop() error {
 	var err error
 	select {
 	case <-drained:
-	case <-time.After(drainTimeout):
-		err = fmt.Errorf("requests still running after %v", drainTimeout)
+	case <-time.After(q.server.drainTimeout):
+		err = fmt.Errorf("requests still being served after %v", q.server.drainTimeout)
 	}
 
 	q.mu.Lock()

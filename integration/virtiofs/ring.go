@@ -80,6 +80,11 @@ func ringHead(b []byte) (flags, index uint16) {
 	return uint16(head), uint16(head >> 16)
 }
 
+// storeIndex sets the index at the start of a ring, and its flags to 0.
+func storeIndex(b []byte, index uint16) {
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[0])), uint32(index)<<16)
+}
+
 // pop takes the next request, nil if there is none. Its buffers are valid as long as r.memory is referenced.
 func (r *ring) pop() (*chain, error) {
 	_, index := ringHead(r.avail)
@@ -169,7 +174,7 @@ func (r *ring) push(head uint16, n int) (notify bool) {
 	binary.LittleEndian.PutUint32(entry[0:], uint32(head))
 	binary.LittleEndian.PutUint32(entry[4:], uint32(n))
 	r.nextUsed++
-	atomic.StoreUint32((*uint32)(unsafe.Pointer(&r.used[0])), uint32(r.nextUsed)<<16)
+	storeIndex(r.used, r.nextUsed)
 	flags, _ := ringHead(r.avail)
 	return flags&availNoInterrupt == 0
 }

@@ -18,6 +18,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
@@ -30,6 +31,8 @@ type Server struct {
 	protocol *fuse.ProtocolServer
 	requests [opcodes]atomic.Uint64
 	slots    chan struct{} // holds one element for each request in flight
+
+	drainTimeout time.Duration // how long a stopping queue waits for the requests in flight
 
 	mu      sync.Mutex
 	closed  bool
@@ -48,8 +51,9 @@ func New(fsys fuse.RawFileSystem, opts *fuse.MountOptions) *Server {
 		o.Logger = log.New(io.Discard, "", 0)
 	}
 	return &Server{
-		protocol: fuse.NewProtocolServer(fsys, &o),
-		slots:    make(chan struct{}, maxInFlight),
+		protocol:     fuse.NewProtocolServer(fsys, &o),
+		slots:        make(chan struct{}, maxInFlight),
+		drainTimeout: 5 * time.Second, // they wait for nothing but the host's file system
 	}
 }
 
@@ -122,7 +126,8 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// Close ends Serve and waits for it to return. It may be called at any time and more than once; it returns nil.
+// Close ends Serve and waits for it to return, which takes at most a few seconds even if the file system hangs. It may
+// be called at any time and more than once; it returns nil.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -8,27 +8,7 @@ import (
 	"math/bits"
 	"net"
 	"sync"
-
-	"golang.org/x/sys/unix"
-)
-
-// The requests of the vhost-user protocol that a VMM makes of a virtiofs device.
-const (
-	reqGetFeatures         = 1
-	reqSetFeatures         = 2
-	reqSetOwner            = 3
-	reqSetMemTable         = 5
-	reqSetVringNum         = 8
-	reqSetVringAddr        = 9
-	reqSetVringBase        = 10
-	reqGetVringBase        = 11
-	reqSetVringKick        = 12
-	reqSetVringCall        = 13
-	reqSetVringErr         = 14
-	reqGetProtocolFeatures = 15
-	reqSetProtocolFeatures = 16
-	reqGetQueueNum         = 17
-	reqSetVringEnable      = 18
+	"syscall"
 )
 
 // What this device offers.
@@ -44,25 +24,6 @@ const (
 
 	queues = 2 // high priority, requests
 )
-
-// Flags of a message.
-const (
-	flagVersion   = 1
-	flagReply     = 4
-	flagNeedReply = 8
-)
-
-const (
-	maxPayload = 4096
-	maxFDs     = 8 // VHOST_USER's limit of memory regions
-)
-
-// message is a vhost-user message from the VMM.
-type message struct {
-	Request, Flags uint32
-	Payload        []byte
-	FDs            []int // file descriptors; whoever keeps them sets it to nil
-}
 
 // session is the connection with a VMM.
 type session struct {
@@ -95,7 +56,7 @@ func (ss *session) fail(err error) {
 // serve answers the VMM until it disconnects.
 func (ss *session) serve() error {
 	err := ss.serveMessages()
-	if errors.Is(err, io.EOF) {
+	if disconnected(err) {
 		err = nil
 	}
 	for i, q := range ss.queues {
@@ -114,6 +75,11 @@ func (ss *session) serve() error {
 	return err
 }
 
+// disconnected reports whether err says that the VMM has gone away.
+func disconnected(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 func (ss *session) serveMessages() error {
 	for {
 		m, err := readMessage(ss.conn)
@@ -123,91 +89,23 @@ func (ss *session) serveMessages() error {
 		reply, err := ss.handle(m)
 		m.closeFDs()
 		if err != nil {
-			return fmt.Errorf("vhost-user request %d: %w", m.Request, err)
+			return fmt.Errorf("vhost-user request %d: %w", m.request, err)
 		}
-		if reply == nil && m.Flags&flagNeedReply != 0 {
-			reply = make([]byte, 8) // success
+		if reply == nil && m.needsReply() {
+			reply = encode(uint64(0)) // success
 		}
 		if reply == nil {
 			continue
 		}
-		if _, err := ss.conn.Write(encodeMessage(m.Request, flagVersion|flagReply, reply)); err != nil {
+		if err := writeReply(ss.conn, m.request, reply); err != nil {
 			return err
 		}
 	}
 }
 
-// readMessage returns io.EOF if the VMM has disconnected.
-func readMessage(conn *net.UnixConn) (*message, error) {
-	var header [12]byte
-	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
-	n, oobn, _, _, err := conn.ReadMsgUnix(header[:], oob)
-	if err != nil {
-		return nil, err
-	}
-	m := &message{}
-	if m.FDs, err = receivedFDs(oob[:oobn]); err != nil {
-		return nil, err
-	}
-	if n == 0 {
-		return nil, io.EOF
-	}
-	if err := m.read(conn, header[:], n); err != nil {
-		m.closeFDs()
-		return nil, err
-	}
-	return m, nil
-}
-
-// read reads what follows the first n bytes of the header.
-func (m *message) read(r io.Reader, header []byte, n int) error {
-	if _, err := io.ReadFull(r, header[n:]); err != nil {
-		return err
-	}
-	m.Request = binary.LittleEndian.Uint32(header[0:])
-	m.Flags = binary.LittleEndian.Uint32(header[4:])
-	size := binary.LittleEndian.Uint32(header[8:])
-	if size > maxPayload {
-		return fmt.Errorf("vhost-user request %d of %d bytes", m.Request, size)
-	}
-	m.Payload = make([]byte, size)
-	_, err := io.ReadFull(r, m.Payload)
-	return err
-}
-
-func (m *message) closeFDs() {
-	for _, fd := range m.FDs {
-		unix.Close(fd)
-	}
-}
-
-// receivedFDs returns the file descriptors that came with a message.
-func receivedFDs(oob []byte) ([]int, error) {
-	cmsgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil, err
-	}
-	var fds []int
-	for _, c := range cmsgs {
-		received, err := unix.ParseUnixRights(&c)
-		if err != nil {
-			return nil, err
-		}
-		fds = append(fds, received...)
-	}
-	return fds, nil
-}
-
-func encodeMessage(request, flags uint32, payload []byte) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, request)
-	b = binary.LittleEndian.AppendUint32(b, flags)
-	b = binary.LittleEndian.AppendUint32(b, uint32(len(payload)))
-	return append(b, payload...)
-}
-
 // handle carries out a request. The reply is nil where the protocol has none.
 func (ss *session) handle(m *message) (reply []byte, err error) {
-	switch m.Request {
+	switch m.request {
 	case reqGetFeatures:
 		return encode(uint64(features)), nil
 	case reqGetProtocolFeatures:
@@ -236,7 +134,7 @@ func (ss *session) setFeatures(m *message) error {
 	if err := checkSubset(m, features); err != nil {
 		return err
 	}
-	if binary.LittleEndian.Uint64(m.Payload)&featureProtocolFeatures == 0 {
+	if binary.LittleEndian.Uint64(m.payload)&featureProtocolFeatures == 0 {
 		for _, q := range ss.queues { // there is no SET_VRING_ENABLE then
 			q.enabled = true
 		}
@@ -258,7 +156,7 @@ func checkSubset(m *message, offered uint64) error {
 
 func (ss *session) setMemTable(m *message) error {
 	var count struct{ Regions, Padding uint32 }
-	n, err := binary.Decode(m.Payload, binary.LittleEndian, &count)
+	n, err := binary.Decode(m.payload, binary.LittleEndian, &count)
 	if err != nil {
 		return err
 	}
@@ -266,10 +164,10 @@ func (ss *session) setMemTable(m *message) error {
 		return fmt.Errorf("memory table of %d regions", count.Regions)
 	}
 	infos := make([]regionInfo, count.Regions)
-	if _, err := binary.Decode(m.Payload[n:], binary.LittleEndian, infos); err != nil {
+	if _, err := binary.Decode(m.payload[n:], binary.LittleEndian, infos); err != nil {
 		return err
 	}
-	memory, err := mapMemory(infos, m.FDs)
+	memory, err := mapMemory(infos, m.fds)
 	if err != nil {
 		return err
 	}
@@ -295,15 +193,15 @@ func (ss *session) setVringFD(m *message) error {
 	}
 	fd := -1
 	if v&noFile == 0 {
-		if len(m.FDs) != 1 {
-			return fmt.Errorf("%d file descriptors, want 1", len(m.FDs))
+		if len(m.fds) != 1 {
+			return fmt.Errorf("%d file descriptors, want 1", len(m.fds))
 		}
-		fd = m.FDs[0]
+		fd = m.fds[0]
 	}
-	switch m.Request {
+	switch m.request {
 	case reqSetVringCall:
 		q.setCall(fd)
-		m.FDs = nil
+		m.fds = nil
 	case reqSetVringKick:
 		if err := q.stop(); err != nil {
 			return err
@@ -311,7 +209,7 @@ func (ss *session) setVringFD(m *message) error {
 		if err := q.setKick(fd); err != nil {
 			return err
 		}
-		m.FDs = nil
+		m.fds = nil
 		return q.start(ss.memory)
 	}
 	return nil // SET_VRING_ERR: this device has no errors to signal that do not end the session
@@ -329,9 +227,6 @@ func (ss *session) setVringAddr(m *message) error {
 	if err != nil {
 		return err
 	}
-	if q.quit != nil {
-		return errors.New("the queue is running")
-	}
 	q.addresses = ringAddresses{desc: v.Desc, used: v.Used, avail: v.Avail}
 	return nil
 }
@@ -346,19 +241,13 @@ func (ss *session) vringState(m *message) (reply []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	switch m.Request {
+	switch m.request {
 	case reqSetVringNum:
-		if q.quit != nil {
-			return nil, errors.New("the queue is running")
-		}
 		if v.Num > maxRingSize || bits.OnesCount32(v.Num) != 1 {
 			return nil, fmt.Errorf("ring of %d", v.Num)
 		}
 		q.size = uint16(v.Num)
 	case reqSetVringBase:
-		if q.quit != nil {
-			return nil, errors.New("the queue is running")
-		}
 		q.nextAvail = uint16(v.Num)
 	case reqSetVringEnable:
 		q.enabled = v.Num != 0
@@ -380,21 +269,4 @@ func (ss *session) queue(i uint32) (*queue, error) {
 		return nil, fmt.Errorf("virtqueue %d of %d", i, queues)
 	}
 	return ss.queues[i], nil
-}
-
-// decode reads the payload, which has to have the size of v.
-func decode(m *message, v any) error {
-	if n := binary.Size(v); len(m.Payload) != n {
-		return fmt.Errorf("payload of %d bytes, want %d", len(m.Payload), n)
-	}
-	_, err := binary.Decode(m.Payload, binary.LittleEndian, v)
-	return err
-}
-
-func encode(v any) []byte {
-	b, err := binary.Append(nil, binary.LittleEndian, v)
-	if err != nil {
-		panic(err) // a type without a fixed size
-	}
-	return b
 }

@@ -2,11 +2,21 @@ package vm
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/krunbox/krunbox/integration/guestkernel"
 	"github.com/krunbox/krunbox/integration/guestroot"
+	"github.com/krunbox/krunbox/integration/hostfs"
 )
 
 func busyboxRoot(t *testing.T, arch string) string {
@@ -27,24 +37,324 @@ func peerInit(t *testing.T) string {
 	return path
 }
 
-// TestRun boots libkrun's own init.
+// shell returns the configuration of a machine where libkrun's own init runs a shell script.
+func shell(t *testing.T, script string) Config {
+	t.Helper()
+	return Config{
+		Arch: "amd64",
+		Init: peerInit(t),
+		Root: busyboxRoot(t, "amd64"),
+		Env:  []string{"KRUN_INIT=/bin/sh"},
+		Args: []string{"-c", script},
+	}
+}
+
 func TestRun(t *testing.T) {
 	var console bytes.Buffer
-	result, err := Run(t.Context(), Config{
-		Arch:    "amd64",
-		Init:    peerInit(t),
-		Root:    busyboxRoot(t, "amd64"),
-		Env:     []string{"KRUN_INIT=/bin/sh", "TEXT=two  words"},
-		Args:    []string{"-c", "echo hello: '$TEXT'; exit 7"},
-		Console: &console,
-	})
+	cfg := shell(t, "env; exit 7")
+	cfg.Env = append(cfg.Env, "TEXT=two  words")
+	cfg.Console = &console
+	result, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if result.ExitCode != 7 {
-		t.Errorf("ExitCode = %d, want 7", result.ExitCode)
+	if result.ExitCode != 7 || !slices.Equal(result.ExitCodes, []int{7}) {
+		t.Errorf("ExitCode = %d of %d, want 7", result.ExitCode, result.ExitCodes)
 	}
-	if want := "hello: two  words\r\n"; !strings.Contains(console.String(), want) || console.String() != string(result.Console) {
-		t.Errorf("Console = %q, Result.Console = %q, want %q", console.String(), result.Console, want)
+	if want := "\nTEXT=two  words\r\n"; !strings.Contains(console.String(), want) {
+		t.Errorf("console = %q, want %q in it", console.String(), want)
 	}
+	if got := string(result.Console); got != console.String() {
+		t.Errorf("Result.Console = %q, want %q", got, console.String())
+	}
+}
+
+// scriptAsInit returns the configuration of a machine whose init is a shell script.
+func scriptAsInit(t *testing.T, arch, script string) Config {
+	t.Helper()
+	return Config{
+		Arch:     arch,
+		InitPath: "/script",
+		Root:     busyboxRoot(t, arch),
+		Files:    []hostfs.File{{Path: "/script", Data: []byte("#!/bin/sh\n" + script), Mode: 0o755}},
+	}
+}
+
+// TestKernelParsesCmdline checks that what the guest kernel makes of the command line is what was put in.
+func TestKernelParsesCmdline(t *testing.T) {
+	env := []string{"EMPTY=", "BLANKS= a  b ", "LINES=a\tb\nc", "UTF8=à é", "EQUALS=a=b", "QUOTE='\\$x", "under_score-dash=1"}
+	args := []string{"-c", "", " ", "a=b c", "à", "line\nfeed", "'\\&&", "---"}
+	for len(env) < maxEnv {
+		env = append(env, fmt.Sprintf("V%d=%d", len(env), len(env)))
+	}
+	for len(args) < maxArgs {
+		args = append(args, fmt.Sprintf("arg%d", len(args)))
+	}
+	for _, arch := range []string{"amd64", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+			cfg := scriptAsInit(t, arch, "mount -t proc proc /proc && cat /proc/1/environ >/environ && cat /proc/1/cmdline >/cmdline; reboot -f")
+			cfg.Env, cfg.Args = env, args
+			result, err := Run(t.Context(), cfg)
+			if !errors.Is(err, ErrNoExitCode) {
+				t.Errorf("Run() = %v, want %v", err, ErrNoExitCode)
+			}
+			if result.ExitCode != -1 {
+				t.Errorf("ExitCode = %d, want -1", result.ExitCode)
+			}
+			read := func(name string) []string {
+				b, err := os.ReadFile(filepath.Join(cfg.Root, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00")
+			}
+			if got, want := read("environ"), append([]string{"HOME=/", "TERM=linux"}, env...); !slices.Equal(got, want) {
+				t.Errorf("environment = %q, want %q", got, want)
+			}
+			if got, want := read("cmdline"), append([]string{"/bin/sh", "/script"}, args...); !slices.Equal(got, want) {
+				t.Errorf("arguments = %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestPorts(t *testing.T) {
+	// More than the buffers on the way hold, with every byte value.
+	input := strings.Repeat("every byte\x00\xff\r\n\x04", 50000)
+	var stdout, stderr, extra, console bytes.Buffer
+	cfg := shell(t, "cat; echo diagnostics >&2; echo more >/dev/vport0p4; echo on the console >/dev/console; exit 3")
+	cfg.Console = &console
+	cfg.Ports = []Port{
+		{Name: "krun-stdin", In: strings.NewReader(input)},
+		{Name: "krun-stdout", Out: &stdout},
+		{Name: "krun-stderr", Out: &stderr},
+		{Name: "com.example,extra", Out: &extra},
+	}
+	result, err := Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 3 {
+		t.Errorf("Run() = %d, %v, want 3", result.ExitCode, err)
+	}
+	if got := stdout.String(); got != input {
+		t.Errorf("standard output has %d bytes, want %d of the same", len(got), len(input))
+	}
+	if got, want := stderr.String(), "diagnostics\n"; got != want {
+		t.Errorf("standard error = %q, want %q", got, want)
+	}
+	if got, want := extra.String(), "more\n"; got != want {
+		t.Errorf("further port = %q, want %q", got, want)
+	}
+	if got, want := console.String(), "on the console\r\n"; got != want {
+		t.Errorf("console = %q, want %q", got, want)
+	}
+}
+
+func TestConsoleInput(t *testing.T) {
+	cfg := shell(t, "read line; echo \"<$line>\"; exit 5")
+	cfg.Args[1] = "read line; exit $line"
+	cfg.ConsoleIn = strings.NewReader("5\n")
+	result, err := Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 5 {
+		t.Errorf("Run() = %d, %v, want 5", result.ExitCode, err)
+	}
+}
+
+func TestGuestConfig(t *testing.T) {
+	cfg := shell(t, "")
+	cfg.Env, cfg.Args = nil, nil
+	cfg.GuestConfig = []byte(`{"process":{"args":["/bin/sh","-c","exit 9"]}}`)
+	cfg.InitOneShot = true
+	result, err := Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 9 {
+		t.Errorf("Run() = %d, %v, want 9", result.ExitCode, err)
+	}
+}
+
+// TestMachinesAtOnce runs machines side by side, with several processors.
+func TestMachinesAtOnce(t *testing.T) {
+	cfg := shell(t, "exit $(grep -c ^processor /proc/cpuinfo)")
+	cfg.Root, cfg.ReadOnly = busyboxRoot(t, "amd64"), true
+	var wg sync.WaitGroup
+	for cpus := 1; cpus <= 3; cpus++ {
+		wg.Go(func() {
+			cfg := cfg
+			cfg.CPUs = cpus
+			result, err := Run(t.Context(), cfg)
+			if err != nil || result.ExitCode != cpus {
+				t.Errorf("Run() with %d processors = %d, %v", cpus, result.ExitCode, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestKilledMachineLeavesNothing looks for processes, file descriptors, and goroutines after a machine that would not
+// stop by itself.
+func TestKilledMachineLeavesNothing(t *testing.T) {
+	cfg := shell(t, "echo ready; while :; do :; done")
+	fds, goroutines := openFiles(t), runtime.NumGoroutine()
+	cause := errors.New("the test has seen enough")
+
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cfg.Console = writerFunc(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("ready")) {
+			cancel(cause)
+		}
+		return len(p), nil
+	})
+	pr, pw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Ports = []Port{{Name: "krun-stdin", In: pr}}
+	_, err = Run(ctx, cfg)
+	if !errors.Is(err, cause) {
+		t.Errorf("Run() with a context that ends = %v, want %v", err, cause)
+	}
+	if !strings.Contains(err.Error(), "\nready") {
+		t.Errorf("Run() with a context that ends = %q, want the console's output in it", err)
+	}
+	pw.Close() // ends the Read that Run did not wait for
+	pr.Close()
+
+	cfg.Console, cfg.Ports = nil, nil
+	cfg.Deadline = 3 * time.Second
+	result, err := Run(t.Context(), cfg)
+	if !errors.Is(err, ErrDeadline) || result.Duration < cfg.Deadline {
+		t.Errorf("Run() = %v after %v, want %v after %v", err, result.Duration, ErrDeadline, cfg.Deadline)
+	}
+
+	if got := children(t); len(got) > 0 {
+		t.Errorf("processes left: %q", got)
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		nowFDs, nowGoroutines := openFiles(t), runtime.NumGoroutine()
+		if len(nowFDs) <= len(fds) && nowGoroutines <= goroutines {
+			return
+		}
+		if time.Now().After(deadline) {
+			stacks := make([]byte, 1<<20)
+			stacks = stacks[:runtime.Stack(stacks, true)]
+			t.Fatalf("left: files %q, want %q; %d goroutines, want %d\n%s", nowFDs, fds, nowGoroutines, goroutines, stacks)
+		}
+	}
+}
+
+func TestWriterError(t *testing.T) {
+	boom := errors.New("boom")
+	cfg := shell(t, "echo hello; sleep 1000")
+	cfg.Console = writerFunc(func([]byte) (int, error) { return 0, boom })
+	if _, err := Run(t.Context(), cfg); !errors.Is(err, boom) {
+		t.Errorf("Run() = %v, want %v", err, boom)
+	}
+}
+
+func TestErrorsBeforeTheGuestRuns(t *testing.T) {
+	cfg := shell(t, "")
+	cfg.Devices = []Device{{Args: func([]int) []string { return []string{"-device", "no-such-device"} }}}
+	_, err := Run(t.Context(), cfg)
+	var qemuErr *QEMUError
+	if !errors.As(err, &qemuErr) || !strings.Contains(qemuErr.Stderr, "no-such-device") {
+		t.Errorf("Run() with bad arguments = %v, want a QEMUError with the message", err)
+	}
+
+	t.Setenv("PATH", t.TempDir())
+	cfg.Devices = nil
+	if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "apt-get install qemu-system-x86") {
+		t.Errorf("Run() without QEMU = %v, want how to install it", err)
+	}
+	for _, cfg := range []Config{
+		{},
+		{Init: "/nonexistent", Kernel: "/nonexistent"},
+		{Init: cfg.Init, Kernel: "/nonexistent", Arch: "riscv64"},
+		{Init: cfg.Init, Kernel: "/nonexistent", CPUs: -1},
+		{Init: cfg.Init, Kernel: "/nonexistent", Root: "/nonexistent"},
+		{Init: cfg.Init, Kernel: "/nonexistent", Ports: []Port{{}}},
+		{Init: cfg.Init, Kernel: "/nonexistent", Ports: []Port{{Name: "a"}, {Name: "a"}}},
+		{Init: cfg.Init, Kernel: "/nonexistent", Env: []string{"a.b=c"}},
+	} {
+		if _, err := Run(t.Context(), cfg); err == nil {
+			t.Errorf("Run(%+v) = nil, want an error", cfg)
+		}
+	}
+}
+
+func TestDeviceFiles(t *testing.T) {
+	disk, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	if err := disk.Truncate(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	cfg := shell(t, "echo written >/dev/vda; sync")
+	cfg.Devices = []Device{{
+		Files: []*os.File{disk},
+		Args: func(fds []int) []string {
+			return []string{
+				"-add-fd", fmt.Sprintf("set=1,fd=%d", fds[0]),
+				"-drive", "id=disk,if=none,format=raw,file=/dev/fdset/1,auto-read-only=off",
+				"-device", "virtio-blk-device,drive=disk",
+			}
+		},
+	}}
+	if result, err := Run(t.Context(), cfg); err != nil || result.ExitCode != 0 {
+		t.Fatalf("Run() = %d, %v", result.ExitCode, err)
+	}
+	got := make([]byte, 8)
+	if _, err := disk.ReadAt(got, 0); err != nil || string(got) != "written\n" {
+		t.Errorf("disk begins with %q, %v, want %q", got, err, "written\n")
+	}
+}
+
+func TestTail(t *testing.T) {
+	w := tail{max: 10}
+	var all string
+	for i := range 100 {
+		text := strings.Repeat("x", i%13) + fmt.Sprint(i)
+		all += text
+		if n, err := w.Write([]byte(text)); n != len(text) || err != nil {
+			t.Errorf("Write(%q) = %d, %v", text, n, err)
+		}
+		if got, want := string(w.bytes()), all[max(0, len(all)-10):]; got != want {
+			t.Errorf("bytes() = %q, want %q", got, want)
+		}
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func openFiles(t *testing.T) []string {
+	t.Helper()
+	links, err := filepath.Glob("/proc/self/fd/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, link := range links {
+		if target, err := os.Readlink(link); err == nil {
+			files = append(files, target)
+		}
+	}
+	return files
+}
+
+// children returns the processes that this one has started and that still exist, zombies too.
+func children(t *testing.T) []string {
+	t.Helper()
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []string
+	for _, list := range lists {
+		b, err := os.ReadFile(list)
+		if err == nil {
+			pids = append(pids, strings.Fields(string(b))...)
+		}
+	}
+	return pids
 }

@@ -22,18 +22,18 @@ func main() {
 		os.Args = choice.Args
 		bbmain.Run(choice.Applet)
 	case dispatch.Version:
-		write(os.Stdout, dispatch.Binary+" "+version+"\n\n"+dispatch.Help(applets))
+		show(dispatch.Binary + " " + version + "\n\n" + dispatch.Help(applets))
 	case dispatch.List:
-		write(os.Stdout, dispatch.Help(applets))
+		show(dispatch.Help(applets))
 	case dispatch.Unknown:
-		write(os.Stderr, dispatch.Binary+`: no applet "`+choice.Applet+`"; "`+dispatch.Binary+` --help" lists those there are`+"\n")
+		os.Stderr.WriteString(dispatch.Binary + `: no applet "` + choice.Applet + `"; "` + dispatch.Binary + ` --help" lists them` + "\n")
 		os.Exit(exitNotFound)
 	}
 }
 
-// write writes text to f, and ends the program if that fails.
-func write(f *os.File, text string) {
-	if _, err := f.WriteString(text); err != nil {
+// show writes text to standard output, and ends the program if that fails.
+func show(text string) {
+	if _, err := os.Stdout.WriteString(text); err != nil {
 		os.Stderr.WriteString(dispatch.Binary + ": " + err.Error() + "\n")
 		os.Exit(1)
 	}

@@ -19,18 +19,45 @@ func HasTSI(cmdline string) bool {
 // do not separate, quotes around a whole parameter or around what follows its
 // first "=" are removed, all others stay.
 func Tokens(cmdline string) []string {
-	var tokens []string
+	tokens, _, _ := split(cmdline)
+	return tokens
+}
+
+// RestoreArgs completes args, the arguments of init as the kernel passed them,
+// from the kernel command line, the contents of /proc/cmdline. The kernel takes a
+// second parameter "--" for the end of the arguments, and drops it and all that
+// follow. If args are not what it makes of this line, they are returned as is.
+func RestoreArgs(args []string, cmdline string) []string {
+	_, rest, _ := split(cmdline)
+	passed, rest, dropped := split(rest)
+	// Before them the kernel puts parameters that nothing in it knows.
+	if before := len(args) - len(passed); before < 0 || !slices.Equal(args[before:], passed) {
+		return args
+	}
+	args = slices.Clip(args)
+	for dropped {
+		args = append(args, "--")
+		var tokens []string
+		tokens, rest, dropped = split(rest)
+		args = append(args, tokens...)
+	}
+	return args
+}
+
+// split returns the parameters before the first "--", what follows that, and
+// whether it is there.
+func split(cmdline string) (tokens []string, rest string, dashes bool) {
 	for {
 		for cmdline != "" && isBlank(cmdline[0]) {
 			cmdline = cmdline[1:]
 		}
 		if cmdline == "" {
-			return tokens
+			return tokens, "", false
 		}
 		var token string
 		token, cmdline = nextToken(cmdline)
 		if token == "--" {
-			return tokens
+			return tokens, cmdline, true
 		}
 		tokens = append(tokens, token)
 	}

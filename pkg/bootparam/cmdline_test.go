@@ -11,6 +11,20 @@ func TestTokens(t *testing.T) {
 		cmdline string
 		want    []string
 	}{
+		// What Linux 6.1 made of it, seen in the environment and the arguments of
+		// its first process.
+		{
+			`"A=b c" "B="b" c" C="b c" D=b" "c E="" F="b"c =x =y="c d" "w x" """ z" G="-- q" -- H=1`,
+			[]string{"A=b c", `B=b" c`, "C=b c", `D=b" "c`, "E=", `F=b"c`, "=x", "=y=c d", "w x", `"" z`, "G=-- q"},
+		},
+		{"A=caf\xc3\xa0x B=1", []string{"A=caf\xc3", "x", "B=1"}},
+		{`A=1 "--" B=2 -- a`, []string{"A=1"}},
+		{"A=\" b c\n", []string{"A= b c\n"}},
+		{`a "" A=1`, []string{"a", "", "A=1"}},
+		{`A=x"`, []string{`A=x"`}},
+		{`A="`, []string{"A="}},
+
+		// And more of the kind.
 		{"", nil},
 		{" \n", nil},
 		{"reboot=k panic=-1 quiet\n", []string{"reboot=k", "panic=-1", "quiet"}},
@@ -33,9 +47,7 @@ func TestTokens(t *testing.T) {
 		{`A="b"c`, []string{`A=b"c`}},
 		{`A="" B= C`, []string{"A=", "B=", "C"}},
 		{`A=" b`, []string{"A= b"}},
-		{`A="`, []string{"A="}},
 		{`"`, []string{""}},
-		{`"" a`, []string{"", "a"}},
 		{`""" a`, []string{`"" a`}},
 		{`=a =b="c"`, []string{"=a", "=b=c"}},
 		{`=`, []string{"="}},
@@ -43,6 +55,40 @@ func TestTokens(t *testing.T) {
 		if got := Tokens(test.cmdline); !slices.Equal(got, test.want) {
 			t.Errorf("Tokens(%q) = %q, want %q", test.cmdline, got, test.want)
 		}
+	}
+}
+
+func TestRestoreArgs(t *testing.T) {
+	for _, test := range []struct {
+		args    []string // what the kernel passed
+		cmdline string
+		want    []string
+	}{
+		{nil, "", nil},
+		{nil, "quiet", nil},
+		{nil, "quiet --", nil},
+		{[]string{"a", "b c"}, `quiet -- "a" "b c"` + "\n", []string{"a", "b c"}},
+		{nil, `quiet -- "--"`, []string{"--"}},
+		{[]string{"a", ""}, `quiet -- "a" "" "--" "b c" -- "--" ""` + "\n", []string{"a", "", "--", "b c", "--", "--", ""}},
+		// Linux 6.1.
+		{[]string{"=x", "w x", "A=1"}, `quiet =x "w x" -- A=1 "--" t` + "\n", []string{"=x", "w x", "A=1", "--", "t"}},
+		{[]string{"B=2"}, `quiet "--" B=2 -- a`, []string{"B=2", "--", "a"}},
+		// Arguments from elsewhere.
+		{[]string{"sh"}, "quiet -- a -- b", []string{"sh"}},
+		{nil, "quiet -- a -- b", nil},
+		{[]string{"a", "sh"}, "quiet -- a -- b", []string{"a", "sh"}},
+	} {
+		if got := RestoreArgs(test.args, test.cmdline); !slices.Equal(got, test.want) {
+			t.Errorf("RestoreArgs(%q, %q) = %q, want %q", test.args, test.cmdline, got, test.want)
+		}
+	}
+}
+
+// RestoreArgs must not write behind its arguments, which os.Args may share.
+func TestRestoreArgsLeavesInputAlone(t *testing.T) {
+	given := []string{"a", "kept"}
+	if RestoreArgs(given[:1], "-- a -- b"); given[1] != "kept" {
+		t.Errorf("RestoreArgs wrote %q behind its arguments, want %q", given[1], "kept")
 	}
 }
 
@@ -94,6 +140,24 @@ func FuzzTokens(f *testing.F) {
 		}
 		if got := Tokens(plain); !slices.Equal(got, want) {
 			t.Errorf("Tokens(%q) = %q, want %q", plain, got, want)
+		}
+	})
+}
+
+// A host puts each argument in quotes.
+func FuzzRestoreArgs(f *testing.F) {
+	for _, seed := range []string{"", "a", "--", "a\x00b c\x00\x00--\x00d\x00--", "A=b\x00=\x00\xa0"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, list string) {
+		args := strings.Split(strings.ReplaceAll(list, `"`, ""), "\x00")
+		passed := args
+		if end := slices.Index(args, "--"); end >= 0 {
+			passed = args[:end]
+		}
+		cmdline := `quiet -- "` + strings.Join(args, `" "`) + `"`
+		if got := RestoreArgs(passed, cmdline); !slices.Equal(got, args) {
+			t.Errorf("RestoreArgs(%q, %q) = %q, want %q", passed, cmdline, got, args)
 		}
 	})
 }

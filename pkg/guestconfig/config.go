@@ -5,8 +5,8 @@
 //
 // The package has a JSON reader of its own, for two reasons. Arguments and
 // variables have to arrive byte for byte, but encoding/json replaces what is not
-// UTF-8. And it needs reflection, for which the program that runs as PID 1 would
-// pay in every boot, before its first line.
+// UTF-8. And encoding/json needs reflection, for which the program that runs as
+// PID 1 would pay in every boot, before its first line.
 package guestconfig
 
 import (

@@ -15,8 +15,8 @@ import (
 	"os"
 )
 
-// exitCode is a package variable, so that the tests see these are initialised.
-var exitCode = len("abc")
+// exitCode is 3 if package variables are initialised, init functions run, and the build tag of tagged.go was given.
+var exitCode = len("ab")
 
 func main() {
 	fmt.Printf("init %q\n", os.Args)

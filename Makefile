@@ -1,0 +1,57 @@
+# make run     boot a guest and run CMD in it          make test    the whole test suite
+# make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
+# make lint    vet for every platform                  make fuzz    every parser for a minute
+
+GOARCH  ?= $(shell go env GOARCH)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
+APPLETS  = $(sort $(dir $(wildcard cmds/*/*.go)))
+
+# The binaries of the other architecture go to a directory of their own.
+OUT = build$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH))
+
+# A user's settings must change neither the modules nor the flags of the build.
+export GOFLAGS =
+export GOWORK = off
+
+.PHONY: build run test bench lint fuzz clean deps krunhost
+
+build:
+	go run ./multicall/build -goarch $(GOARCH) -version '$(VERSION)' -o $(OUT)/krunbox
+	ln -f $(OUT)/krunbox $(OUT)/init.krun
+
+krunhost:
+	cd integration && CGO_ENABLED=0 go build -trimpath -o ../build/krunhost ./cmd/krunhost
+
+deps:
+	@./scripts/deps.sh
+
+run: deps build krunhost
+	@build/krunhost -- /bin/sh -c '$(subst ','\'',$(CMD))'; code=$$?; echo "exit code: $$code"
+
+test: deps lint
+	$(MAKE) build
+	$(MAKE) build GOARCH=arm64
+	go test ./...
+	cd integration && go test -timeout 20m ./...
+
+bench: deps build krunhost
+	cd integration && go run ./cmd/bench
+
+lint:
+	go vet ./...
+	GOARCH=arm64 go vet ./...
+	GOOS=freebsd go vet ./...
+	cd integration && go vet ./...
+	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./... && cd integration && golangci-lint run ./...; fi
+
+fuzz:
+	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg | xargs -n1 dirname | sort -u); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
+	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime 1m || exit 1; \
+	  done; \
+	done
+
+clean:
+	rm -rf build

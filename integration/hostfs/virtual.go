@@ -1,0 +1,196 @@
+package hostfs
+
+import (
+	"context"
+	"syscall"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+)
+
+// virtual is what virtual files and directories have in common: they can't be changed.
+type virtual struct {
+	fsys *FS
+}
+
+func (virtual) Setattr(context.Context, fs.FileHandle, *fuse.SetAttrIn, *fuse.AttrOut) syscall.Errno {
+	return syscall.EPERM
+}
+
+func (virtual) Setxattr(context.Context, string, []byte, uint32) syscall.Errno {
+	return syscall.EPERM
+}
+
+func (virtual) Removexattr(context.Context, string) syscall.Errno {
+	return syscall.EPERM
+}
+
+func (virtual) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
+	return 0
+}
+
+func (v virtual) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
+	if v.fsys.config.Base == "" {
+		out.Bsize, out.Frsize, out.NameLen = 4096, 4096, 255
+		return 0
+	}
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(v.fsys.config.Base, &st); err != nil {
+		return fs.ToErrno(err)
+	}
+	out.FromStatfsT(&st)
+	return 0
+}
+
+// lookupVirtual returns the node of e, a child of parent.
+func (f *FS) lookupVirtual(ctx context.Context, parent *fs.Inode, e entry, out *fuse.EntryOut) *fs.Inode {
+	switch e := e.(type) {
+	case *file:
+		f.fileAttr(e, &out.Attr)
+		if !e.oneShot {
+			out.SetEntryTimeout(forever)
+			out.SetAttrTimeout(forever)
+		}
+		return parent.NewInode(ctx, &virtualFile{virtual: virtual{f}, file: e}, fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFREG})
+	case *directory:
+		f.directoryAttr(&out.Attr)
+		out.SetEntryTimeout(forever)
+		out.SetAttrTimeout(forever)
+		return parent.NewInode(ctx, &virtualDir{virtual: virtual{f}, directory: e}, fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFDIR})
+	}
+	panic("hostfs: neither file nor directory")
+}
+
+func (f *FS) fileAttr(v *file, out *fuse.Attr) {
+	data, _ := v.contents()
+	out.Mode = fuse.S_IFREG | v.mode
+	out.Nlink = 1
+	out.Size = uint64(len(data))
+	f.setTimes(out)
+}
+
+func (f *FS) directoryAttr(out *fuse.Attr) {
+	out.Mode = fuse.S_IFDIR | 0o755
+	out.Nlink = 2
+	f.setTimes(out)
+}
+
+func (f *FS) setTimes(out *fuse.Attr) {
+	out.SetTimes(&f.started, &f.started, &f.started)
+}
+
+// virtualDir is a directory that the base does not have: a mount point, or a parent of virtual files; also the empty
+// root.
+type virtualDir struct {
+	fs.Inode
+	virtual
+	*directory
+}
+
+func (d *virtualDir) Lookup(ctx context.Context, name string, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	e := d.directory.lookup(name)
+	if e == nil {
+		return nil, syscall.ENOENT
+	}
+	return d.fsys.lookupVirtual(ctx, d.EmbeddedInode(), e, out), 0
+}
+
+func (d *virtualDir) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	d.fsys.directoryAttr(&out.Attr)
+	out.SetTimeout(forever)
+	return 0
+}
+
+// Readdir lists nothing: virtual names are not listed.
+func (d *virtualDir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
+	return fs.NewListDirStream(nil), 0
+}
+
+// Nothing can be made here. The errors are libkrun's, but for CREATE: it has no method and so fails with EROFS, because
+// a guest that was once answered ENOSYS never sends a CREATE again, not even for directories of the base.
+
+func (d *virtualDir) Mkdir(_ context.Context, name string, _ uint32, _ *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	if d.get(name) != nil {
+		return nil, syscall.EEXIST
+	}
+	return nil, syscall.ENOSYS
+}
+
+func (d *virtualDir) Mknod(context.Context, string, uint32, uint32, *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return nil, syscall.ENOSYS
+}
+
+func (d *virtualDir) Symlink(context.Context, string, string, *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return nil, syscall.ENOSYS
+}
+
+func (d *virtualDir) Link(context.Context, fs.InodeEmbedder, string, *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
+	return nil, syscall.ENOSYS
+}
+
+func (d *virtualDir) Rename(context.Context, string, fs.InodeEmbedder, string, uint32) syscall.Errno {
+	return syscall.EPERM
+}
+
+func (d *virtualDir) Unlink(context.Context, string) syscall.Errno { return syscall.EPERM }
+
+func (d *virtualDir) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
+
+// virtualFile is a virtual file.
+type virtualFile struct {
+	fs.Inode
+	virtual
+	*file
+}
+
+// handle is an open virtual file. It has no state, but without one go-fuse would not pass on RELEASE.
+type handle struct{}
+
+func (v *virtualFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	if _, ok := v.contents(); !ok {
+		return syscall.ENOENT
+	}
+	v.fsys.fileAttr(v.file, &out.Attr)
+	out.SetTimeout(v.cacheTime())
+	return 0
+}
+
+// Open lets the guest keep the pages it has read only if the file stays: a page of a one-shot file that was dropped
+// must not be seen again.
+func (v *virtualFile) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
+		return nil, 0, syscall.EACCES
+	}
+	if _, ok := v.contents(); !ok {
+		return nil, 0, syscall.ENOENT
+	}
+	if v.oneShot {
+		return handle{}, 0, 0
+	}
+	return handle{}, fuse.FOPEN_KEEP_CACHE, 0
+}
+
+func (v *virtualFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	data, ok := v.contents()
+	if !ok {
+		return nil, syscall.ENOENT
+	}
+	if off < 0 || off > int64(len(data)) {
+		off = int64(len(data))
+	}
+	data = data[off:]
+	return fuse.ReadResultData(data[:min(len(data), len(dest))]), 0
+}
+
+func (v *virtualFile) Release(context.Context, fs.FileHandle) syscall.Errno {
+	v.file.release()
+	return 0
+}
+
+func (v *virtualFile) cacheTime() time.Duration {
+	if v.oneShot {
+		return 0
+	}
+	return forever
+}

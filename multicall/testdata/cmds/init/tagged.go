@@ -1,0 +1,5 @@
+//go:build harmless
+
+package main
+
+func init() { exitCode++ }
