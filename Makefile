@@ -2,6 +2,8 @@
 # make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
 # make lint    vet for every platform                  make fuzz    every parser for a minute
 
+unexport GOARCH
+
 GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0

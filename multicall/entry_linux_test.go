@@ -106,6 +106,17 @@ func TestEntryOpensDescriptors(t *testing.T) {
 	}
 }
 
+// PID 1 takes the root directory even where there is a /dev/null, so that init knows which descriptors were closed.
+func TestEntryMarksDescriptorsOfPID1(t *testing.T) {
+	binary := harmlessBinary(t)
+	got := output(t, func(w *os.File) {
+		start(t, "", syscall.CLONE_NEWPID, []string{"descriptors"}, binary, nil, nil, nil, w)
+	})
+	if want := directory + directory + directory; got != want {
+		t.Errorf("descriptors of PID 1 are %q, want %q", got, want)
+	}
+}
+
 // With the Go runtime's own entry point the same program dies before main: so the test above can fail.
 func TestEntryIsNeeded(t *testing.T) {
 	harmlessBinary(t)

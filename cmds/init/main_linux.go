@@ -53,6 +53,7 @@ func main() {
 // exit code.
 func bootGuest(args, env []string) (code int) {
 	g := newGuest(bootparam.Parse(args, env))
+	g.signals = workload.Signals()
 	up, down := g.order()
 
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
@@ -143,7 +144,9 @@ type guest struct {
 	root        string // prefix of files that are read for planning; "" but for init -n
 	configFile  string // instead of the guest's; "" but for init -n
 	readCmdline func() ([]byte, error)
+	cmdline     string // the kernel's command line, once it was read
 
+	signals <-chan os.Signal
 	streams *stdio.Streams
 	pid     int
 	status  unix.WaitStatus

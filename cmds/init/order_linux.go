@@ -67,9 +67,15 @@ func (g *guest) order() (up, down []boot.Stage) {
 	return up, down
 }
 
-// planParameters names what the host asks for by parameters and does not get.
+// planParameters completes the arguments, and names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {
 	var errs []error
+	cmdline, err := g.readCmdline()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	g.cmdline = string(cmdline)
+	g.params.Args = bootparam.RestoreArgs(g.params.Args, g.cmdline)
 	for _, name := range g.params.Unsupported {
 		errs = append(errs, fmt.Errorf("%s: %w", name, boot.ErrUnsupported))
 	}
@@ -85,9 +91,8 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 
 // planTSI is for guests whose sockets the host serves (transparent socket impersonation).
 func (g *guest) planTSI() ([]boot.Op, error) {
-	cmdline, err := g.readCmdline()
-	if err != nil || !bootparam.HasTSI(string(cmdline)) {
-		return nil, err
+	if !bootparam.HasTSI(g.cmdline) {
+		return nil, nil
 	}
 	return []boot.Op{netif.Address{Name: "dummy0", Prefix: tsiAddress}}, nil
 }
@@ -187,7 +192,7 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	return []boot.Op{
 		workload.Start{Spec: spec, PID: &g.pid},
 		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
-		workload.Watch{PID: &g.pid, Status: &g.status},
+		workload.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status},
 	}, nil
 }
 

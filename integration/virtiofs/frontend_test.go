@@ -27,7 +27,7 @@ type frontend struct {
 
 	memory     []byte
 	memoryFD   int
-	kick, call [queues]*os.File
+	kick, call [queues]event
 	avail      [queues]uint16 // index of the next entry of the available ring
 	used       [queues]uint16 // and of the used one
 }
@@ -91,7 +91,13 @@ func socketpair(t *testing.T) (a, b *net.UnixConn) {
 	return conns[0], conns[1]
 }
 
-func eventfd(t *testing.T) *os.File {
+// event is an eventfd.
+type event struct {
+	*os.File
+	fd int // File.Fd would make it blocking
+}
+
+func eventfd(t *testing.T) event {
 	t.Helper()
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
@@ -99,7 +105,7 @@ func eventfd(t *testing.T) *os.File {
 	}
 	f := os.NewFile(uintptr(fd), "eventfd")
 	t.Cleanup(func() { f.Close() })
-	return f
+	return event{f, fd}
 }
 
 // send sends a vhost-user request that needs a reply where the protocol has none of its own, and returns the reply.
@@ -189,8 +195,8 @@ func (f *frontend) startQueue(i int) {
 		Index, Flags           uint32
 		Desc, Used, Avail, Log uint64
 	}{uint32(i), 0, at, at + usedOffset, at + availOffset, 0})
-	f.ack(reqSetVringCall, uint64(i), int(f.call[i].Fd()))
-	f.ack(reqSetVringKick, uint64(i), int(f.kick[i].Fd()))
+	f.ack(reqSetVringCall, uint64(i), f.call[i].fd)
+	f.ack(reqSetVringKick, uint64(i), f.kick[i].fd)
 	f.ack(reqSetVringEnable, vringState{uint32(i), 1})
 }
 

@@ -1,25 +1,31 @@
 #include "textflag.h"
 
-// The entry point of the process, in place of the Go runtime's own.
+// The entry point of the process, in place of the Go runtime's own. It does what must be done before the runtime starts.
 //
-// The kernel starts init without standard descriptors if it finds no console, and a guest's root may well have an empty
-// /dev. The Go runtime opens /dev/null for each descriptor of 0, 1 and 2 that is closed, and aborts before main where it
-// can't. So it must find them open. Here each closed one becomes /dev/null or, where there is none, the root directory,
-// opened as a mere reference (O_PATH): any root has that. Reads and writes on it fail with EBADF, just as before. Later,
-// when /dev is mounted, init puts something better in its place.
+// Standard descriptors. The kernel starts init without them if it finds no console, and a guest's root may well have an
+// empty /dev. The Go runtime opens /dev/null for each descriptor of 0, 1 and 2 that is closed, and aborts before main
+// where it can't. So it must find them open. Here each closed one becomes /dev/null or, where there is none and always in
+// PID 1, the root directory, opened as a mere reference (O_PATH): any root has that. Reads and writes on it fail with
+// EBADF, just as before. Later, when /dev is mounted, init puts the console in its place.
 //
 // The loop goes up from 0, so the lowest free descriptor, which open(2) returns, is the one that was found closed. On an
-// ordinary start it costs three calls of fcntl(2).
+// ordinary start it costs three calls of fcntl(2), and one of getpid(2).
 
 #define SYS_open	2
+#define SYS_getpid	39
 #define SYS_fcntl	72
 #define F_GETFD		1
 #define O_RDWR		2
 #define O_PATH		0x200000
 #define EBADF		9
 
-// Registers: BX is the descriptor. The stack is not used: SP points to argc, where the runtime expects it.
+// Registers: BX is the descriptor, R12 the process ID. The stack is not used: SP points to argc, where the runtime expects
+// it.
 TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
+	MOVL	$SYS_getpid, AX
+	SYSCALL
+	MOVQ	AX, R12
+
 	XORL	BX, BX
 check:
 	MOVL	$SYS_fcntl, AX
@@ -29,6 +35,8 @@ check:
 	CMPQ	AX, $-EBADF
 	JNE	next
 
+	CMPL	R12, $1
+	JEQ	reference
 	MOVL	$SYS_open, AX
 	LEAQ	devNull<>(SB), DI
 	MOVL	$O_RDWR, SI
@@ -36,10 +44,11 @@ check:
 	SYSCALL
 	TESTQ	AX, AX
 	JGE	next
-
+reference:
 	MOVL	$SYS_open, AX
 	LEAQ	root<>(SB), DI
 	MOVL	$O_PATH, SI
+	XORL	DX, DX
 	SYSCALL
 next:
 	INCL	BX
@@ -50,9 +59,11 @@ next:
 	XORL	AX, AX
 	XORL	BX, BX
 	XORL	CX, CX
+	XORL	DX, DX
 	XORL	SI, SI
 	XORL	DI, DI
 	XORL	R11, R11
+	XORL	R12, R12
 	JMP	_rt0_amd64_linux(SB)
 
 DATA devNull<>+0(SB)/8, $"/dev/nul"

@@ -5,14 +5,20 @@
 
 #define SYS_fcntl	25
 #define SYS_openat	56
+#define SYS_getpid	172
 #define AT_FDCWD	-100
 #define F_GETFD		1
 #define O_RDWR		2
 #define O_PATH		0x200000
 #define EBADF		9
 
-// Registers: R9 is the descriptor. The stack is not used: RSP points to argc, where the runtime expects it.
+// Registers: R9 is the descriptor, R10 the process ID. The stack is not used: RSP points to argc, where the runtime expects
+// it.
 TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
+	MOVD	$SYS_getpid, R8
+	SVC
+	MOVD	R0, R10
+
 	MOVD	$0, R9
 check:
 	MOVD	$SYS_fcntl, R8
@@ -22,6 +28,8 @@ check:
 	CMN	$EBADF, R0
 	BNE	next
 
+	CMP	$1, R10
+	BEQ	reference
 	MOVD	$SYS_openat, R8
 	MOVD	$AT_FDCWD, R0
 	MOVD	$devNull<>(SB), R1
@@ -30,11 +38,12 @@ check:
 	SVC
 	CMP	$0, R0
 	BGE	next
-
+reference:
 	MOVD	$SYS_openat, R8
 	MOVD	$AT_FDCWD, R0
 	MOVD	$root<>(SB), R1
 	MOVD	$O_PATH, R2
+	MOVD	$0, R3
 	SVC
 next:
 	ADD	$1, R9
@@ -48,6 +57,7 @@ next:
 	MOVD	$0, R3
 	MOVD	$0, R8
 	MOVD	$0, R9
+	MOVD	$0, R10
 	JMP	_rt0_arm64_linux(SB)
 
 DATA devNull<>+0(SB)/8, $"/dev/nul"

@@ -170,11 +170,12 @@ func TestSuperviseReaps(t *testing.T) {
 		const script = `for i in $(seq 100); do sh -c '(exit 3) & (exit 4) &'; done
 			for i in $(seq 1000); do test $(ls -d /proc/[0-9]* | wc -l) -le 6 && exit 42; done; ls -d /proc/[0-9]* | wc -l`
 		spec := Spec{Args: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
+		signals := Signals()
 		pid, err := spec.Start()
 		if err != nil {
 			t.Fatal(err)
 		}
-		ws, err := Supervise(pid)
+		ws, err := Supervise(pid, signals)
 		if err != nil || ws.ExitStatus() != 42 {
 			t.Errorf("Supervise() = status %d, %v, want 42", ws.ExitStatus(), err)
 		}
@@ -204,7 +205,7 @@ func TestExec(t *testing.T) {
 		}
 		// This one succeeds, and its exit status is that of the test.
 		script := `test $$ = 1 || { echo "process $$, want 1"; exit 1; }
-			test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk.0*$' /proc/1/status && echo PASS`
+			test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/1/status && echo PASS`
 		spec = Spec{Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
 		t.Error(spec.Exec())
 	})
