@@ -2,8 +2,6 @@
 # make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
 # make lint    vet for every platform                  make fuzz    every parser for a minute
 
-unexport GOARCH
-
 GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
@@ -11,6 +9,9 @@ APPLETS  = $(sort $(dir $(wildcard cmds/*/*.go)))
 
 # The binaries of the other architecture go to a directory of their own.
 OUT = build$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH))
+
+# The guest's architecture is not that of the programs that build it.
+unexport GOARCH
 
 # A user's settings must change neither the modules nor the flags of the build.
 export GOFLAGS =

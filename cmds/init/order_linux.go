@@ -80,11 +80,10 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 		errs = append(errs, fmt.Errorf("%s: %w", name, boot.ErrUnsupported))
 	}
 	if g.params.DHCP != "" && g.params.DHCP != "0" {
-		errs = append(errs, fmt.Errorf("%s: DHCP: %w", bootparam.EnvDHCP, boot.ErrUnsupported))
+		errs = append(errs, fmt.Errorf("%s=%s: %w", bootparam.EnvDHCP, g.params.DHCP, boot.ErrUnsupported))
 	}
 	if g.params.BlockRoot.Device != "" {
-		errs = append(errs, fmt.Errorf("%s: root on %s: %w", bootparam.EnvBlockRootDevice, g.params.BlockRoot.Device,
-			boot.ErrUnsupported))
+		errs = append(errs, fmt.Errorf("%s=%s: %w", bootparam.EnvBlockRootDevice, g.params.BlockRoot.Device, boot.ErrUnsupported))
 	}
 	return nil, errors.Join(errs...)
 }

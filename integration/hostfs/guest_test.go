@@ -1,7 +1,6 @@
 package hostfs
 
 import (
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -134,9 +133,11 @@ func (g *guest) readDir(path string) map[string]fuse.DirEntry {
 			break
 		}
 		offset = list.Offset
-		for b := list.Bytes(); len(b) > 0; {
-			var e fuse.DirEntry
-			b = b[parseDirent(b, &e):]
+		parsed, err := fuse.ParseDirEntries(list.Bytes())
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		for _, e := range parsed {
 			if e.Name != "." && e.Name != ".." {
 				entries[e.Name] = e
 			}
@@ -235,5 +236,3 @@ func writeHostFile(t *testing.T, path, data string) {
 		t.Fatal(err)
 	}
 }
-
-var _ = io.EOF

@@ -101,14 +101,21 @@ func (s *Stage) judge(err error, warn func(error)) error {
 	if s.OnError == Fatal {
 		return &Error{s.Name, err}
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range joined.Unwrap() {
-			warn(&Error{s.Name, e})
-		}
+	for _, e := range each(err) {
+		warn(&Error{s.Name, e})
+	}
+	return nil
+}
+
+// each returns the errors that errors.Join made one, or the one there is, or none.
+func each(err error) []error {
+	if err == nil {
 		return nil
 	}
-	warn(&Error{s.Name, err})
-	return nil
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		return joined.Unwrap()
+	}
+	return []error{err}
 }
 
 func (s *Stage) plan() (ops []Op, err error) {

@@ -44,8 +44,8 @@ func WriteText(w io.Writer, stages []Stage) error {
 		b = append(b, " ("...)
 		b = append(b, s.OnError.String()...)
 		b = append(b, ")\n"...)
-		if err != nil {
-			b = append(b, "    "+s.OnError.String()+": "+Line(err)+"\n"...)
+		for _, e := range each(err) {
+			b = append(b, "    "+s.OnError.String()+": "+Line(e)+"\n"...)
 		}
 		for _, op := range ops {
 			b = appendText(append(b, "    "...), op.Describe())

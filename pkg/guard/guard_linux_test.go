@@ -1,0 +1,33 @@
+package guard
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"github.com/krunbox/krunbox/internal/nstest"
+)
+
+func TestCheck(t *testing.T) {
+	const child = "KRUNBOX_TEST_GUARD"
+	if want := os.Getenv(child); want != "" {
+		if err := Check(); (err == nil) != (want == "allow") {
+			t.Fatalf("Check() = %v, want %s", err, want)
+		}
+		return
+	}
+	nstest.Run(t, func(t *testing.T, dir string) {
+		if err := Check(); err != nil {
+			t.Errorf("PID 1: Check() = %v, want nil", err)
+		}
+		for want, namespaces := range map[string]uintptr{"refuse": 0, "allow": syscall.CLONE_NEWNS} {
+			cmd := exec.Command("/proc/self/exe", "-test.run=^TestCheck$")
+			cmd.Env = append(os.Environ(), child+"="+want)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("in new namespaces %#x: %v\n%s", namespaces, err, out)
+			}
+		}
+	})
+}

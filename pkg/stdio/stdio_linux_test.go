@@ -1,0 +1,132 @@
+package stdio
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/internal/nstest"
+)
+
+// classDir makes a directory like /sys/class/virtio-ports; a name of "" stands for an entry without one.
+func classDir(t *testing.T, entries map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for entry, name := range entries {
+		if err := os.Mkdir(filepath.Join(dir, entry), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if name == "" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, entry, "name"), []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestPorts(t *testing.T) {
+	dir := classDir(t, map[string]string{"vport0p0": "", "vport1p2": "krun-stdout", "vport1p1": "krun-stdin", "vport2p1": "my port"})
+	got, err := Ports(dir)
+	want := []Port{{"krun-stdin", "/dev/vport1p1"}, {"krun-stdout", "/dev/vport1p2"}, {"my port", "/dev/vport2p1"}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("Ports() = %v, %v, want %v", got, err, want)
+	}
+	if _, err := Ports(dir + "/missing"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Ports(missing) = %v, want ErrNotExist", err)
+	}
+}
+
+func TestStream(t *testing.T) {
+	for name, want := range map[string]int{"krun-stdin": 0, "krun-stdout": 1, "krun-stderr": 2, "krun-stdin2": -1, "": -1, "KRUN-STDIN": -1} {
+		if got := (Port{Name: name}).Stream(); got != want {
+			t.Errorf("Port %q: Stream() = %d, want %d", name, got, want)
+		}
+	}
+}
+
+// Ports are independent: one that vanished leaves its stream alone and does not hinder the others.
+func TestRedirectInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("/dev/vport1p2", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		class := classDir(t, map[string]string{"vport1p1": "krun-stdin", "vport1p2": "krun-stdout", "vport1p3": "other"})
+		streams := Inherited()
+		err := Redirect{ClassDir: class, Streams: streams}.Do()
+		if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "redirect krun-stdin: open /dev/vport1p1: ") {
+			t.Errorf("Redirect with a port that vanished = %v, want ENOENT with port and device", err)
+		}
+		if streams[0] != 0 || streams[1] <= 2 || streams[2] != 2 {
+			t.Errorf("streams = %v, want stdout alone to be redirected", *streams)
+		}
+		port := streams[1]
+		if flags, err := unix.FcntlInt(uintptr(port), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_WRONLY {
+			t.Errorf("stdout is open with flags %#x, %v, want write-only", flags, err)
+		}
+		if err := (Close{streams}).Do(); err != nil || *streams != [3]int{0, 1, 2} {
+			t.Errorf("Close = %v, streams %v, want the inherited ones", err, *streams)
+		}
+		if _, err := unix.FcntlInt(uintptr(port), unix.F_GETFD, 0); err != unix.EBADF {
+			t.Errorf("the port is still open after Close: %v", err)
+		}
+	})
+}
+
+// Descriptors that were closed get the console or, where there is none, /dev/null; the others are left as they are.
+func TestReopenInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mknod("/dev/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+			t.Fatal(err)
+		}
+		reference, err := unix.Open("/", unix.O_PATH, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keep [2]int
+		for fd := range keep {
+			if keep[fd], err = unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		unix.Close(0)
+		if err := unix.Dup3(reference, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		err = Reopen{}.Do()
+		var opened [3]unix.Stat_t
+		for fd := range opened {
+			_ = unix.Fstat(fd, &opened[fd])
+		}
+		flags, _ := unix.FcntlInt(0, unix.F_GETFD, 0)
+		for fd := range keep {
+			_ = unix.Dup3(keep[fd], fd, 0)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		for fd := range 2 {
+			if opened[fd].Rdev != unix.Mkdev(1, 3) {
+				t.Errorf("descriptor %d has mode %#o, device %#x, want /dev/null", fd, opened[fd].Mode, opened[fd].Rdev)
+			}
+		}
+		if flags != 0 {
+			t.Errorf("descriptor 0 would be closed by exec")
+		}
+		if opened[2].Rdev == unix.Mkdev(1, 3) {
+			t.Error("descriptor 2 was open and is replaced")
+		}
+	})
+}

@@ -1,0 +1,78 @@
+package sysfile
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestRead(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 100_000} {
+		want := bytes.Repeat([]byte("x"), size)
+		if err := os.WriteFile(path, want, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, max := range []int{size, size + 1, 1 << 20} {
+			if got, err := Read(path, max); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("Read of %d bytes, at most %d = %d bytes, %v", size, max, len(got), err)
+			}
+		}
+		if size == 0 {
+			continue
+		}
+		if _, err := Read(path, size-1); err == nil || !strings.Contains(err.Error(), "larger than "+strconv.Itoa(size-1)+" bytes") {
+			t.Errorf("Read of %d bytes, at most %d = %v, want an error that says so", size, size-1, err)
+		}
+	}
+	if got, err := Read("/proc/self/status", 1<<20); err != nil || !bytes.HasPrefix(got, []byte("Name:")) {
+		t.Errorf("Read of a file of /proc = %q, %v", got, err)
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{dir + "/missing": fs.ErrNotExist, dir: unix.EISDIR} {
+		_, err := Read(path, 10)
+		var pathErr *fs.PathError
+		if !errors.Is(err, want) || !errors.As(err, &pathErr) || pathErr.Path != path {
+			t.Errorf("Read(%s) = %v, want a PathError of %v", path, err, want)
+		}
+	}
+	if got, err := Read(fifo, 10); len(got) != 0 { // it must not block
+		t.Errorf("Read of a FIFO without a writer = %q, %v, want nothing", got, err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	dir := t.TempDir()
+	var want []string
+	for i := range 300 {
+		name := strings.Repeat("n", i%50+1) + strconv.Itoa(i)
+		want = append(want, name)
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := Names(dir)
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("Names() = %d names, %v, want %d", len(got), err, len(want))
+	}
+	if _, err := Names(dir + "/missing"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Names(missing) = %v, want ErrNotExist", err)
+	}
+}
