@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // directory holds the virtual names of one directory of the guest. The zero pointer is one without any.
@@ -176,6 +177,14 @@ func (f *file) resolve() bool {
 	was := f.resolved
 	f.resolved = f.oneShot
 	return !was
+}
+
+// cacheTime is how long the guest may rely on the name and attributes of f.
+func (f *file) cacheTime() time.Duration {
+	if f.oneShot {
+		return 0
+	}
+	return forever
 }
 
 // contents returns the contents, and whether they are still there.

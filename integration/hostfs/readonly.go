@@ -6,7 +6,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// readOnly is a file system that refuses every modification.
+// readOnly is a file system that refuses every modification. Those of an open file, such as WRITE, it need not refuse:
+// there is no file open for writing.
 type readOnly struct {
 	fuse.RawFileSystem
 }
@@ -61,5 +62,3 @@ func (r readOnly) Open(cancel <-chan struct{}, in *fuse.OpenIn, out *fuse.OpenOu
 	}
 	return r.RawFileSystem.Open(cancel, in, out)
 }
-
-// Writes need no method: there is no handle to write to.

@@ -3,7 +3,6 @@ package hostfs
 import (
 	"context"
 	"syscall"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -48,10 +47,8 @@ func (f *FS) lookupVirtual(ctx context.Context, parent *fs.Inode, e entry, out *
 	switch e := e.(type) {
 	case *file:
 		f.fileAttr(e, &out.Attr)
-		if !e.oneShot {
-			out.SetEntryTimeout(forever)
-			out.SetAttrTimeout(forever)
-		}
+		out.SetEntryTimeout(e.cacheTime())
+		out.SetAttrTimeout(e.cacheTime())
 		return parent.NewInode(ctx, &virtualFile{virtual: virtual{f}, file: e}, fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFREG})
 	case *directory:
 		f.directoryAttr(&out.Attr)
@@ -186,11 +183,4 @@ func (v *virtualFile) Read(_ context.Context, _ fs.FileHandle, dest []byte, off 
 func (v *virtualFile) Release(context.Context, fs.FileHandle) syscall.Errno {
 	v.file.release()
 	return 0
-}
-
-func (v *virtualFile) cacheTime() time.Duration {
-	if v.oneShot {
-		return 0
-	}
-	return forever
 }
