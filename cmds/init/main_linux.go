@@ -38,6 +38,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/workload"
 )
@@ -53,7 +54,6 @@ func main() {
 // exit code.
 func bootGuest(args, env []string) (code int) {
 	g := newGuest(bootparam.Parse(args, env))
-	g.signals = workload.Signals()
 	up, down := g.order()
 
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
@@ -146,7 +146,7 @@ type guest struct {
 	readCmdline func() ([]byte, error)
 	cmdline     string // the kernel's command line, once it was read
 
-	signals <-chan os.Signal
+	signals *signals.Pipe
 	streams *stdio.Streams
 	pid     int
 	status  unix.WaitStatus

@@ -18,6 +18,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 	"github.com/krunbox/krunbox/pkg/workload"
@@ -44,6 +45,7 @@ func newGuest(p bootparam.Params) *guest {
 // order is the boot, from the first mount to the end of the workload, and what comes after that or after a failure.
 func (g *guest) order() (up, down []boot.Stage) {
 	up = []boot.Stage{
+		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential()...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional()...)},
@@ -65,6 +67,18 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
 	}
 	return up, down
+}
+
+// catch takes over the signals that are for the workload, so that none is lost before there is one.
+type catch struct{ pipe **signals.Pipe }
+
+func (catch) Describe() boot.Desc {
+	return boot.Desc{Verb: "catch", Object: "signals for the workload"}
+}
+
+func (c catch) Do() (err error) {
+	*c.pipe, err = signals.Open(workload.Handled()...)
+	return err
 }
 
 // planParameters completes the arguments, and names what the host asks for by parameters and does not get.

@@ -121,50 +121,54 @@ func (s *Streams) Open(p Port) error {
 	return nil
 }
 
-// Reopen gives the standard descriptors that were closed when the kernel started init a device: /dev/console, or where
-// that can't be opened /dev/null. The entry code of krunbox has put a descriptor of the root directory in their place.
+// Reopen gives the standard descriptors that lead to no device of this /dev one: /dev/console or, where that can't be
+// opened, /dev/null. Such are a console that the kernel opened before there was a /dev, which ttyname(3) would look for in
+// vain, and descriptors that were closed, in whose place the entry code of krunbox has put the root directory.
 type Reopen struct{}
 
 // Describe implements boot.Op.
 func (Reopen) Describe() boot.Desc {
 	return boot.Desc{Verb: "open", Object: "/dev/console", Attrs: []boot.Attr{
-		boot.A("else", "/dev/null"), boot.A("for", "closed standard streams"),
+		boot.A("else", "/dev/null"), boot.A("for", "standard streams that are the kernel's console or closed"),
 	}}
 }
 
 // Do implements boot.Op.
 func (Reopen) Do() error {
-	var errs []error
+	device := -1
 	for fd := range 3 {
 		var st unix.Stat_t
-		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		if err := unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFDIR && st.Rdev != consoleDevice {
 			continue
 		}
-		if err := reopen(fd); err != nil {
-			errs = append(errs, err)
+		if device < 0 {
+			var err error
+			if device, err = openConsole(); err != nil {
+				return fmt.Errorf("open standard descriptor %d: %w", fd, err)
+			}
+		}
+		if device == fd {
+			continue // the lowest free number is the one that was closed
+		}
+		if err := unix.Dup3(device, fd, 0); err != nil {
+			return fmt.Errorf("open standard descriptor %d: %w", fd, err)
 		}
 	}
-	return errors.Join(errs...)
-}
-
-func reopen(fd int) error {
-	from, err := open("/dev/console", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if err != nil {
-		from, err = open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC)
-	}
-	if err != nil {
-		return fmt.Errorf("standard descriptor %d is closed: open /dev/null: %w", fd, err)
-	}
-	if from == fd { // the lowest free number is the one that was closed
-		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
-	} else {
-		err = unix.Dup3(from, fd, 0)
-		unix.Close(from)
-	}
-	if err != nil {
-		return fmt.Errorf("open standard descriptor %d: %w", fd, err)
+	if device > 2 {
+		unix.Close(device)
 	}
 	return nil
+}
+
+// consoleDevice is the device number of /dev/console, see linux/Documentation/admin-guide/devices.txt.
+const consoleDevice = 5<<8 | 1
+
+func openConsole() (int, error) {
+	fd, err := open("/dev/console", unix.O_RDWR|unix.O_NOCTTY)
+	if err != nil {
+		fd, err = open("/dev/null", unix.O_RDWR)
+	}
+	return fd, err
 }
 
 // open is open(2), again when a signal interrupted it.

@@ -22,8 +22,8 @@ func Read(path string, max int) ([]byte, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
 	}
-	size := 4096 // the files of /proc and /sys say 0
-	if st.Size >= int64(size) {
+	size := 512 // the files of /proc and /sys have 0 or a page here, whatever they hold
+	if st.Size > 4096 {
 		size = int(min(st.Size, int64(max))) + 1
 	}
 	buf := make([]byte, 0, size)
@@ -55,7 +55,7 @@ func Names(path string) ([]string, error) {
 	}
 	defer unix.Close(fd)
 	var names []string
-	buf := make([]byte, 4096)
+	buf := make([]byte, 1024)
 	for {
 		n, err := unix.Getdents(fd, buf)
 		switch {

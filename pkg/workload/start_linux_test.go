@@ -11,6 +11,7 @@ import (
 
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/signals"
 )
 
 // The programs that tests start are shell scripts; what they print comes back through a file.
@@ -170,12 +171,15 @@ func TestSuperviseReaps(t *testing.T) {
 		const script = `for i in $(seq 100); do sh -c '(exit 3) & (exit 4) &'; done
 			for i in $(seq 1000); do test $(ls -d /proc/[0-9]* | wc -l) -le 6 && exit 42; done; ls -d /proc/[0-9]* | wc -l`
 		spec := Spec{Args: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
-		signals := Signals()
+		source, err := signals.Open(Handled()...)
+		if err != nil {
+			t.Fatal(err)
+		}
 		pid, err := spec.Start()
 		if err != nil {
 			t.Fatal(err)
 		}
-		ws, err := Supervise(pid, signals)
+		ws, err := Supervise(pid, source)
 		if err != nil || ws.ExitStatus() != 42 {
 			t.Errorf("Supervise() = status %d, %v, want 42", ws.ExitStatus(), err)
 		}

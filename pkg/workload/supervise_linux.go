@@ -2,7 +2,6 @@ package workload
 
 import (
 	"os"
-	"os/signal"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -10,26 +9,38 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 )
 
-// Signals delivers the signals that Supervise deals with: SIGCHLD, and those that are for the workload. From then on they
-// do not end this process, and none is lost before there is a workload to get it.
-func Signals() <-chan os.Signal {
-	c := make(chan os.Signal, 64)
-	signal.Notify(c, unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH)
-	return c
+// SignalSource delivers the signals that this process gets, one after the other: signals.Pipe is one.
+type SignalSource interface {
+	Next() (syscall.Signal, error)
+}
+
+// Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload. Left out are those of a
+// process's own faults and of job control, and what the runtimes of Go (SIGURG, SIGPROF) and C (32 to 34) use.
+func Handled() []syscall.Signal {
+	list := []syscall.Signal{unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGALRM, unix.SIGWINCH, unix.SIGPWR}
+	for sig := syscall.Signal(35); sig <= 64; sig++ {
+		list = append(list, sig)
+	}
+	return list
 }
 
 // Supervise looks after a child until it ends, and returns its status. One loop reaps the child and every orphan that this
-// process inherits, and hands on to the child each signal that this process gets, see Signals.
-func Supervise(pid int, signals <-chan os.Signal) (unix.WaitStatus, error) {
+// process inherits, and hands on to the child each signal that this process gets.
+func Supervise(pid int, signals SignalSource) (unix.WaitStatus, error) {
 	for {
-		// Whatever the signal: when the channel was full, that of a child may be missing.
+		// Whatever the signal was: of many at once, that of a child may be missing.
 		status, ended, err := reap(pid)
 		if ended || err != nil {
 			return status, err
 		}
-		if sig := <-signals; sig != unix.SIGCHLD {
+		sig, err := signals.Next()
+		if err != nil {
+			return 0, err
+		}
+		if sig != unix.SIGCHLD {
 			// The child is there: nobody but this loop reaps it.
-			_ = unix.Kill(pid, sig.(syscall.Signal))
+			_ = unix.Kill(pid, sig)
 		}
 	}
 }
@@ -54,7 +65,7 @@ func reap(pid int) (status unix.WaitStatus, ended bool, err error) {
 // Watch is the operation that supervises the child *PID until it ends, and stores its wait status in Status.
 type Watch struct {
 	PID     *int
-	Signals <-chan os.Signal
+	Signals SignalSource
 	Status  *unix.WaitStatus
 }
 

@@ -1,0 +1,33 @@
+#include "textflag.h"
+
+#define SYS_write	1
+#define SYS_rt_sigreturn	15
+
+// handler is called by the kernel, on the signal stack, with the signal in DI. What it changes in registers rt_sigreturn
+// undoes.
+TEXT handler<>(SB), NOSPLIT|NOFRAME, $0
+	SUBQ	$8, SP
+	MOVB	DI, (SP)
+	MOVL	$SYS_write, AX
+	MOVL	·writeEnd(SB), DI
+	MOVQ	SP, SI
+	MOVL	$1, DX
+	SYSCALL
+	ADDQ	$8, SP
+	RET	// to restorer
+
+TEXT restorer<>(SB), NOSPLIT|NOFRAME, $0
+	MOVL	$SYS_rt_sigreturn, AX
+	SYSCALL
+
+// func handlerAddress() uintptr
+TEXT ·handlerAddress(SB), NOSPLIT, $0-8
+	LEAQ	handler<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func restorerAddress() uintptr
+TEXT ·restorerAddress(SB), NOSPLIT, $0-8
+	LEAQ	restorer<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET

@@ -1,0 +1,70 @@
+package signals
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Every signal arrives, in whichever thread the kernel has it handled, and as often as it was sent one by one.
+func TestPipe(t *testing.T) {
+	all := []syscall.Signal{unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH,
+		unix.SIGCHLD, 35, 64}
+	p, err := Open(all...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		for _, want := range all {
+			if err := unix.Kill(os.Getpid(), want); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := p.Next(); err != nil || got != want {
+				t.Fatalf("Next() = %v, %v, want %v", got, err, want)
+			}
+		}
+	}
+	if err := exec.Command("/bin/true").Run(); err != nil { // the handlers are not the child's
+		t.Error(err)
+	}
+	if got, err := p.Next(); err != nil || got != unix.SIGCHLD {
+		t.Errorf("Next() = %v, %v, want SIGCHLD of the child", got, err)
+	}
+	// Signals that wait are kept in their order.
+	for _, sig := range []syscall.Signal{unix.SIGUSR1, unix.SIGTERM} {
+		if err := unix.Kill(os.Getpid(), sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := map[syscall.Signal]bool{}
+	for range 2 {
+		sig, err := p.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[sig] = true
+	}
+	if !got[unix.SIGUSR1] || !got[unix.SIGTERM] {
+		t.Errorf("of SIGUSR1 and SIGTERM arrived %v", got)
+	}
+	if _, err := Open(unix.SIGHUP); err == nil {
+		t.Error("a second Open succeeded")
+	}
+}
+
+// More signals than the pipe holds neither block nor kill.
+func TestFullPipe(t *testing.T) {
+	if writeEnd == 0 {
+		if _, err := Open(unix.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 70_000 {
+		if err := unix.Kill(os.Getpid(), unix.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
