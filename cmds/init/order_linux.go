@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,8 +30,8 @@ const defaultConfig = "/.krun_config.json"
 // not so many that programs which close all possible descriptors take seconds for it.
 var defaultFiles = rlimit.Limit{Resource: unix.RLIMIT_NOFILE, Soft: 65536, Hard: 1 << 20}
 
-// tsiAddress is what programs see that look for a configured interface, while TSI carries their connections.
-var tsiAddress = netip.MustParsePrefix("203.0.113.1/24")
+// tsiInterface is what programs see that look for a configured interface, while TSI carries their connections.
+var tsiInterface = netif.Address{Name: "dummy0", IP: [4]byte{203, 0, 113, 1}, PrefixLen: 24}
 
 func newGuest(p bootparam.Params) *guest {
 	return &guest{
@@ -107,7 +106,7 @@ func (g *guest) planTSI() ([]boot.Op, error) {
 	if !bootparam.HasTSI(g.cmdline) {
 		return nil, nil
 	}
-	return []boot.Op{netif.Address{Name: "dummy0", Prefix: tsiAddress}}, nil
+	return []boot.Op{tsiInterface}, nil
 }
 
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that

@@ -3,6 +3,7 @@
 package mount
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -134,36 +135,38 @@ func Mounted(target string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read the mount table: %w", err)
 	}
-	return inTable(string(table), target), nil
+	return inTable(table, target), nil
 }
 
-// inTable finds a mount point in the text of /proc/self/mounts, see fstab(5) for its escapes.
-func inTable(table, target string) bool {
-	for line := range strings.Lines(table) {
-		_, rest, _ := strings.Cut(line, " ")
-		point, _, ok := strings.Cut(rest, " ")
-		if ok && unescape(point) == target {
+// inTable finds a mount point in the text of /proc/self/mounts.
+func inTable(table []byte, target string) bool {
+	for len(table) > 0 {
+		var line []byte
+		line, table, _ = bytes.Cut(table, []byte("\n"))
+		_, rest, _ := bytes.Cut(line, []byte(" "))
+		point, _, ok := bytes.Cut(rest, []byte(" "))
+		if ok && string(unescape(point)) == target {
 			return true
 		}
 	}
 	return false
 }
 
-// unescape undoes the octal escapes of blank, tab, newline and backslash.
-func unescape(s string) string {
-	if !strings.Contains(s, `\`) {
+// unescape undoes, in place, the octal escapes of blank, tab, newline and backslash, fstab(5).
+func unescape(s []byte) []byte {
+	if bytes.IndexByte(s, '\\') < 0 {
 		return s
 	}
-	var b strings.Builder
+	plain := s[:0]
 	for i := 0; i < len(s); i++ {
 		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
-			b.WriteByte((s[i+1]-'0')<<6 | (s[i+2]-'0')<<3 | (s[i+3] - '0'))
+			plain = append(plain, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
 			i += 3
 			continue
 		}
-		b.WriteByte(s[i])
+		plain = append(plain, s[i])
 	}
-	return b.String()
+	return plain
 }
 
 func octal(c byte) bool { return '0' <= c && c <= '7' }

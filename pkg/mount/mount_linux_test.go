@@ -57,7 +57,7 @@ func TestInTable(t *testing.T) {
 	for target, want := range map[string]bool{
 		"/dev": true, "/proc": true, `/a b\c`: true, "/": false, "/de": false, "/dev/": false, "tmpfs": false, "": false,
 	} {
-		if got := inTable(table, target); got != want {
+		if got := inTable([]byte(table), target); got != want {
 			t.Errorf("inTable(%q) = %v, want %v", target, got, want)
 		}
 	}
@@ -66,7 +66,7 @@ func TestInTable(t *testing.T) {
 func FuzzInTable(f *testing.F) {
 	f.Add(`a /b\0 c`, "/b")
 	f.Add("a /b\\040\n", "/b ")
-	f.Fuzz(func(t *testing.T, table, target string) { inTable(table, target) })
+	f.Fuzz(func(t *testing.T, table, target string) { inTable([]byte(table), target) })
 }
 
 func TestMountInNamespace(t *testing.T) {

@@ -4,7 +4,6 @@ package netif
 
 import (
 	"fmt"
-	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -26,32 +25,34 @@ func (u Up) Do() error {
 
 // Address gives the interface Name an IPv4 address and sets it up. It replaces the first address of the interface.
 type Address struct {
-	Name   string
-	Prefix netip.Prefix
+	Name      string
+	IP        [4]byte // not net/netip, whose initialisation costs more than all of this package
+	PrefixLen int     // 0 to 32
 }
 
 // Describe implements boot.Op.
 func (a Address) Describe() boot.Desc {
-	return boot.Desc{Verb: "interface address", Object: a.Name, Attrs: []boot.Attr{boot.A("address", a.Prefix.String())}}
+	return boot.Desc{Verb: "interface address", Object: a.Name, Attrs: []boot.Attr{boot.A("address", a.String())}}
+}
+
+// String is the address in CIDR notation.
+func (a Address) String() string {
+	return fmt.Sprintf("%d.%d.%d.%d/%d", a.IP[0], a.IP[1], a.IP[2], a.IP[3], a.PrefixLen)
 }
 
 // Do implements boot.Op.
 func (a Address) Do() error {
-	if !a.Prefix.Addr().Is4() {
-		return fmt.Errorf("address of %s: %s is not IPv4", a.Name, a.Prefix)
+	if a.PrefixLen < 0 || a.PrefixLen > 32 {
+		return fmt.Errorf("address %s of %s: no such prefix length", a, a.Name)
 	}
 	return withSocket(func(socket int) error {
-		addr := a.Prefix.Addr().As4()
-		mask := ^uint32(0) << (32 - a.Prefix.Bits())
-		if a.Prefix.Bits() == 0 {
-			mask = 0
+		if err := setAddr(socket, a.Name, unix.SIOCSIFADDR, a.IP); err != nil {
+			return fmt.Errorf("set address %s of %s: %w", a, a.Name, err)
 		}
-		if err := setAddr(socket, a.Name, unix.SIOCSIFADDR, addr); err != nil {
-			return fmt.Errorf("set address %s of %s: %w", a.Prefix.Addr(), a.Name, err)
-		}
-		netmask := [4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}
-		if err := setAddr(socket, a.Name, unix.SIOCSIFNETMASK, netmask); err != nil {
-			return fmt.Errorf("set prefix length %d of %s: %w", a.Prefix.Bits(), a.Name, err)
+		mask := ^uint32(0) << (32 - a.PrefixLen)
+		bytes := [4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}
+		if err := setAddr(socket, a.Name, unix.SIOCSIFNETMASK, bytes); err != nil {
+			return fmt.Errorf("set netmask of %s for %s: %w", a.Name, a, err)
 		}
 		return up(socket, a.Name)
 	})
