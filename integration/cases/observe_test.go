@@ -3,7 +3,6 @@ package cases
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/krunbox/krunbox/integration/hostfs"
@@ -16,7 +15,6 @@ const observer = "/bin/observer"
 // observerScript takes down the state that it was started in, each part in a file. A shell has the advantage over a Go
 // program that it changes next to nothing before it looks.
 const observerScript = `#!/bin/sh
-cd_failed=$?
 umask >/observed/umask
 umask 0
 pwd -P >/observed/dir

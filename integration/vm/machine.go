@@ -304,21 +304,18 @@ func (m *machine) startError(err error) error {
 
 // verdict tells what Run returns as error, once QEMU has ended.
 func (m *machine) verdict(ctx context.Context, waitErr error, result Result) error {
-	var err error
+	guestError := func(err error) error {
+		return &GuestError{Err: err, Console: lastLines(result.Console, quotedLines)}
+	}
 	switch {
 	case ctx.Err() != nil:
-		err = fmt.Errorf("virtual machine killed: %w", context.Cause(ctx))
+		return guestError(fmt.Errorf("virtual machine killed: %w", context.Cause(ctx)))
 	case waitErr != nil:
 		return &QEMUError{Status: waitErr.Error(), Stderr: strings.TrimSpace(string(m.stderr.bytes()))}
 	case len(result.ExitCodes) == 0:
-		err = ErrNoExitCode
-	default:
-		return nil
+		return guestError(ErrNoExitCode)
 	}
-	if last := lastLines(result.Console, quotedLines); last != "" {
-		err = fmt.Errorf("%w; the console's last lines:\n%s", err, last)
-	}
-	return err
+	return nil
 }
 
 // lastLines returns the last n lines of a console's output that are not empty.

@@ -44,7 +44,7 @@ const (
 // configPath is where init looks for its configuration.
 const configPath = "/.krun_config.json"
 
-// Errors of Run. They come wrapped, with the end of what the console showed.
+// Errors of Run. They come in a GuestError.
 var (
 	// ErrDeadline means that the machine was still running at Config.Deadline.
 	ErrDeadline = errors.New("the deadline passed")
@@ -52,6 +52,21 @@ var (
 	// ErrNoExitCode means that the machine stopped before init had reported an exit code: the kernel panicked, say.
 	ErrNoExitCode = errors.New("the guest stopped without an exit code")
 )
+
+// A GuestError is the reason why a guest has not come to an orderly end, with what may tell more.
+type GuestError struct {
+	Err     error  // ErrDeadline, ErrNoExitCode, the cause of the context's end, or the error of a Reader or Writer
+	Console string // the last lines of the console
+}
+
+func (e *GuestError) Unwrap() error { return e.Err }
+
+func (e *GuestError) Error() string {
+	if e.Console == "" {
+		return e.Err.Error()
+	}
+	return e.Err.Error() + "; the last lines of the console:\n" + e.Console
+}
 
 // A QEMUError is a failure of QEMU itself: it rejected its arguments, say, or was killed.
 type QEMUError struct {
