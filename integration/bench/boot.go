@@ -56,15 +56,17 @@ func (m *Machine) Time(ctx context.Context, init Init) (Start, error) {
 		hostfs.File{Path: "/init.krun", Source: init.Path, Mode: 0o755, OneShot: true},
 		hostfs.File{Path: "/workload", Source: m.Programs.Finish, Mode: 0o755})
 	cfg.Env = []string{stampVariable, "KRUN_INIT=/workload"}
+	clock := startClock(m.CountInstructions)
 	result, err := vm.Run(ctx, cfg)
+	tick := clock.tick()
 	if err != nil && !(errors.Is(err, vm.ErrNoExitCode) && init.Path == m.Programs.Finish) {
 		return Start{}, fmt.Errorf("%s: %w", init.Name, err)
 	}
-	t, err := parseStamps(result.Console)
+	ticks, err := parseStamps(result.Console)
 	if err != nil {
 		return Start{}, fmt.Errorf("%s: %w; console: %q", init.Name, err, result.Console)
 	}
-	return Start{Time: t, Requests: requests(result)}, nil
+	return Start{Time: time.Duration(float64(ticks) * tick), Requests: requests(result)}, nil
 }
 
 // Memory boots a machine with init and returns what process 1 takes there.

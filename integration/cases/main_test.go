@@ -2,9 +2,9 @@ package cases
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -168,19 +168,25 @@ func script(t *testing.T, arch, text string) vm.Config {
 // run boots a machine, waits for its end, and ends the test unless the host received one exit code, which is want.
 func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	t.Helper()
-	return runUntil(t, t.Context(), cfg, want)
-}
-
-// runUntil is run that ends earlier if ctx does.
-func runUntil(t *testing.T, ctx context.Context, cfg vm.Config, want int) vm.Result {
-	t.Helper()
-	result, err := vm.Run(ctx, cfg)
+	ports := make([]bytes.Buffer, len(cfg.Ports)) // what they put out, for the failure
+	cfg.Ports = slices.Clone(cfg.Ports)
+	for i, port := range cfg.Ports {
+		cfg.Ports[i].Out = &ports[i]
+		if port.Out != nil {
+			cfg.Ports[i].Out = io.MultiWriter(&ports[i], port.Out)
+		}
+	}
+	result, err := vm.Run(t.Context(), cfg)
+	if err == nil && slices.Equal(result.ExitCodes, []int{want}) {
+		return result
+	}
+	for i, port := range cfg.Ports {
+		t.Logf("port %s: %q", port.Name, ports[i].String())
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(result.ExitCodes, []int{want}) {
-		t.Fatalf("exit codes = %d, want %d; console:\n%s", result.ExitCodes, want, result.Console)
-	}
+	t.Fatalf("exit codes = %d, want %d; console:\n%s", result.ExitCodes, want, result.Console)
 	return result
 }
 

@@ -16,6 +16,7 @@ var directories = []struct {
 	path string
 	mode os.FileMode
 }{
+	{".", 0o755},
 	{"bin", 0o755},
 	{"dev", 0o755},
 	{"etc", 0o755},

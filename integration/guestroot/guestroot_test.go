@@ -48,6 +48,9 @@ func TestAppletNamesOfInstalledBusybox(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "root")
+	if err := os.Mkdir(dir, 0o700); err != nil { // as os.MkdirTemp does it
+		t.Fatal(err)
+	}
 	if err := create(dir, []byte("program"), []string{"[", "busybox", "sh"}); err != nil {
 		t.Fatal(err)
 	}
@@ -58,6 +61,7 @@ func TestCreate(t *testing.T) {
 		"usr/bin/sh":  0o755,
 		"sbin/sh":     0o755,
 		"etc/passwd":  0o644,
+		".":           os.ModeDir | 0o755,
 		"tmp":         os.ModeDir | os.ModeSticky | 0o777,
 		"root":        os.ModeDir | 0o700,
 		"dev":         os.ModeDir | 0o755,

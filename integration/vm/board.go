@@ -59,7 +59,7 @@ func microvmDevices() []string {
 func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
 	mem := strconv.Itoa(cfg.MemMiB) + "M"
 	args := append(b.args[:len(b.args):len(b.args)],
-		"-accel", "tcg",
+		"-accel", "tcg,thread=single", // with a thread for each CPU, QEMU 7.2 lets a guest crash now and then
 		"-smp", strconv.Itoa(cfg.CPUs),
 		"-m", mem,
 		"-object", "memory-backend-memfd,id=mem,share=on,size="+mem, // shared with the virtiofs server

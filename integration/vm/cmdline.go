@@ -18,8 +18,8 @@ const (
 // kernelCmdline returns the guest kernel's command line, as libkrun writes it except for the way to reboot: QEMU's
 // microvm has no keyboard controller. What machine says comes first.
 func kernelCmdline(cfg *Config, machine []string) (string, error) {
-	words := append(machine, "reboot=t", "panic=-1", "panic_print=0", "nomodule", "console=hvc0",
-		"rootfstype=virtiofs", "root="+rootTag, "rw")
+	words := slices.Concat(machine, []string{"reboot=t", "panic=-1", "panic_print=0", "nomodule", "console=hvc0",
+		"rootfstype=virtiofs", "root=" + rootTag, "rw"})
 	if !cfg.KernelMessages {
 		words = append(words, "quiet")
 	}

@@ -47,17 +47,6 @@ type machine struct {
 	exitCodes []int
 }
 
-// stream is a console or port: a connection to QEMU, and what its two directions are for.
-type stream struct {
-	what string // for messages
-	conn *net.UnixConn
-	in   io.Reader // copied to conn; may be nil
-	out  io.Writer // gets what comes from conn
-
-	// inEnd is whether the end of in is passed on.
-	inEnd bool
-}
-
 // newMachine prepares everything up to the start of QEMU.
 func newMachine(cfg *Config) (*machine, error) {
 	board := boards[cfg.Arch]
@@ -67,11 +56,12 @@ func newMachine(cfg *Config) (*machine, error) {
 	}
 	m := &machine{cfg: cfg, console: tail{max: consoleKept}, stderr: tail{max: stderrKept}}
 	root, err := hostfs.New(hostfs.Config{
-		Base:       cfg.Root,
-		ReadOnly:   cfg.ReadOnly,
-		Files:      cfg.Files,
-		Dirs:       cfg.Dirs,
-		OnExitCode: m.reportExitCode,
+		Base:        cfg.Root,
+		ReadOnly:    cfg.ReadOnly,
+		HostChanges: cfg.HostChanges,
+		Files:       cfg.Files,
+		Dirs:        cfg.Dirs,
+		OnExitCode:  m.reportExitCode,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("root file system: %w", err)
@@ -93,19 +83,19 @@ func newMachine(cfg *Config) (*machine, error) {
 
 // connect makes the connections to QEMU, and adds the arguments for them.
 func (m *machine) connect() error {
-	conn, chardev, err := m.chardev("root")
+	conn, err := m.chardev("root")
 	if err != nil {
 		return err
 	}
 	m.rootConn = conn
-	m.args("-device", "vhost-user-fs-device,chardev="+chardev+",tag="+optionValue(rootTag))
+	m.args("-device", "vhost-user-fs-device,chardev=root,tag="+optionValue(rootTag))
 
 	if !m.cfg.NoConsole {
-		conn, chardev, err := m.chardev("console")
+		conn, err := m.chardev("console")
 		if err != nil {
 			return err
 		}
-		m.args("-device", "virtconsole,bus=serial.0,chardev="+chardev)
+		m.args("-device", "virtconsole,bus=serial.0,chardev=console")
 		var out io.Writer = &m.console
 		if m.cfg.Console != nil {
 			out = io.MultiWriter(out, m.cfg.Console)
@@ -113,11 +103,12 @@ func (m *machine) connect() error {
 		m.streams = append(m.streams, &stream{what: "console", conn: conn, in: m.cfg.ConsoleIn, out: out})
 	}
 	for i, port := range m.cfg.Ports {
-		conn, chardev, err := m.chardev(fmt.Sprintf("port%d", i))
+		id := fmt.Sprintf("port%d", i)
+		conn, err := m.chardev(id)
 		if err != nil {
 			return err
 		}
-		m.args("-device", "virtserialport,bus=serial.0,chardev="+chardev+",name="+optionValue(port.Name))
+		m.args("-device", "virtserialport,bus=serial.0,chardev="+id+",name="+optionValue(port.Name))
 		out := port.Out
 		if out == nil {
 			out = io.Discard
@@ -135,20 +126,21 @@ func (m *machine) connect() error {
 }
 
 // chardev gives QEMU a character device with the identifier id that is a socket, and returns the other end of it.
-func (m *machine) chardev(id string) (conn *net.UnixConn, chardev string, err error) {
+func (m *machine) chardev(id string) (*net.UnixConn, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, "", os.NewSyscallError("socketpair", err)
+		return nil, os.NewSyscallError("socketpair", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), id), os.NewFile(uintptr(fds[1]), id)
 	defer ours.Close() // FileConn has a duplicate
 	m.guestEnds = append(m.guestEnds, theirs)
+	growSendBuffer(fds[1])
 	c, err := net.FileConn(ours)
 	if err != nil {
-		return nil, "", fmt.Errorf("socketpair: %w", err)
+		return nil, fmt.Errorf("socketpair: %w", err)
 	}
 	m.args("-chardev", fmt.Sprintf("socket,id=%s,fd=%d", id, m.passFile(theirs)))
-	return c.(*net.UnixConn), id, nil
+	return c.(*net.UnixConn), nil
 }
 
 // passFile hands f to QEMU and returns the file descriptor it has there.
@@ -188,24 +180,14 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 	kill := context.AfterFunc(ctx, func() { m.qemu.Process.Kill() })
 	defer kill()
 
-	var receiving sync.WaitGroup
 	for _, s := range m.streams {
-		receiving.Go(func() {
-			if err := s.receive(); err != nil {
-				stop(err)
-			}
-		})
-		if s.in != nil {
-			go func() {
-				if err := s.send(); err != nil {
-					stop(err)
-				}
-			}()
-		}
+		s.start(stop)
 	}
 	waitErr := m.qemu.Wait()
 	duration := time.Since(start)
-	receiving.Wait()
+	for _, s := range m.streams {
+		s.wait()
+	}
 	m.close()
 	serving.Wait()
 
@@ -230,45 +212,6 @@ func (m *machine) closeGuestEnds() {
 		f.Close()
 	}
 	m.guestEnds = nil
-}
-
-// receive copies what the guest writes, until QEMU ends. An error is that of the Writer.
-func (s *stream) receive() error {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := s.conn.Read(buf)
-		if n > 0 {
-			if _, err := s.out.Write(buf[:n]); err != nil {
-				return fmt.Errorf("output of the %s: %w", s.what, err)
-			}
-		}
-		if err != nil {
-			return nil // QEMU is gone, with or without a word
-		}
-	}
-}
-
-// send copies to the guest until there is no more input, or QEMU has ended. An error is that of the Reader.
-func (s *stream) send() error {
-	buf := make([]byte, 64<<10)
-	for {
-		n, err := s.in.Read(buf)
-		if n > 0 {
-			if _, err := s.conn.Write(buf[:n]); err != nil {
-				return nil // QEMU is gone
-			}
-		}
-		switch {
-		case err == io.EOF:
-			if s.inEnd {
-				// Not Close: QEMU would drop what it has not read yet.
-				s.conn.CloseWrite()
-			}
-			return nil
-		case err != nil:
-			return fmt.Errorf("input of the %s: %w", s.what, err)
-		}
-	}
 }
 
 func (m *machine) reportExitCode(code int32) {
@@ -309,7 +252,7 @@ func (m *machine) verdict(ctx context.Context, waitErr error, result Result) err
 	}
 	switch {
 	case ctx.Err() != nil:
-		return guestError(fmt.Errorf("virtual machine killed: %w", context.Cause(ctx)))
+		return guestError(fmt.Errorf("virtual machine stopped: %w", context.Cause(ctx)))
 	case waitErr != nil:
 		return &QEMUError{Status: waitErr.Error(), Stderr: strings.TrimSpace(string(m.stderr.bytes()))}
 	case len(result.ExitCodes) == 0:

@@ -11,10 +11,11 @@
 //	})
 //	// err is nil, result.ExitCode 7
 //
-// # Limits
+// # Slow writers
 //
-// Of a port or console whose reader is slow, the last bytes can be lost when the guest switches itself off: QEMU does
-// not wait for its readers then. Run itself always reads, so this concerns only a Writer that blocks.
+// A guest that switches itself off does not wait for the readers of its ports and console, and neither does QEMU. So Run
+// keeps up to 64 MiB for each Writer that is slower than the guest. Of one that is even further behind, the end of the
+// output can be lost.
 package vm
 
 import (
@@ -47,7 +48,7 @@ const configPath = "/.krun_config.json"
 // Errors of Run. They come in a GuestError.
 var (
 	// ErrDeadline means that the machine was still running at Config.Deadline.
-	ErrDeadline = errors.New("the deadline passed")
+	ErrDeadline = errors.New("deadline exceeded")
 
 	// ErrNoExitCode means that the machine stopped before init had reported an exit code: the kernel panicked, say.
 	ErrNoExitCode = errors.New("the guest stopped without an exit code")
@@ -97,10 +98,11 @@ type Config struct {
 	// Root is the directory that the guest has as its root; the guest writes into it. An empty Root is an empty
 	// directory, not writable. Over it lie Files, and empty virtual directories called Dirs, to serve as mount points;
 	// nil Dirs means /dev, /proc and /sys if Root is empty, none otherwise.
-	Root     string
-	ReadOnly bool // nothing in Root can be changed
-	Files    []hostfs.File
-	Dirs     []string
+	Root        string
+	ReadOnly    bool // the guest can't change Root
+	HostChanges bool // the host changes Root while the guest runs, which costs the guest some of its caches
+	Files       []hostfs.File
+	Dirs        []string
 
 	// GuestConfig, unless nil, is what the guest finds in the one-shot file /.krun_config.json.
 	GuestConfig []byte
@@ -181,7 +183,7 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	}
 	if cfg.Deadline > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, cfg.Deadline, fmt.Errorf("after %v %w", cfg.Deadline, ErrDeadline))
+		ctx, cancel = context.WithTimeoutCause(ctx, cfg.Deadline, fmt.Errorf("%w after %v", ErrDeadline, cfg.Deadline))
 		defer cancel()
 	}
 	m, err := newMachine(&cfg)

@@ -1,0 +1,111 @@
+package cases
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// oddStrings are hard to get through shells, JSON, and command lines. They have all to arrive byte for byte.
+var oddStrings = []string{
+	"", " ", "two words", "  blanks  ", `"quoted"`, `"`, "it's", "tab\there", "line\nfeed\n", "\r\n", "a && b", "a; b | c > d",
+	"--", "-", "-n", "$HOME ${HOME} $(id) `id`", `\`, `\n`, "%s%n", "*?[a]", "~", "#", "!", "a=b", "=", "à é ü ß", "日本語", "e\u0301",
+	"\xff\xfe", "half a character: \xc3", "\x01\x1b[31m\x7f", "\u00a0\u2028", "🙂",
+}
+
+// json renders a list of strings for a configuration. Bytes that are not UTF-8 are left as they are, which package
+// encoding/json would not do.
+func json(list []string) string {
+	var b strings.Builder
+	b.WriteByte('[')
+	for i, s := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('"')
+		for _, c := range []byte(s) {
+			if c < ' ' || c == '"' || c == '\\' {
+				fmt.Fprintf(&b, `\u%04x`, c)
+			} else {
+				b.WriteByte(c)
+			}
+		}
+		b.WriteByte('"')
+	}
+	b.WriteByte(']')
+	return b.String()
+}
+
+// TestArgumentsAndEnvironment hands over everything that is allowed, and more of it than fits on a command line.
+func TestArgumentsAndEnvironment(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		var env []string
+		for i, s := range oddStrings {
+			env = append(env, fmt.Sprintf("ODD_%d=%s", i, s))
+		}
+		for len(env) < 200 {
+			env = append(env, fmt.Sprintf("VARIABLE_%d=%s", len(env), strings.Repeat("x", len(env))))
+		}
+		env = append(env, "LONG="+strings.Repeat("long ", 20000), "dotted.name=1", "dashed-name=1", "à=1", "PATH=/bin")
+		given := append([]string{"TWICE=first", "GIVEN_TO_KERNEL=config", "HOME=/config", "TERM=config"}, env...)
+		given = append(given, "TWICE=last", "no equals sign", "=no name")
+
+		cfg := withObserver(t, arch)
+		cfg.GuestConfig = fmt.Appendf(nil, `{"args": %s, "env": %s}`, json(append(cfg.Args, oddStrings...)), json(given))
+		cfg.Args = nil
+		cfg.Env = []string{"GIVEN_TO_KERNEL=kernel", "EMPTY=", "BLANKS= a  b ", "HOSTNAME=box", "KRUN_HOME=/host", "KRUN_UNKNOWN=x"}
+		s := observe(t, cfg)
+		s.wantArgs(t, oddStrings...)
+		s.wantEnv(t, append(env, "TWICE=last", "GIVEN_TO_KERNEL=kernel", "EMPTY=", "BLANKS= a  b ", "HOSTNAME=box",
+			"HOME=/host", "TERM=config")...)
+	})
+}
+
+// TestDashesOnCommandLine has arguments after a second "--", which the kernel does not pass to init.
+func TestDashesOnCommandLine(t *testing.T) {
+	t.Parallel()
+	cfg := withObserver(t, "amd64")
+	cfg.Args = nil
+	// What vm itself adds behind this, init= once more, is the last argument.
+	cfg.KernelArgs = `init=/init.krun A=1 -- ` + observer + ` "first one" -- -x -- "" --`
+	s := observe(t, cfg)
+	s.wantArgs(t, "first one", "--", "-x", "--", "", "--", "init=/init.krun")
+	s.wantEnv(t, "A=1", "HOME=/root", "TERM=linux")
+}
+
+// TestArgv0 checks the name under which programs are executed.
+func TestArgv0(t *testing.T) {
+	for _, name := range []string{"sh", "/bin/sh", "bin/../bin/sh"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, "amd64")
+			cfg.Env = []string{"KRUN_INIT=" + name}
+			cfg.Args = []string{"-c", "tr '\\0' '\\n' </proc/$$/cmdline | head -n 1"}
+			wantConsole(t, run(t, cfg, 0), name+"\n")
+		})
+	}
+}
+
+func TestHomeAndTerm(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		env          []string
+		want         []string // the whole environment
+	}{
+		{"not given", `{}`, nil, []string{"HOME=/root", "TERM=linux"}},
+		{"of the user", `{"process": {"user": {"uid": 65534, "gid": 65534}}}`, nil, []string{"HOME=/nonexistent", "TERM=linux"}},
+		{"of a user without a name", `{"process": {"user": {"uid": 4242, "gid": 0}}}`, nil, []string{"HOME=/", "TERM=linux"}},
+		{"from the configuration", `{"env": ["HOME=/config", "TERM=vt220"]}`, []string{"HOME=/kernel", "TERM=dumb"},
+			[]string{"HOME=/config", "TERM=vt220"}},
+		{"from the command line", `{}`, []string{"HOME=/kernel", "TERM=dumb"}, []string{"HOME=/kernel", "TERM=dumb"}},
+		{"from the host", `{"env": ["HOME=/config", "TERM=vt220"]}`, []string{"KRUN_HOME=/host", "KRUN_TERM=xterm"},
+			[]string{"HOME=/host", "TERM=xterm"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := withObserver(t, "amd64")
+			cfg.GuestConfig, cfg.Env = []byte(tt.config), tt.env
+			observe(t, cfg).wantEnv(t, tt.want...)
+		})
+	}
+}

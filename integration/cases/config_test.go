@@ -1,0 +1,146 @@
+package cases
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
+)
+
+// TestConfiguration has the spellings that configurations come in, and what wins over what.
+func TestConfiguration(t *testing.T) {
+	type want struct {
+		args     string // blank-separated
+		dir      string
+		env      string // besides HOME and TERM
+		hostname string
+	}
+	for _, tt := range []struct {
+		name   string
+		config string
+		env    []string
+		args   []string
+		want   want
+	}{
+		{
+			name: "OCI, under process",
+			config: `{"ociVersion": "1.2.0", "hostname": "config",
+				"process": {"args": ["observer", "process"], "env": ["A=process"], "cwd": "/tmp", "user": {"uid": 0, "gid": 0}},
+				"args": ["false"], "env": ["A=flat"], "cwd": "/etc"}`,
+			env:  []string{"HOSTNAME=host"},
+			want: want{args: "process", dir: "/tmp", env: "HOSTNAME=host A=process", hostname: "config"},
+		},
+		{
+			name:   "OCI, flat",
+			config: `{"args": ["observer", "flat"], "env": ["A=flat"], "cwd": "/tmp"}`,
+			env:    []string{"HOSTNAME=host"},
+			want:   want{args: "flat", dir: "/tmp", env: "HOSTNAME=host A=flat", hostname: "host"},
+		},
+		{
+			name:   "image",
+			config: `{"Entrypoint": ["observer", "entry"], "Cmd": ["command"], "Env": ["A=image"], "WorkingDir": "/tmp"}`,
+			want:   want{args: "entry command", dir: "/tmp", env: "A=image", hostname: "localhost"},
+		},
+		{
+			name:   "image, Cwd",
+			config: `{"Cmd": ["observer", "command"], "Entrypoint": [], "Env": null, "Cwd": "/tmp"}`,
+			want:   want{args: "command", dir: "/tmp", hostname: "localhost"},
+		},
+		{
+			name:   "entry point of the image, arguments of the container",
+			config: `{"Entrypoint": ["observer"], "Cmd": ["image"], "process": {"args": ["container"]}}`,
+			want:   want{args: "container", dir: "/", hostname: "localhost"},
+		},
+		{
+			name:   "KRUN_INIT wins",
+			config: `{"args": ["false"], "Entrypoint": ["false"], "cwd": "/etc"}`,
+			env:    []string{"KRUN_INIT=observer", "KRUN_WORKDIR=/tmp"},
+			args:   []string{"from", "the", "host"},
+			want:   want{args: "from the host", dir: "/tmp", hostname: "localhost"},
+		},
+		{
+			name:   "the configuration wins over arguments",
+			config: `{"args": ["observer", "configured"], "cwd": "/made/by/init"}`,
+			args:   []string{"false"},
+			want:   want{args: "configured", dir: "/made/by/init", hostname: "localhost"},
+		},
+		{
+			name:   "arguments win over the shell",
+			config: `{"args": []}`,
+			args:   []string{"observer", "argument"},
+			want:   want{args: "argument", dir: "/", hostname: "localhost"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := withObserver(t, "amd64")
+			cfg.GuestConfig, cfg.Env, cfg.Args = []byte(tt.config), tt.env, tt.args
+			s := observe(t, cfg)
+			s.wantArgs(t, strings.Fields(tt.want.args)...)
+			s.wantEnv(t, append(strings.Fields(tt.want.env), "HOME=/root", "TERM=linux")...)
+			s.want(t, "dir", tt.want.dir)
+			s.want(t, "hostname", tt.want.hostname)
+			if _, err := os.Stat(filepath.Join(cfg.Root, tt.want.dir)); err != nil {
+				t.Errorf("the host's view of the working directory: %v", err)
+			}
+		})
+	}
+}
+
+// TestConfigurationElsewhere has a configuration at the path that KRUN_CONFIG gives, and one at the default path.
+func TestConfigurationElsewhere(t *testing.T) {
+	t.Parallel()
+	cfg := withObserver(t, "amd64")
+	cfg.Args = nil
+	cfg.GuestConfig = []byte(`{"args": ["false"], "hostname": "wrong"}`)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: "/etc/guest.json", Data: []byte(`{"args": ["observer", "right"]}`), OneShot: true})
+	cfg.Env = []string{"KRUN_CONFIG=/etc/guest.json"}
+	s := observe(t, cfg)
+	s.wantArgs(t, "right")
+	s.want(t, "hostname", "localhost")
+}
+
+// TestShellByDefault is a guest that nobody gave anything to run.
+func TestShellByDefault(t *testing.T) {
+	t.Parallel()
+	cfg := withBusybox(t, "amd64")
+	cfg.ConsoleIn = strings.NewReader("exit 5\n")
+	run(t, cfg, 5)
+}
+
+// TestBadConfiguration is about guests that must not run, least of all a shell: a line on the console says what is wrong.
+func TestBadConfiguration(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		env          []string
+		want         []string // in the line, in order
+	}{
+		{"empty", "", nil, []string{"/.krun_config.json", "line 1, column 1"}},
+		{"cut", `{"args": ["/bin/echo"`, nil, []string{"/.krun_config.json", "line 1, column 22", "args"}},
+		{"two documents", `{"args": ["/bin/echo"]} {}`, nil, []string{"/.krun_config.json", "line 1, column 25"}},
+		{"wrong type", "{\n  \"process\": {\n    \"args\": \"/bin/echo\"}}", nil,
+			[]string{"/.krun_config.json", "line 3, column 13", "process.args", "list", "string"}},
+		{"escaped NUL", `{"args": ["/bin/echo", "a\u0000b"]}`, nil, []string{"/.krun_config.json", "line 1, column 24", "args[1]", "NUL"}},
+		{"NUL", "{\"args\": [\"/bin/echo\", \"a\x00b\"]}", nil, []string{"/.krun_config.json", "line 1, column 2", "args[1]"}},
+		{"nested deeply", `{"args": ["/bin/echo"], "x": ` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}", nil,
+			[]string{"/.krun_config.json", "line 1, column 157", "128"}},
+		{"too large", `{"args": ["/bin/echo", "` + strings.Repeat("a", 10_000_000) + `"]}`, nil,
+			[]string{"/.krun_config.json", "larger than 8388608 bytes"}},
+		{"unknown limit", `{"args": ["/bin/echo"], "process": {"rlimits": [{"type": "RLIMIT_FILES", "soft": 1, "hard": 1}]}}`, nil,
+			[]string{"/.krun_config.json", "line 1, column 49", "process.rlimits[0]", "RLIMIT_FILES"}},
+		{"missing", `{"args": ["/bin/echo"]}`, []string{"KRUN_CONFIG=/no/such"}, []string{"/no/such", "no such file"}},
+		{"limits that are no numbers", `{"args": ["/bin/echo"]}`, []string{"KRUN_RLIMITS=7=many:4096"}, []string{"KRUN_RLIMITS", "many"}},
+		{"working directory that is a file", `{"args": ["/bin/echo"], "cwd": "/etc/passwd"}`, nil, []string{"/etc/passwd", "not a directory"}},
+		{"working directory below a file", `{"args": ["/bin/echo"]}`, []string{"KRUN_WORKDIR=/etc/passwd/x"},
+			[]string{"/etc/passwd/x", "not a directory"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, "amd64")
+			cfg.GuestConfig, cfg.Env = []byte(tt.config), tt.env
+			wantLine(t, console(run(t, cfg, 125)), append([]string{"krunbox: "}, tt.want...)...)
+		})
+	}
+}

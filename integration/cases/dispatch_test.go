@@ -1,0 +1,122 @@
+package cases
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// TestInitUnderOtherNames starts the multicall binary by several names, with a workload that is called like an applet.
+func TestInitUnderOtherNames(t *testing.T) {
+	for _, tt := range []struct{ init, workload string }{
+		{"/sbin/init.krun", "redirect-stdio"},
+		{"/my-init.krun", "krunbox"},
+		{"/sbin/whatever", "init"},
+		{"/krunbox", "--version"},
+	} {
+		t.Run(tt.init, func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, "amd64")
+			if err := os.Remove(filepath.Join(cfg.Root, "sbin")); err != nil { // a link, that can't have virtual files
+				t.Fatal(err)
+			}
+			cfg.InitPath = tt.init
+			cfg.Files = []hostfs.File{{Path: "/apps/" + tt.workload, Data: []byte("#!/bin/sh\necho $0 $*\nexit 3\n"), Mode: 0o755}}
+			cfg.Env = []string{"PATH=/apps:/bin"}
+			cfg.Args = []string{tt.workload, "sh", "-c", "exit 4"}
+			wantConsole(t, run(t, cfg, 3), "/apps/"+tt.workload+" sh -c exit 4\n")
+		})
+	}
+}
+
+// krunboxPath is where guests of this file have the multicall binary for the workload's use.
+const krunboxPath = "/bin/krunbox"
+
+var bareInitGuest = inGuest("bare-init", func(t *testing.T) {
+	if len(os.Args) > 1 { // in the new namespaces
+		t.Fatal(syscall.Exec(krunboxPath, nil, nil))
+	}
+	cmd := exec.Command("/proc/self/exe", "exec")
+	cmd.Args[0] = os.Args[0]
+	cmd.Stdin = strings.NewReader("echo $PPID; tr '\\0' '\\n' </proc/$$/environ; exit 9\n")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS}
+	got, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 9 {
+		t.Errorf("init without arguments and environment = %v, want exit code 9", err)
+	}
+	if want := "1\nHOME=/root\n"; string(got) != want {
+		t.Errorf("its workload's output = %q, want %q", got, want)
+	}
+})
+
+// TestInitWithoutArgumentsAndEnvironment starts an init in namespaces of its own, with an empty argument vector and
+// environment, less than the kernel gives to the first process. Its workload is the shell.
+func TestInitWithoutArgumentsAndEnvironment(t *testing.T) {
+	t.Parallel()
+	cfg := withBusybox(t, "amd64")
+	bareInitGuest.addTo(t, &cfg)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: krunboxPath, Source: cfg.Init, Mode: 0o755})
+	result, err := vm.Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 0 {
+		t.Fatalf("exit code = %d, %v, want 0; console:\n%s", result.ExitCode, err, result.Console)
+	}
+}
+
+// TestAppletsByHand uses the multicall binary in a guest, as its users would.
+func TestAppletsByHand(t *testing.T) {
+	t.Parallel()
+	const text = `
+exec 2>&1
+say() { echo "[$?]"; }
+krunbox | grep -e '^  redirect-stdio$'; say
+krunbox --version | head -n 1 | cut -d ' ' -f 1; say
+krunbox nonesuch; say
+krunbox init; say
+KRUN_INIT=/bin/date KRUN_WORKDIR=/tmp krunbox init -n -- -u | grep -e '^workload' -e /tmp; say
+krunbox init -n -json -- true | tail -n 1; say
+ln -s krunbox /bin/redirect-stdio
+redirect-stdio | tr -s ' '; say
+redirect-stdio -- sh -c 'echo output; echo diagnostics >&2; exit 5'; say
+redirect-stdio nonesuch; say
+redirect-stdio sh -c 'readlink /proc/self/fd/0'; say
+`
+	// The ports are there for the applet to take once the workload has let go of them.
+	var stdout bytes.Buffer
+	cfg := script(t, "amd64", "exec >/dev/console\n"+text)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: krunboxPath, Source: cfg.Init, Mode: 0o755})
+	cfg.Ports = []vm.Port{{Name: "com.example"}, {Name: "krun-stdout", Out: &stdout}}
+	wantConsole(t, run(t, cfg, 0), `  redirect-stdio
+[0]
+krunbox
+[0]
+krunbox: no applet "nonesuch"; "krunbox --help" lists them
+[127]
+init: refused: this would change the machine it runs on; it acts as PID 1, in a mount namespace of its own, or with --force (init -n prints what it would do)
+[125]
+    change directory /tmp
+workload (fatal)
+[0]
+]
+[0]
+/dev/vport0p1 com.example -
+/dev/vport0p2 krun-stdout stdout
+[0]
+diagnostics
+[5]
+redirect-stdio: execute "nonesuch": not in PATH (/sbin:/usr/sbin:/bin:/usr/bin): no such file or directory
+[127]
+[0]
+`)
+	if got, want := stdout.String(), "output\n/dev/console\n"; got != want {
+		t.Errorf("standard output = %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,22 @@
+package cases
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestUnsupportedRequests has hosts that ask for what krunbox does not do yet. They are told, and the workload runs.
+func TestUnsupportedRequests(t *testing.T) {
+	for _, request := range []string{"KRUN_DHCP=1", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda"} {
+		t.Run(request, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "echo running; exit 3")
+			cfg.Env = []string{request}
+			warning, found := strings.CutSuffix(console(run(t, cfg, 3)), "running\n")
+			if !found {
+				t.Error("the workload's line is missing")
+			}
+			wantLine(t, warning, "krunbox: warning: ", request, "not supported")
+		})
+	}
+}
