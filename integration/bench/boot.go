@@ -55,7 +55,7 @@ func (m *Machine) Time(ctx context.Context, init Init) (Start, error) {
 		hostfs.File{Path: "/start", Source: m.Programs.Start, Mode: 0o755},
 		hostfs.File{Path: "/init.krun", Source: init.Path, Mode: 0o755, OneShot: true},
 		hostfs.File{Path: "/workload", Source: m.Programs.Finish, Mode: 0o755})
-	cfg.Env = []string{stampVariable, "KRUN_INIT=/workload"}
+	cfg.Env = append(cfg.Env, stampVariable)
 	clock := startClock(m.CountInstructions)
 	result, err := vm.Run(ctx, cfg)
 	tick := clock.tick()
@@ -75,7 +75,6 @@ func (m *Machine) Memory(ctx context.Context, init Init) (Memory, error) {
 	cfg.Init, cfg.InitOneShot = init.Path, true
 	cfg.Files = append(cfg.Files,
 		hostfs.File{Path: "/workload", Data: []byte("#!/bin/sh\ncat /proc/1/status\n"), Mode: 0o755})
-	cfg.Env = []string{"KRUN_INIT=/workload"}
 	result, err := vm.Run(ctx, cfg)
 	if err != nil {
 		return Memory{}, fmt.Errorf("%s: %w", init.Name, err)
@@ -95,6 +94,9 @@ func (m *Machine) config(init Init) vm.Config {
 		CPUs:        m.CPUs,
 		MemMiB:      m.MemMiB,
 		GuestConfig: init.Config,
+	}
+	if init.Config == nil {
+		cfg.Env = []string{"KRUN_INIT=/workload"}
 	}
 	if m.CountInstructions {
 		cfg.Devices = []vm.Device{{Args: func([]int) []string { return []string{"-icount", "shift=0,sleep=off"} }}}

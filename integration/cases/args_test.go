@@ -13,9 +13,9 @@ var oddStrings = []string{
 	"\xff\xfe", "half a character: \xc3", "\x01\x1b[31m\x7f", "\u00a0\u2028", "🙂",
 }
 
-// json renders a list of strings for a configuration. Bytes that are not UTF-8 are left as they are, which package
+// jsonList renders a list of strings for a configuration. Bytes that are not UTF-8 are left as they are, which package
 // encoding/json would not do.
-func json(list []string) string {
+func jsonList(list []string) string {
 	var b strings.Builder
 	b.WriteByte('[')
 	for i, s := range list {
@@ -51,7 +51,7 @@ func TestArgumentsAndEnvironment(t *testing.T) {
 		given = append(given, "TWICE=last", "no equals sign", "=no name")
 
 		cfg := withObserver(t, arch)
-		cfg.GuestConfig = fmt.Appendf(nil, `{"args": %s, "env": %s}`, json(append(cfg.Args, oddStrings...)), json(given))
+		cfg.GuestConfig = fmt.Appendf(nil, `{"args": %s, "env": %s}`, jsonList(append(cfg.Args, oddStrings...)), jsonList(given))
 		cfg.Args = nil
 		cfg.Env = []string{"GIVEN_TO_KERNEL=kernel", "EMPTY=", "BLANKS= a  b ", "HOSTNAME=box", "KRUN_HOME=/host", "KRUN_UNKNOWN=x"}
 		s := observe(t, cfg)

@@ -7,7 +7,7 @@ import (
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, config string
-		env          []string
+		cmdline      string
 		want         map[string]string // lines of /proc/PID/limits
 	}{
 		{
@@ -18,7 +18,8 @@ func TestLimits(t *testing.T) {
 		{
 			name:   "KRUN_RLIMITS",
 			config: `{}`,
-			env:    []string{"KRUN_RLIMITS=7=100:200,9:268435456:18446744073709551615,4=4096:8192"},
+			// In quotes, as libkrun writes it.
+			cmdline: `KRUN_RLIMITS="7=100:200,9:268435456:18446744073709551615,4=4096:8192"`,
 			want: map[string]string{
 				"Max open files":     "100 200 files",
 				"Max address space":  "268435456 unlimited bytes",
@@ -26,10 +27,10 @@ func TestLimits(t *testing.T) {
 			},
 		},
 		{
-			name:   "KRUN_RLIMITS wins",
-			config: `{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_NPROC", "soft": 50, "hard": 60}]}}`,
-			env:    []string{"KRUN_RLIMITS=7=300:400"},
-			want:   map[string]string{"Max open files": "300 400 files", "Max processes": "50 60 processes"},
+			name:    "KRUN_RLIMITS wins",
+			config:  `{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}, {"type": "RLIMIT_NPROC", "soft": 50, "hard": 60}]}}`,
+			cmdline: "KRUN_RLIMITS=7=300:400",
+			want:    map[string]string{"Max open files": "300 400 files", "Max processes": "50 60 processes"},
 		},
 		{
 			name: "more than the kernel's default",
@@ -41,7 +42,7 @@ func TestLimits(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			cfg := withObserver(t, "amd64")
-			cfg.GuestConfig, cfg.Env = []byte(tt.config), tt.env
+			cfg.GuestConfig, cfg.KernelArgs = []byte(tt.config), tt.cmdline
 			s := observe(t, cfg)
 			for name, want := range tt.want {
 				s.wantField(t, "limits", name, want)

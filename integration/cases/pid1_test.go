@@ -48,7 +48,7 @@ func TestWorkloadAsPID1(t *testing.T) {
 	cfg := withBusybox(t, "amd64")
 	pid1Guest.addTo(t, &cfg)
 	cfg.Env = []string{"KRUN_INIT_PID1=1", "KRUN_WORKDIR=/tmp", "KRUN_RLIMITS=4=1:2", "A=1"}
-	cfg.GuestConfig = []byte(`{"args": ` + json([]string{pid1Guest.path(), "first", "", "--"}) + `}`)
+	cfg.GuestConfig = []byte(`{"args": ` + jsonList([]string{pid1Guest.path(), "first", "", "--"}) + `}`)
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 

@@ -67,7 +67,7 @@ func userConfig(args ...string) []byte {
 	return fmt.Appendf(nil, `{"process": {
 		"args": %s,
 		"user": {"uid": 1000, "gid": 1001, "additionalGids": [5, 100], "umask": 23}
-	}}`, json(append([]string{userGuest.path()}, args...)))
+	}}`, jsonList(append([]string{userGuest.path()}, args...)))
 }
 
 func TestUserOnConsole(t *testing.T) {
