@@ -147,6 +147,7 @@ type guest struct {
 	cmdline     string // the kernel's command line, once it was read
 
 	signals *signals.Pipe
+	fresh   bool // nobody has mounted anything before
 	streams *stdio.Streams
 	pid     int
 	status  unix.WaitStatus

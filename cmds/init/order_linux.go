@@ -45,9 +45,9 @@ func newGuest(p bootparam.Params) *guest {
 func (g *guest) order() (up, down []boot.Stage) {
 	up = []boot.Stage{
 		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
-		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential()...)},
+		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
-		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional()...)},
+		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
 		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
 		{Name: "standard streams", OnError: boot.Warn, Plan: boot.Ops(stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams})},
 		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},

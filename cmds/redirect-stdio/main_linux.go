@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/krunbox/krunbox/pkg/boot"
@@ -67,6 +68,7 @@ func list(w io.Writer, classDir string) error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(ports, func(a, b stdio.Port) int { return strings.Compare(a.Device, b.Device) })
 	var b strings.Builder
 	for _, p := range ports {
 		replaces := "-"

@@ -8,24 +8,27 @@ import (
 
 const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
 
-// Essential are the base file systems that no workload and not this library itself can do without.
-func Essential() []boot.Op {
+// Essential are the base file systems that no workload and not this library itself can do without. fresh becomes true when
+// /proc was not mounted before: then this is the first program of the machine, and below /dev, which the kernel may have
+// mounted itself, nothing is mounted yet.
+func Essential(fresh *bool) []boot.Op {
 	return []boot.Op{
 		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME},
-		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted},
+		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted, Fresh: fresh},
 	}
 }
 
-// Optional are the base file systems whose lack a workload may survive, and the names in /dev that programs expect.
-func Optional() []boot.Op {
+// Optional are the base file systems whose lack a workload may survive, and the names in /dev that programs expect. fresh
+// is what Essential has found.
+func Optional(fresh *bool) []boot.Op {
 	return []boot.Op{
 		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
 		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup", Flags: unix.MS_NODEV | restricted},
 		// Mode 0620 and group 5 (tty) are what grantpt(3) wants; ptmxmode lets every user open a pseudo-terminal.
 		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
-			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true},
+			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Unmounted: fresh},
 		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
-			Data: "mode=1777", Once: true},
+			Data: "mode=1777", Once: true, Unmounted: fresh},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
 		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},

@@ -25,6 +25,10 @@ type Mount struct {
 	Parents bool
 	// Once leaves a target alone that is a mount point, whatever is mounted there.
 	Once bool
+	// Fresh, if not nil, is set to whether the mount was made and not there before.
+	Fresh *bool
+	// Unmounted, if not nil and true, saves Once the look at the mount table: nobody has mounted anything yet.
+	Unmounted *bool
 }
 
 // Describe implements boot.Op.
@@ -40,7 +44,7 @@ func (m Mount) Describe() boot.Desc {
 
 // Do implements boot.Op.
 func (m Mount) Do() error {
-	if m.Once {
+	if m.Once && (m.Unmounted == nil || !*m.Unmounted) {
 		mounted, err := Mounted(m.Target)
 		if mounted {
 			return nil
@@ -59,6 +63,9 @@ func (m Mount) Do() error {
 		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
 	}
 	if err == nil || err == unix.EBUSY {
+		if m.Fresh != nil {
+			*m.Fresh = err == nil
+		}
 		return nil
 	}
 	if err == unix.ENODEV {

@@ -4,7 +4,6 @@ package stdio
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -35,14 +34,13 @@ func (p Port) Stream() int {
 	return -1
 }
 
-// Ports lists the ports below classDir that have a name. A console is an entry without one. An error that is
+// Ports lists the ports below classDir that have a name, in no order. A console is an entry without one. An error that is
 // os.ErrNotExist means that the kernel has no virtio ports at all, or that there is no sysfs.
 func Ports(classDir string) ([]Port, error) {
 	entries, err := sysfile.Names(classDir)
 	if err != nil {
 		return nil, fmt.Errorf("list virtio ports: %w", err)
 	}
-	slices.Sort(entries)
 	var ports []Port
 	for _, e := range entries {
 		// An entry without a name, or one that just went away, is no concern of the others.

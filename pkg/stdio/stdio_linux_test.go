@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,7 @@ func classDir(t *testing.T, entries map[string]string) string {
 func TestPorts(t *testing.T) {
 	dir := classDir(t, map[string]string{"vport0p0": "", "vport1p2": "krun-stdout", "vport1p1": "krun-stdin", "vport2p1": "my port"})
 	got, err := Ports(dir)
+	slices.SortFunc(got, func(a, b Port) int { return strings.Compare(a.Device, b.Device) })
 	want := []Port{{"krun-stdin", "/dev/vport1p1"}, {"krun-stdout", "/dev/vport1p2"}, {"my port", "/dev/vport2p1"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("Ports() = %v, %v, want %v", got, err, want)

@@ -171,35 +171,16 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 	return im, nil
 }
 
-// fork starts the image in a child process. A failure of the child's comes back through a pipe that the execution of the
-// program closes.
+// fork starts the image in a child process, and returns when the program is executed or has failed to be.
 func (im *image) fork() (pid int, f failure) {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		return 0, failure{step: stepFork, errno: errnoOf(err)}
-	}
 	syscall.ForkLock.Lock()
-	pid, errno := im.forkChild(pipe[1])
+	pid, errno := im.forkChild(&f)
 	syscall.ForkLock.Unlock()
-	unix.Close(pipe[1])
 	if errno != 0 {
-		unix.Close(pipe[0])
 		return 0, failure{step: stepFork, errno: errno}
 	}
-	n := 0
-	for buf := unsafe.Slice((*byte)(unsafe.Pointer(&f)), unsafe.Sizeof(f)); n < len(buf); {
-		m, err := unix.Read(pipe[0], buf[n:])
-		if err == unix.EINTR {
-			continue
-		}
-		if m <= 0 {
-			break
-		}
-		n += m
-	}
-	unix.Close(pipe[0])
-	if n == 0 {
-		return pid, failure{}
+	if f.errno == 0 {
+		return pid, f
 	}
 	for {
 		if _, err := unix.Wait4(pid, nil, 0, nil); err != unix.EINTR {
@@ -208,23 +189,30 @@ func (im *image) fork() (pid int, f failure) {
 	}
 }
 
-// forkChild forks; the child never returns.
+// forkChild forks a child that shares this process's memory, and stops this thread until it executes the program or ends.
+// The child never returns; its failure it leaves in f.
 //
 //go:noinline
 //go:norace
-func (im *image) forkChild(report int) (int, syscall.Errno) {
+func (im *image) forkChild(f *failure) (pid int, errno syscall.Errno) {
 	beforeFork()
-	pid, _, errno := syscall.RawSyscall6(syscall.SYS_CLONE, uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
-	if errno != 0 || pid != 0 {
+	r := vfork()
+	if r != 0 {
 		afterFork()
-		return int(pid), errno
+		if r < 0 {
+			return 0, syscall.Errno(-r)
+		}
+		return r, 0
 	}
-	f := im.become()
-	syscall.RawSyscall(syscall.SYS_WRITE, uintptr(report), uintptr(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+	*f = im.become()
 	for {
 		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 125, 0, 0)
 	}
 }
+
+// vfork is clone(2) with CLONE_VM, CLONE_VFORK and SIGCHLD. It returns twice: 0 in the child, the child's process ID or a
+// negative errno in the parent.
+func vfork() int
 
 // become turns the calling process into the program. It runs between beforeFork and, if it returns, afterFork, maybe in a
 // forked child: it must not allocate, grow the stack, or call anything but raw system calls.

@@ -14,15 +14,10 @@ type SignalSource interface {
 	Next() (syscall.Signal, error)
 }
 
-// Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload. Left out are those of a
-// process's own faults and of job control, and what the runtimes of Go (SIGURG, SIGPROF) and C (32 to 34) use.
+// Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload.
 func Handled() []syscall.Signal {
-	list := []syscall.Signal{unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
-		unix.SIGALRM, unix.SIGWINCH, unix.SIGPWR}
-	for sig := syscall.Signal(35); sig <= 64; sig++ {
-		list = append(list, sig)
-	}
-	return list
+	return []syscall.Signal{unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
+		unix.SIGWINCH}
 }
 
 // Supervise looks after a child until it ends, and returns its status. One loop reaps the child and every orphan that this

@@ -30,13 +30,16 @@ func Argv(program string, configured, args []string) []string {
 // Env is an environment under construction: K=V entries in the order in which their names first came.
 type Env struct {
 	entries []string
-	index   map[string]int
+	index   map[string]int // place of each name, once there are many
 }
+
+// few names are found faster by looking at them all; and a process that makes no map does not pay for the first one.
+const few = 64
 
 // NewEnv makes an environment of K=V entries. Of entries with the same name the last one counts; what is no K=V is
 // dropped.
 func NewEnv(entries []string) *Env {
-	e := &Env{index: make(map[string]int, len(entries))}
+	e := &Env{}
 	for _, entry := range entries {
 		e.put(entry, true)
 	}
@@ -48,15 +51,15 @@ func (e *Env) Set(name, value string) { e.put(name+"="+value, true) }
 
 // Unset removes name.
 func (e *Env) Unset(name string) {
-	if i, ok := e.index[name]; ok {
+	if i := e.find(name); i >= 0 {
 		*e = *NewEnv(append(e.entries[:i:i], e.entries[i+1:]...))
 	}
 }
 
 // Get returns the value of name, and whether it is set.
 func (e *Env) Get(name string) (string, bool) {
-	i, ok := e.index[name]
-	if !ok {
+	i := e.find(name)
+	if i < 0 {
 		return "", false
 	}
 	return e.entries[i][len(name)+1:], true
@@ -80,14 +83,39 @@ func (e *Env) put(entry string, overwrite bool) {
 	if !ok || name == "" {
 		return
 	}
-	if i, found := e.index[name]; found {
+	if i := e.find(name); i >= 0 {
 		if overwrite {
 			e.entries[i] = entry
 		}
 		return
 	}
-	e.index[name] = len(e.entries)
 	e.entries = append(e.entries, entry)
+	if e.index != nil {
+		e.index[name] = len(e.entries) - 1
+	}
+}
+
+// find returns the place of a name in entries, -1 if it is not there.
+func (e *Env) find(name string) int {
+	if len(e.entries) <= few {
+		for i, entry := range e.entries {
+			if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
+				return i
+			}
+		}
+		return -1
+	}
+	if e.index == nil {
+		e.index = make(map[string]int, 2*few)
+		for i, entry := range e.entries {
+			known, _, _ := strings.Cut(entry, "=")
+			e.index[known] = i
+		}
+	}
+	if i, ok := e.index[name]; ok {
+		return i
+	}
+	return -1
 }
 
 // Candidates are the paths at which execvp(3) tries to execute name: name itself where it has a slash, else name in each

@@ -1,0 +1,18 @@
+#include "textflag.h"
+
+#define SYS_clone	220
+#define FLAGS	0x4111 // CLONE_VM | CLONE_VFORK | SIGCHLD
+
+// func vfork() int
+//
+// The child runs on the parent's stack; the return address is in R30, where it does not get.
+TEXT ·vfork(SB), NOSPLIT|NOFRAME, $0-8
+	MOVD	$SYS_clone, R8
+	MOVD	$FLAGS, R0
+	MOVD	$0, R1
+	MOVD	$0, R2
+	MOVD	$0, R3
+	MOVD	$0, R4
+	SVC
+	MOVD	R0, ret+0(FP)
+	RET
