@@ -23,6 +23,8 @@ var banned = []struct{ pattern, why string }{
 	{"crypto/...", "size and start-up time: the guest keeps no secrets"},
 	{"encoding/gob", "size: brings reflection over all types"},
 	{"encoding/json", "size and start-up time: pkg/guestconfig has a parser of its own"},
+	{"flag", "makes a set of flags before main: pkg/option does not"},
+	{"fmt", "size and start-up time, its imports' included: pkg/fault wraps errors, strconv prints numbers"},
 	{"html/...", "size: brings text/template"},
 	{"log", "a logger is passed in"},
 	{"log/...", "size: a logger is passed in"},
@@ -40,7 +42,6 @@ var banned = []struct{ pattern, why string }{
 var layers = []struct{ importer, imported, why string }{
 	{module + "pkg/...", module + "cmds/...", "pkg is a library for other programs"},
 	{module + "pkg/...", module + "multicall/...", "pkg is a library for other programs"},
-	{module + "pkg/...", "flag", "commands have flags, the library has arguments"},
 	{module + "cmds/...", module + "multicall/...", "commands do not know that they share a binary"},
 	{module + "multicall/bbmain", module + "...", "the binary's own part has no use for its commands"},
 	{module + "multicall/dispatch", module + "...", "the binary's own part has no use for its commands"},
@@ -51,6 +52,7 @@ var layers = []struct{ importer, imported, why string }{
 var shared = []string{
 	module + "pkg/boot",       // what an operation of a stage is
 	module + "pkg/exitreport", // the exit codes
+	module + "pkg/fault",      // wraps errors
 	module + "pkg/rlimit",     // as a configuration and a workload have them
 	module + "pkg/sysfile",    // reads files
 }

@@ -26,8 +26,6 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 
@@ -36,8 +34,10 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/workload"
@@ -89,48 +89,49 @@ func say(fd int, line string) {
 	_, _ = unix.Write(fd, text)
 }
 
-func run(args, env []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("init", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() {
-		fmt.Fprint(stderr, "usage: init -n [-json] [-root DIR] [-config FILE] [-cmdline TEXT] [--] [ARG...]\n"+
-			"init boots a libkrun guest as its PID 1; by hand it only prints, with -n, what it would do.\n"+
-			"Example: env -i KRUN_INIT=/bin/date KRUN_WORKDIR=/tmp krunbox init -n -- -u\n")
-		flags.PrintDefaults()
-	}
-	printOnly := flags.Bool("n", false, "print the plan, do nothing")
-	asJSON := flags.Bool("json", false, "print the plan as JSON")
-	root := flags.String("root", "", "read configuration and passwd of the root file system in `DIR`")
-	config := flags.String("config", "", "read the configuration in `FILE`")
-	cmdline := flags.String("cmdline", "", "the kernel's command line")
-	force := flags.Bool("force", false, "boot here, whatever this machine is")
-	switch err := flags.Parse(args[min(1, len(args)):]); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return exitreport.InitFailed
-	}
-	argv := append([]string{"/init.krun"}, flags.Args()...)
+const usage = `usage: init -n [-json] [-root DIR] [-config FILE] [-cmdline TEXT] [--] [ARG...]
+init boots a libkrun guest as its PID 1. By hand it only prints, with -n, what it would do.
+  -n             print the plan for this environment and ARG, do nothing
+  -json          print it as JSON
+  -root DIR      read configuration and passwd of the root file system in DIR
+  -config FILE   read the configuration in FILE
+  -cmdline TEXT  the kernel command line
+  --force        boot here, whatever this machine is
+Examples:
+  env -i KRUN_INIT=/bin/date KRUN_WORKDIR=/tmp krunbox init -n -- -u
+  krunbox init -n -json -root rootfs -config config.json
+`
 
-	if !*printOnly {
-		if err := guard.Check(); err != nil && !*force {
-			fmt.Fprintf(stderr, "init: %v (init -n prints what it would do)\n", err)
-			return exitreport.InitFailed
-		}
+func run(args, env []string, stdout, stderr io.Writer) int {
+	var printOnly, asJSON, force bool
+	var root, config, cmdline string
+	operands, err := option.Parse(args[min(1, len(args)):],
+		option.Flag("n", &printOnly), option.Flag("json", &asJSON), option.Flag("force", &force),
+		option.Text("root", &root), option.Text("config", &config), option.Text("cmdline", &cmdline))
+	if errors.Is(err, option.ErrHelp) {
+		io.WriteString(stdout, usage)
+		return 0
+	}
+	if err == nil && !printOnly && !force {
+		err = fault.Wrap(guard.Check(), "boot this machine (init -n prints what that means)")
+	}
+	argv := append([]string{"/init.krun"}, operands...)
+	if err == nil && !printOnly {
 		return bootGuest(argv, env)
 	}
-
-	g := newGuest(bootparam.Parse(argv, env))
-	g.root = *root
-	g.configFile = *config
-	g.readCmdline = func() ([]byte, error) { return []byte(*cmdline), nil }
-	write := boot.WriteText
-	if *asJSON {
-		write = boot.WriteJSON
+	if err == nil {
+		g := newGuest(bootparam.Parse(argv, env))
+		g.root, g.configFile = root, config
+		g.readCmdline = func() ([]byte, error) { return []byte(cmdline), nil }
+		write := boot.WriteText
+		if asJSON {
+			write = boot.WriteJSON
+		}
+		up, down := g.order()
+		err = write(stdout, append(up, down...))
 	}
-	up, down := g.order()
-	if err := write(stdout, append(up, down...)); err != nil {
-		fmt.Fprintf(stderr, "init: %s\n", boot.Line(err))
+	if err != nil {
+		io.WriteString(stderr, "init: "+boot.Line(err)+"\n")
 		return exitreport.InitFailed
 	}
 	return 0

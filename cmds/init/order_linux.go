@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
@@ -90,13 +89,13 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 	g.cmdline = string(cmdline)
 	g.params.Args = bootparam.RestoreArgs(g.params.Args, g.cmdline)
 	for _, name := range g.params.Unsupported {
-		errs = append(errs, fmt.Errorf("%s: %w", name, boot.ErrUnsupported))
+		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
 	}
 	if g.params.DHCP != "" && g.params.DHCP != "0" {
-		errs = append(errs, fmt.Errorf("%s=%s: %w", bootparam.EnvDHCP, g.params.DHCP, boot.ErrUnsupported))
+		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvDHCP, "=", g.params.DHCP))
 	}
 	if g.params.BlockRoot.Device != "" {
-		errs = append(errs, fmt.Errorf("%s=%s: %w", bootparam.EnvBlockRootDevice, g.params.BlockRoot.Device, boot.ErrUnsupported))
+		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvBlockRootDevice, "=", g.params.BlockRoot.Device))
 	}
 	return nil, errors.Join(errs...)
 }
@@ -120,14 +119,14 @@ func (g *guest) planConfiguration() ([]boot.Op, error) {
 		file = g.root + path
 	}
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
-	if errors.Is(err, fs.ErrNotExist) && g.params.Config == "" && g.configFile == "" {
+	if errors.Is(err, unix.ENOENT) && g.params.Config == "" && g.configFile == "" {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	if g.config, err = guestconfig.Parse(data); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, fault.Wrap(err, file)
 	}
 	return nil, nil
 }
@@ -137,7 +136,7 @@ func (g *guest) planUnsupported() ([]boot.Op, error) {
 	if len(g.config.Unsupported) == 0 {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("%s: %w", strings.Join(g.config.Unsupported, ", "), boot.ErrUnsupported)
+	return nil, fault.Wrap(boot.ErrUnsupported, strings.Join(g.config.Unsupported, ", "))
 }
 
 // planMounts are the tmpfs mounts of the configuration. Bind mounts are the host's to make, who alone has their sources.
@@ -149,6 +148,10 @@ func (g *guest) planMounts() ([]boot.Op, error) {
 			flags, data := mount.ParseOptions(0, m.Options)
 			if len(m.Options) == 0 {
 				flags = unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
+			}
+			if m.Destination == "/dev/shm" { // a base file system, of which the configuration may want another size
+				ops = append(ops, mount.Remount{Target: m.Destination, Flags: flags, Data: data})
+				continue
 			}
 			ops = append(ops, mount.Mount{Type: m.Type, Source: "tmpfs", Target: m.Destination, Flags: flags, Data: data,
 				Parents: true, Once: true})

@@ -46,6 +46,7 @@ func TestPlan(t *testing.T) {
 				"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}], "capabilities": {"bounding": ["CAP_KILL"]}},
 				"mounts": [{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "size=64m"]},
 					{"destination": "/run/x", "type": "tmpfs", "source": "tmpfs"},
+					{"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=64k"]},
 					{"destination": "/etc/hosts", "type": "bind", "source": "/x", "options": ["rbind"]},
 					{"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue"}]}`,
 		},
@@ -121,7 +122,7 @@ func TestPlanErrors(t *testing.T) {
 		{"directory", "KRUN_CONFIG=" + dir, nil, "configuration: read " + dir + ": is a directory"},
 		{"10 MB", "KRUN_CONFIG=" + dir + "/big.json", nil, "configuration: read " + dir + "/big.json: larger than 8388608 bytes"},
 		{"rlimit", "KRUN_RLIMITS=7=many:more", nil, "workload: KRUN_RLIMITS: item 1 "},
-		{"flag", "A=b", []string{"-x"}, "flag provided but not defined: -x"},
+		{"flag", "A=b", []string{"-x"}, "init: -x: no such option"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder

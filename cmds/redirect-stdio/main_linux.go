@@ -16,15 +16,13 @@ package main
 
 import (
 	"errors"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/workload"
 )
@@ -39,24 +37,20 @@ Examples:
 func main() { os.Exit(run(os.Args, os.Environ(), stdio.ClassDir, os.Stdout, os.Stderr)) }
 
 func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("redirect-stdio", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.Usage = func() { io.WriteString(stderr, usage) }
-	switch err := flags.Parse(args[min(1, len(args)):]); {
-	case errors.Is(err, flag.ErrHelp):
+	command, err := option.Parse(args[min(1, len(args)):])
+	if errors.Is(err, option.ErrHelp) {
+		io.WriteString(stdout, usage)
 		return 0
-	case err != nil:
-		return exitreport.InitFailed
 	}
-
-	var err error
-	if flags.NArg() == 0 {
-		err = list(stdout, classDir)
-	} else {
-		err = execute(flags.Args(), env, classDir, stderr)
+	if err == nil {
+		if len(command) == 0 {
+			err = list(stdout, classDir)
+		} else {
+			err = execute(command, env, classDir, stderr)
+		}
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "redirect-stdio: %s\n", boot.Line(err))
+		io.WriteString(stderr, "redirect-stdio: "+boot.Line(err)+"\n")
 		return workload.ExitCode(err)
 	}
 	return 0
@@ -75,7 +69,7 @@ func list(w io.Writer, classDir string) error {
 		if s := p.Stream(); s >= 0 {
 			replaces = [...]string{"stdin", "stdout", "stderr"}[s]
 		}
-		fmt.Fprintf(&b, "%-16s %-24s %s\n", p.Device, p.Name, replaces)
+		b.WriteString(pad(p.Device, 17) + pad(p.Name, 25) + replaces + "\n")
 	}
 	if len(ports) == 0 {
 		b.WriteString("no port has a name\n")
@@ -83,6 +77,9 @@ func list(w io.Writer, classDir string) error {
 	_, err = io.WriteString(w, b.String())
 	return err
 }
+
+// pad fills s up to a width with blanks, at least one.
+func pad(s string, width int) string { return s + strings.Repeat(" ", max(1, width-len(s))) }
 
 // execute replaces this process by the command. A port that can't be opened is said and skipped.
 func execute(args, env []string, classDir string, stderr io.Writer) error {
@@ -93,7 +90,7 @@ func execute(args, env []string, classDir string, stderr io.Writer) error {
 	streams := stdio.Inherited()
 	for _, p := range ports {
 		if err := streams.Open(p); err != nil {
-			fmt.Fprintf(stderr, "redirect-stdio: warning: %s\n", boot.Line(err))
+			io.WriteString(stderr, "redirect-stdio: warning: "+boot.Line(err)+"\n")
 		}
 	}
 	spec := workload.Spec{Args: args, Env: env, Streams: *streams}

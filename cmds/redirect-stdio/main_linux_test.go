@@ -34,8 +34,8 @@ func TestRun(t *testing.T) {
 		{"not found", t.TempDir(), []string{"--", "/no/such"}, 127, "", `redirect-stdio: execute "/no/such": no such file`},
 		{"not executable", t.TempDir(), []string{"/etc"}, 126, "", "/etc is a directory"},
 		{"port that vanished", class, []string{"/no/such"}, 127, "", "warning: redirect krun-stdin: open /dev/vport0p1: no such file"},
-		{"help", class, []string{"--help"}, 0, "", "usage: redirect-stdio"},
-		{"bad flag", class, []string{"-x"}, 125, "", "flag provided but not defined"},
+		{"help", class, []string{"--help"}, 0, usage, ""},
+		{"bad flag", class, []string{"-x"}, 125, "", "redirect-stdio: -x: no such option"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var stdout, stderr strings.Builder

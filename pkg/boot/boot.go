@@ -8,8 +8,9 @@ package boot
 
 import (
 	"errors"
-	"fmt"
 	"strings"
+
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Op is one operation of a stage.
@@ -131,7 +132,18 @@ func do(op Op) (err error) {
 // recovered turns a panic into an error of the surrounding function.
 func recovered(err *error) {
 	if r := recover(); r != nil {
-		*err = fmt.Errorf("internal error: %v", r)
+		*err = fault.Wrap(errors.New(panicText(r)), "internal error")
+	}
+}
+
+func panicText(r any) string {
+	switch v := r.(type) {
+	case error: // the runtime's own
+		return v.Error()
+	case string:
+		return v
+	default:
+		return "panic"
 	}
 }
 

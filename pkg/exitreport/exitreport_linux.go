@@ -1,12 +1,12 @@
 package exitreport
 
 import (
-	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 const (
@@ -41,18 +41,18 @@ func (r Report) Describe() boot.Desc {
 func (r Report) Do() error {
 	fd, err := unix.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("report exit code %d: open %s: %w", *r.Code, r.Root, err)
+		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": open ", r.Root)
 	}
 	defer unix.Close(fd)
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return fmt.Errorf("report exit code %d: statfs %s: %w", *r.Code, r.Root, err)
+		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": statfs ", r.Root)
 	}
 	if fs.Type != virtiofsMagic {
 		return nil
 	}
 	if err := unix.IoctlSetInt(fd, ioctlExitCode, *r.Code); err != nil {
-		return fmt.Errorf("report exit code %d: ioctl 0x%x on %s: %w", *r.Code, ioctlExitCode, r.Root, err)
+		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": ioctl 0x", strconv.FormatInt(ioctlExitCode, 16), " on ", r.Root)
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func (PowerOff) Do() error {
 		return nil
 	}
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
-		return fmt.Errorf("reboot: %w", err)
+		return fault.Wrap(err, "reboot")
 	}
 	return nil
 }

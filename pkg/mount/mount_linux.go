@@ -5,13 +5,11 @@ package mount
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"os"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -33,12 +31,8 @@ type Mount struct {
 
 // Describe implements boot.Op.
 func (m Mount) Describe() boot.Desc {
-	options := flagNames(m.Flags)
-	if m.Data != "" {
-		options = append(options, m.Data)
-	}
 	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
-		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", strings.Join(options, ",")),
+		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", optionText(m.Flags, m.Data)),
 	}}
 }
 
@@ -69,28 +63,38 @@ func (m Mount) Do() error {
 		return nil
 	}
 	if err == unix.ENODEV {
-		return m.wrap(fmt.Errorf("the kernel has no file system of that type: %w", err))
+		return m.wrap(fault.Wrap(err, "the kernel has no file system of that type"))
 	}
 	return m.wrap(err)
 }
 
-func (m Mount) wrap(err error) error { return fmt.Errorf("mount %s on %s: %w", m.Type, m.Target, err) }
+func (m Mount) wrap(err error) error { return fault.Wrap(err, "mount ", m.Type, " on ", m.Target) }
 
 func (m Mount) mkdir() error {
 	var err error
 	if m.Parents {
-		err = os.MkdirAll(m.Target, 0o755)
-	} else {
-		err = os.Mkdir(m.Target, 0o755)
+		err = sysfile.MakeDirs(m.Target)
+	} else if err = unix.Mkdir(m.Target, 0o755); err == unix.EEXIST {
+		err = nil
 	}
-	if err == nil || errors.Is(err, os.ErrExist) {
-		return nil
-	}
-	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
-		err = pathErr.Err
-	}
-	return fmt.Errorf("make the mount point: %w", err)
+	return fault.Wrap(err, "make the mount point")
+}
+
+// Remount changes the options of what is mounted on Target.
+type Remount struct {
+	Target string
+	Flags  uintptr // MS_*
+	Data   string  // options of the file system, comma-separated
+}
+
+// Describe implements boot.Op.
+func (r Remount) Describe() boot.Desc {
+	return boot.Desc{Verb: "remount", Object: r.Target, Attrs: []boot.Attr{boot.A("options", optionText(r.Flags, r.Data))}}
+}
+
+// Do implements boot.Op.
+func (r Remount) Do() error {
+	return fault.Wrap(unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data), "remount ", r.Target)
 }
 
 // Unsupported stands for a mount that is asked for and not made. It is an error unless something is mounted there.
@@ -108,7 +112,7 @@ func (u Unsupported) Do() error {
 		err = boot.ErrUnsupported
 	}
 	if err != nil {
-		return fmt.Errorf("mount %s on %s: %w", u.Type, u.Target, err)
+		return fault.Wrap(err, "mount ", u.Type, " on ", u.Target)
 	}
 	return nil
 }
@@ -123,14 +127,14 @@ type Propagation struct {
 // Describe implements boot.Op.
 func (p Propagation) Describe() boot.Desc {
 	return boot.Desc{Verb: "set propagation", Object: p.Target, Attrs: []boot.Attr{
-		boot.A("options", strings.Join(flagNames(p.Flag|unix.MS_REC), ",")),
+		boot.A("options", optionText(p.Flag|unix.MS_REC, "")),
 	}}
 }
 
 // Do implements boot.Op.
 func (p Propagation) Do() error {
 	if err := unix.Mount("", p.Target, "", p.Flag|unix.MS_REC, ""); err != nil {
-		return fmt.Errorf("set propagation of %s: %w", p.Target, err)
+		return fault.Wrap(err, "set propagation of ", p.Target)
 	}
 	return nil
 }
@@ -140,7 +144,7 @@ func (p Propagation) Do() error {
 func Mounted(target string) (bool, error) {
 	table, err := sysfile.Read("/proc/self/mounts", 16<<20)
 	if err != nil {
-		return false, fmt.Errorf("read the mount table: %w", err)
+		return false, fault.Wrap(err, "read the mount table")
 	}
 	return inTable(table, target), nil
 }

@@ -1,12 +1,12 @@
 package mount
 
 import (
-	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Symlink makes Path a symbolic link to Target, unless something is there.
@@ -20,7 +20,7 @@ func (s Symlink) Describe() boot.Desc {
 // Do implements boot.Op.
 func (s Symlink) Do() error {
 	if err := unix.Symlink(s.Target, s.Path); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("symlink %s to %s: %w", s.Path, s.Target, err)
+		return fault.Wrap(err, "symlink ", s.Path, " to ", s.Target)
 	}
 	return nil
 }
@@ -41,7 +41,7 @@ func (c Chmod) Describe() boot.Desc {
 // Do implements boot.Op.
 func (c Chmod) Do() error {
 	if err := unix.Chmod(c.Path, c.Mode); err != nil && err != unix.ENOENT {
-		return fmt.Errorf("chmod %s: %w", c.Path, err)
+		return fault.Wrap(err, "chmod ", c.Path)
 	}
 	return nil
 }

@@ -83,3 +83,12 @@ func flagNames(set uintptr) []string {
 	}
 	return names
 }
+
+// optionText is the inverse of ParseOptions, on one line.
+func optionText(set uintptr, data string) string {
+	options := flagNames(set)
+	if data != "" {
+		options = append(options, data)
+	}
+	return strings.Join(options, ",")
+}

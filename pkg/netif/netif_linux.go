@@ -3,11 +3,12 @@
 package netif
 
 import (
-	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Up sets the interface Name up.
@@ -37,22 +38,26 @@ func (a Address) Describe() boot.Desc {
 
 // String is the address in CIDR notation.
 func (a Address) String() string {
-	return fmt.Sprintf("%d.%d.%d.%d/%d", a.IP[0], a.IP[1], a.IP[2], a.IP[3], a.PrefixLen)
+	var b []byte
+	for i, n := range a.IP {
+		b = append(strconv.AppendUint(b, uint64(n), 10), ".../"[i])
+	}
+	return string(strconv.AppendInt(b, int64(a.PrefixLen), 10))
 }
 
 // Do implements boot.Op.
 func (a Address) Do() error {
 	if a.PrefixLen < 0 || a.PrefixLen > 32 {
-		return fmt.Errorf("address %s of %s: no such prefix length", a, a.Name)
+		return fault.Wrap(unix.EINVAL, "set address ", a.String(), " of ", a.Name)
 	}
 	return withSocket(func(socket int) error {
 		if err := setAddr(socket, a.Name, unix.SIOCSIFADDR, a.IP); err != nil {
-			return fmt.Errorf("set address %s of %s: %w", a, a.Name, err)
+			return fault.Wrap(err, "set address ", a.String(), " of ", a.Name)
 		}
 		mask := ^uint32(0) << (32 - a.PrefixLen)
 		bytes := [4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}
 		if err := setAddr(socket, a.Name, unix.SIOCSIFNETMASK, bytes); err != nil {
-			return fmt.Errorf("set netmask of %s for %s: %w", a.Name, a, err)
+			return fault.Wrap(err, "set netmask of ", a.Name, " for ", a.String())
 		}
 		return up(socket, a.Name)
 	})
@@ -62,7 +67,7 @@ func (a Address) Do() error {
 func withSocket(f func(socket int) error) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open a socket for interface requests: %w", err)
+		return fault.Wrap(err, "open a socket for interface requests")
 	}
 	defer unix.Close(s)
 	return f(s)
@@ -76,7 +81,7 @@ func up(socket int, name string) error {
 		err = unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, req)
 	}
 	if err != nil {
-		return fmt.Errorf("set %s up: %w", name, err)
+		return fault.Wrap(err, "set ", name, " up")
 	}
 	return nil
 }
@@ -101,7 +106,7 @@ func (h Hostname) Describe() boot.Desc { return boot.Desc{Verb: "set hostname", 
 // Do implements boot.Op.
 func (h Hostname) Do() error {
 	if err := unix.Sethostname([]byte(h.Name)); err != nil {
-		return fmt.Errorf("set hostname %q: %w", h.Name, err)
+		return fault.Wrap(err, "set hostname ", strconv.Quote(h.Name))
 	}
 	return nil
 }

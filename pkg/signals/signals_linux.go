@@ -5,11 +5,12 @@
 package signals
 
 import (
-	"fmt"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Pipe is where signals arrive.
@@ -26,20 +27,20 @@ var writeEnd int32
 // not by a program that uses package os/signal for the same signals.
 func Open(signals ...syscall.Signal) (*Pipe, error) {
 	if writeEnd != 0 {
-		return nil, fmt.Errorf("open the signal pipe: %w", unix.EBUSY)
+		return nil, fault.Wrap(unix.EBUSY, "open the signal pipe")
 	}
 	var fds [2]int
 	// A handler must not block. Where a full pipe swallows a signal, there are thousands before it.
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("open the signal pipe: %w", err)
+		return nil, fault.Wrap(err, "open the signal pipe")
 	}
 	if err := unix.SetNonblock(fds[1], true); err != nil {
-		return nil, fmt.Errorf("open the signal pipe: %w", err)
+		return nil, fault.Wrap(err, "open the signal pipe")
 	}
 	writeEnd = int32(fds[1])
 	for _, sig := range signals {
 		if err := handle(sig); err != nil {
-			return nil, fmt.Errorf("handle %v: %w", sig, err)
+			return nil, fault.Wrap(err, "handle ", sig.String())
 		}
 	}
 	return &Pipe{fd: fds[0]}, nil
@@ -53,7 +54,7 @@ func (p *Pipe) Next() (syscall.Signal, error) {
 			continue
 		}
 		if err != nil {
-			return 0, fmt.Errorf("read the signal pipe: %w", err)
+			return 0, fault.Wrap(err, "read the signal pipe")
 		}
 		p.pending = p.buf[:n]
 	}

@@ -3,12 +3,13 @@ package stdio
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -39,7 +40,7 @@ func (p Port) Stream() int {
 func Ports(classDir string) ([]Port, error) {
 	entries, err := sysfile.Names(classDir)
 	if err != nil {
-		return nil, fmt.Errorf("list virtio ports: %w", err)
+		return nil, fault.Wrap(err, "list virtio ports")
 	}
 	var ports []Port
 	for _, e := range entries {
@@ -110,7 +111,7 @@ func (s *Streams) Open(p Port) error {
 	}
 	fd, err := open(p.Device, mode|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if err != nil {
-		return fmt.Errorf("redirect %s: open %s: %w", p.Name, p.Device, err)
+		return fault.Wrap(err, "redirect ", p.Name, ": open ", p.Device)
 	}
 	if old := s[p.Stream()]; old > 2 {
 		unix.Close(old) // a second port of the same name
@@ -142,14 +143,14 @@ func (Reopen) Do() error {
 		if device < 0 {
 			var err error
 			if device, err = openConsole(); err != nil {
-				return fmt.Errorf("open standard descriptor %d: %w", fd, err)
+				return fault.Wrap(err, "open standard descriptor ", strconv.Itoa(fd))
 			}
 		}
 		if device == fd {
 			continue // the lowest free number is the one that was closed
 		}
 		if err := unix.Dup3(device, fd, 0); err != nil {
-			return fmt.Errorf("open standard descriptor %d: %w", fd, err)
+			return fault.Wrap(err, "open standard descriptor ", strconv.Itoa(fd))
 		}
 	}
 	if device > 2 {

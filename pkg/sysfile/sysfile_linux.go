@@ -1,17 +1,19 @@
 // Package sysfile reads small files and directories by plain system calls. Package os would do, but its first opened file
-// starts the runtime's network poller, and that costs every boot more than the reads.
+// starts the runtime's network poller, and that costs every boot more than the reads. Errors name operation and path.
 package sysfile
 
 import (
-	"fmt"
-	"os"
+	"errors"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Read returns the contents of the file at path. The file is looked up, opened and closed once, as a libkrun host's
-// one-shot files need it. A file of more than max bytes is an error, and so is one that would block. Errors are
-// *os.PathError.
+// one-shot files need it. A file of more than max bytes is an error, and so is one that would block.
 func Read(path string, max int) ([]byte, error) {
 	fd, err := open(path, unix.O_NONBLOCK)
 	if err != nil {
@@ -20,7 +22,7 @@ func Read(path string, max int) ([]byte, error) {
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, &os.PathError{Op: "stat", Path: path, Err: err}
+		return nil, fault.Wrap(err, "stat ", path)
 	}
 	size := 512 // the files of /proc and /sys have 0 or a page here, whatever they hold
 	if st.Size > 4096 {
@@ -33,13 +35,13 @@ func Read(path string, max int) ([]byte, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, fault.Wrap(err, "read ", path)
 		case n == 0:
 			return buf, nil
 		}
 		buf = buf[:len(buf)+n]
 		if len(buf) > max {
-			return nil, &os.PathError{Op: "read", Path: path, Err: fmt.Errorf("larger than %d bytes", max)}
+			return nil, fault.Wrap(errors.New("larger than "+strconv.Itoa(max)+" bytes"), "read ", path)
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -47,7 +49,7 @@ func Read(path string, max int) ([]byte, error) {
 	}
 }
 
-// Names returns the names in the directory at path, in the kernel's order. Errors are *os.PathError.
+// Names returns the names in the directory at path, in the kernel's order.
 func Names(path string) ([]string, error) {
 	fd, err := open(path, unix.O_DIRECTORY)
 	if err != nil {
@@ -61,7 +63,7 @@ func Names(path string) ([]string, error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil, &os.PathError{Op: "read", Path: path, Err: err}
+			return nil, fault.Wrap(err, "read ", path)
 		case n == 0:
 			return names, nil
 		default:
@@ -77,7 +79,26 @@ func open(path string, flags int) (int, error) {
 			return fd, nil
 		}
 		if err != unix.EINTR {
-			return -1, &os.PathError{Op: "open", Path: path, Err: err}
+			return -1, fault.Wrap(err, "open ", path)
 		}
 	}
+}
+
+// MakeDirs makes a directory and its missing parents, with mode 0755 before umask. One that is there is fine.
+func MakeDirs(path string) error {
+	err := unix.Mkdir(path, 0o755)
+	if err == unix.ENOENT {
+		parent := strings.LastIndexByte(strings.TrimRight(path, "/"), '/')
+		if parent <= 0 {
+			return err
+		}
+		if err := MakeDirs(path[:parent]); err != nil {
+			return err
+		}
+		err = unix.Mkdir(path, 0o755)
+	}
+	if err == unix.EEXIST {
+		return nil
+	}
+	return err
 }

@@ -1,13 +1,11 @@
 package workload
 
 import (
-	"errors"
-	"fmt"
-	"os"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 // Workdir is the operation that changes to a working directory, process.cwd of the OCI runtime specification. It is made
@@ -21,17 +19,10 @@ func (w Workdir) Describe() boot.Desc { return boot.Desc{Verb: "change directory
 func (w Workdir) Do() error {
 	err := unix.Chdir(w.Path)
 	if err == unix.ENOENT {
-		if made := os.MkdirAll(w.Path, 0o755); made != nil {
-			var pathErr *os.PathError
-			if errors.As(made, &pathErr) {
-				made = pathErr.Err
-			}
-			return fmt.Errorf("make the working directory %s: %w", w.Path, made)
+		if err := sysfile.MakeDirs(w.Path); err != nil {
+			return fault.Wrap(err, "make the working directory ", w.Path)
 		}
 		err = unix.Chdir(w.Path)
 	}
-	if err != nil {
-		return fmt.Errorf("change to the working directory %s: %w", w.Path, err)
-	}
-	return nil
+	return fault.Wrap(err, "change to the working directory ", w.Path)
 }

@@ -3,7 +3,6 @@ package workload
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
@@ -11,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // step is a part of starting a program that can fail.
@@ -81,21 +81,21 @@ func explain(errno syscall.Errno, candidates []string, failed int) error {
 	head := readHead(path)
 	switch {
 	case errno == unix.ENOENT && statErr == nil && bytes.HasPrefix(head, []byte("#!")):
-		return fmt.Errorf("%s exists, but its interpreter %s does not: %w", path, interpreter(head), errno)
+		return fault.Wrap(errno, path, " exists, but its interpreter ", interpreter(head), " does not")
 	case errno == unix.ENOENT && statErr == nil:
-		return fmt.Errorf("%s exists, but the dynamic loader it names does not: %w", path, errno)
+		return fault.Wrap(errno, path, " exists, but the dynamic loader it names does not")
 	case errno == unix.ENOENT && len(candidates) > 1:
-		return fmt.Errorf("not in PATH (%s): %w", searched(candidates), errno)
+		return fault.Wrap(errno, "not in PATH (", searched(candidates), ")")
 	case errno == unix.EACCES && statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return fmt.Errorf("%s is a directory: %w", path, errno)
+		return fault.Wrap(errno, path, " is a directory")
 	case errno == unix.EACCES && statErr == nil && st.Mode&0o111 == 0:
-		return fmt.Errorf("%s has no execute permission (mode 0%o): %w", path, st.Mode&0o7777, errno)
+		return fault.Wrap(errno, path, " has no execute permission (mode 0", strconv.FormatUint(uint64(st.Mode&0o7777), 8), ")")
 	case errno == unix.ENOEXEC && machine(head) != "":
-		return fmt.Errorf("%s is a program for %s: %w", path, machine(head), errno)
+		return fault.Wrap(errno, path, " is a program for ", machine(head))
 	case errno == unix.ENOEXEC:
-		return fmt.Errorf("%s is neither a program nor a script: %w", path, errno)
+		return fault.Wrap(errno, path, " is neither a program nor a script")
 	case path != candidates[0] || len(candidates) > 1:
-		return fmt.Errorf("%s: %w", path, errno)
+		return fault.Wrap(errno, path)
 	}
 	return errno
 }

@@ -209,7 +209,7 @@ func TestExec(t *testing.T) {
 		}
 		// This one succeeds, and its exit status is that of the test.
 		script := `test $$ = 1 || { echo "process $$, want 1"; exit 1; }
-			test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/1/status && echo PASS`
+			test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/self/status && echo PASS`
 		spec = Spec{Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
 		t.Error(spec.Exec())
 	})

@@ -1,12 +1,12 @@
 package workload
 
 import (
-	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // SignalSource delivers the signals that this process gets, one after the other: signals.Pipe is one.
@@ -48,7 +48,7 @@ func reap(pid int) (status unix.WaitStatus, ended bool, err error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil && !ended:
-			return 0, false, os.NewSyscallError("wait for the workload: wait4", err)
+			return 0, false, fault.Wrap(err, "wait for the workload")
 		case err != nil || p == 0:
 			return status, ended, nil
 		case p == pid:

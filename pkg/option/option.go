@@ -1,0 +1,69 @@
+// Package option parses the options of a command as package flag does, without its cost: that package makes a set of flags
+// for the program before main, whether it has any or not.
+package option
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/krunbox/krunbox/pkg/fault"
+)
+
+// ErrHelp says that -h or -help was given.
+var ErrHelp = errors.New("help was asked for")
+
+// Option is an option of a command.
+type Option struct {
+	name string
+	flag *bool   // set by the option itself
+	text *string // set to the option's argument
+}
+
+// Flag is an option without an argument.
+func Flag(name string, to *bool) Option { return Option{name: name, flag: to} }
+
+// Text is an option with an argument, the next one or behind "=".
+func Text(name string, to *string) Option { return Option{name: name, text: to} }
+
+// Parse parses arguments up to the first that is no option, or to "--", and returns those after it. Options have one dash
+// or two. An error is one line, or ErrHelp.
+func Parse(args []string, options ...Option) (operands []string, err error) {
+	for len(args) > 0 {
+		arg := args[0]
+		if len(arg) < 2 || arg[0] != '-' {
+			return args, nil
+		}
+		args = args[1:]
+		if arg == "--" {
+			return args, nil
+		}
+		name, value, given := strings.Cut(strings.TrimPrefix(arg[1:], "-"), "=")
+		o := find(options, name)
+		switch {
+		case o == nil && (name == "h" || name == "help"):
+			return nil, ErrHelp
+		case o == nil:
+			return nil, fault.Wrap(errors.New("no such option"), arg)
+		case o.flag != nil && given:
+			return nil, fault.Wrap(errors.New("the option takes no argument"), arg)
+		case o.flag != nil:
+			*o.flag = true
+			continue
+		case !given && len(args) == 0:
+			return nil, fault.Wrap(errors.New("the option needs an argument"), arg)
+		case !given:
+			value, args = args[0], args[1:]
+		}
+		*o.text = value
+	}
+	return nil, nil
+}
+
+func find(options []Option, name string) *Option {
+	for i := range options {
+		if options[i].name == name {
+			return &options[i]
+		}
+	}
+	return nil
+}
