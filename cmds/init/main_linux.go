@@ -34,7 +34,6 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exitreport"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/option"
@@ -112,8 +111,8 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		io.WriteString(stdout, usage)
 		return 0
 	}
-	if err == nil && !printOnly && !force {
-		err = fault.Wrap(guard.Check(), "boot this machine (init -n prints what that means)")
+	if err == nil && !printOnly && !force && guard.Check() != nil {
+		err = errors.New(guard.ErrOwnMachine.Error() + " (init -n prints what it would do)")
 	}
 	argv := append([]string{"/init.krun"}, operands...)
 	if err == nil && !printOnly {
