@@ -2,6 +2,8 @@ package workload
 
 import (
 	"reflect"
+	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -40,6 +42,30 @@ func TestEnv(t *testing.T) {
 	}
 	if v, ok := env.Get("B"); v != "" || ok {
 		t.Errorf(`Get("B") = %q, %v, want unset`, v, ok)
+	}
+}
+
+// Many names behave as few do.
+func TestEnvMany(t *testing.T) {
+	var entries, want []string
+	for i := range 500 {
+		name := "V" + strconv.Itoa(i)
+		entries = append(entries, name+"=first", "=none")
+		want = append(want, name+"=last")
+	}
+	for i := range 500 {
+		entries = append(entries, "V"+strconv.Itoa(i)+"=last")
+	}
+	env := NewEnv(entries)
+	env.Merge([]string{"V7=config", "W=1"})
+	env.Set("W", "2")
+	env.Unset("V3")
+	want = slices.Delete(append(want, "W=2"), 3, 4)
+	if got := env.List(); !slices.Equal(got, want) {
+		t.Errorf("List() = %q, want %q", got, want)
+	}
+	if v, ok := env.Get("V499"); v != "last" || !ok {
+		t.Errorf(`Get("V499") = %q, %v, want "last", true`, v, ok)
 	}
 }
 
