@@ -1,21 +1,28 @@
 // Package bench measures init programs in virtual machines: how long they take from their own start to the first
-// instruction of the workload, and what they cost while it runs.
+// instruction of the workload, and what they cost while it runs. Host and guest are amd64.
 //
 // # Time
 //
-// The kernel starts a program of a few instructions, which takes the time (CLOCK_BOOTTIME), leaves it in its
-// environment, and executes the init to be measured as the one-shot file /init.krun. The workload, as small, takes the
-// time at its first instruction, then prints both. See testdata/stamp.
+// The kernel starts a program of a few instructions, which takes the time, leaves it in its environment, and executes
+// the init to be measured as the one-shot file /init.krun. The workload, as small, takes the time at its first
+// instruction, then prints both. See testdata/stamp.
 //
-// So the kernel's own boot is not in the measured time, but the loading of the init and of the workload are. With the
-// workload itself as /init.krun there is no init at all: this is the floor, and what an init takes is what it adds.
+// So the boot of the kernel is not in the measured time, but loading the init and the workload is. With the workload
+// itself as /init.krun there is no init at all: that is the floor, and what an init adds to it is what it takes.
 //
-// Machines of one round are booted one after the other, one for each init, and rounds are repeated: what else happens on
-// the host then hits all inits alike. The median of the rounds is compared. TCG, QEMU's interpreter, is some ten times
-// slower than a processor, and slow in its own way: code that runs once has to be translated first. So the ratios are
-// more meaningful than the milliseconds.
+// # Noise
+//
+// Each init is booted once in a round, one after the other, and rounds are repeated: what else happens on the host then
+// hits all of them alike. Medians of the rounds are compared. A limit counts as broken only if the ratio of the medians
+// and that of the least values are both beyond it: noise adds to a time, and never takes from it.
+//
+// QEMU's TCG is far slower than a processor, and slow in its own way: code that runs once must be translated first. The
+// ratios mean more than the milliseconds.
+//
+// Counting instructions instead (Machine.CountInstructions) is repeatable to some 3 %, on a busy host too. It is the way
+// to compare two builds of an init. What it does not see is the price of translating, and of what the host does.
 //
 // # Memory
 //
-// In a boot of its own, the workload is a shell that prints the status of process 1.
+// In boots of their own, the workload is a shell that prints the status of process 1.
 package bench

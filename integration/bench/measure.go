@@ -7,43 +7,66 @@ import (
 	"os"
 )
 
-// OCIConfig is a configuration as crun writes it for a container under podman. Its process is the workload.
+// OCIConfig is a configuration as crun writes it for a container of podman's. Its process is the workload of Start.
 //
 //go:embed testdata/config.json
 var OCIConfig []byte
 
-// Measure boots each of the inits in each of the rounds.
+// A Report is what was measured.
+type Report struct {
+	Nothing Row // the workload without an init
+	Inits   []Row
+}
+
+// A Row is what was measured of one init.
+type Row struct {
+	Name   string
+	Size   int64 // of the program, bytes
+	Starts []Start
+	Memory []Memory // nothing where instructions were counted
+}
+
+// Measure measures inits in a number of rounds, at least one. For memory, a third of them is enough. It calls progress
+// with a line of text when a round begins.
 func (m *Machine) Measure(ctx context.Context, inits []Init, rounds int, progress func(string)) (*Report, error) {
-	all := append([]Init{{Name: "nothing", Path: m.Programs.Finish}}, inits...)
-	rows := make([]Row, len(all))
-	for i, init := range all {
+	var r Report
+	nothing := Init{Name: "nothing", Path: m.Programs.Finish}
+	for _, init := range append([]Init{nothing}, inits...) {
 		info, err := os.Stat(init.Path)
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = Row{Name: init.Name, Size: info.Size()}
+		r.Inits = append(r.Inits, Row{Name: init.Name, Size: info.Size()})
 	}
+	r.Nothing, r.Inits = r.Inits[0], r.Inits[1:]
+
 	for n := range rounds {
 		progress(fmt.Sprintf("time, round %d of %d", n+1, rounds))
-		for i, init := range all {
-			start, err := m.Time(ctx, init)
+		start, err := m.Start(ctx, nothing)
+		if err != nil {
+			return nil, err
+		}
+		r.Nothing.Starts = append(r.Nothing.Starts, start)
+		for i, init := range inits {
+			if start, err = m.Start(ctx, init); err != nil {
+				return nil, err
+			}
+			r.Inits[i].Starts = append(r.Inits[i].Starts, start)
+		}
+	}
+	if m.CountInstructions {
+		return &r, nil
+	}
+	rounds = (rounds + 2) / 3
+	for n := range rounds {
+		progress(fmt.Sprintf("memory, round %d of %d", n+1, rounds))
+		for i, init := range inits {
+			memory, err := m.Memory(ctx, init)
 			if err != nil {
 				return nil, err
 			}
-			rows[i].Starts = append(rows[i].Starts, start)
+			r.Inits[i].Memory = append(r.Inits[i].Memory, memory)
 		}
 	}
-	if !m.CountInstructions {
-		for n := range (rounds + 2) / 3 {
-			progress(fmt.Sprintf("memory, round %d of %d", n+1, (rounds+2)/3))
-			for i, init := range all[1:] {
-				memory, err := m.Memory(ctx, init)
-				if err != nil {
-					return nil, err
-				}
-				rows[i+1].Memory = append(rows[i+1].Memory, memory)
-			}
-		}
-	}
-	return &Report{UseMin: m.CountInstructions, Nothing: rows[0], Inits: rows[1:]}, nil
+	return &r, nil
 }

@@ -14,7 +14,7 @@ const programs = "github.com/krunbox/krunbox/integration/bench/testdata/"
 type Programs struct {
 	Start  string // takes the time and executes /init.krun
 	Finish string // the workload that takes the time
-	Plain  string // the least that an init in Go can be
+	Plain  string // the plainest init that Go allows
 }
 
 // Build builds the programs into dir. The working directory has to be in this module.
@@ -30,7 +30,7 @@ func Build(ctx context.Context, dir string) (Programs, error) {
 		{p.Plain, "plain", "-s -w"},
 	} {
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", b.ldflags, "-o", b.output, programs+b.source)
-		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+arch, "CGO_ENABLED=0", "GOFLAGS=")
+		cmd.Env = append(os.Environ(), "GOOS=linux", "GOARCH="+Arch, "CGO_ENABLED=0", "GOFLAGS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return Programs{}, fmt.Errorf("build %s: %w\n%s", b.source, err, out)
 		}

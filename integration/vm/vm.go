@@ -137,7 +137,7 @@ type Port struct {
 	Name string
 
 	// In is what the guest reads. At its end the guest sees the end of the file; the port is closed in both directions
-	// then, and what the guest writes to it after that is lost. Nil: nothing, and no end.
+	// then, and a guest that writes to it after that may block. Nil: nothing, and no end.
 	In io.Reader
 
 	// Out gets what the guest writes. Nil: it is dropped.

@@ -4,41 +4,40 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/krunbox/krunbox/integration/hostfs"
 	"github.com/krunbox/krunbox/integration/virtiofs"
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// arch is the architecture of the guest: that of the C init there is to compare with.
-const arch = "amd64"
+// Arch is the GOARCH of the guest: that of the C init there is to compare with.
+const Arch = "amd64"
 
 // An Init is an init program under one configuration.
 type Init struct {
 	Name   string
 	Path   string // of the program on the host
-	Config []byte // what it finds in /.krun_config.json; nil: no such file
+	Config []byte // what the init finds in /.krun_config.json; nil: no such file, and KRUN_INIT names the workload
 }
 
 // A Machine is where inits are measured.
 type Machine struct {
 	Programs Programs
-	Root     string // directory that is the guest's root
+	Root     string // a directory with busybox, the guest's root; not changed
 	CPUs     int
 	MemMiB   int
 
-	// CountInstructions makes a nanosecond of the guest's time one instruction. Not with several CPUs.
+	// CountInstructions makes instructions the unit of time. It works with one CPU.
 	CountInstructions bool
 }
 
-// A Start is how one start of an init went.
+// A Start is how an init came to start its workload.
 type Start struct {
-	Time     time.Duration // from the start of init to that of the workload
-	Requests Requests      // of the whole boot, the kernel's included
+	Time     float64  // from the start of the init to that of the workload: ms, or millions of instructions
+	Requests Requests // to the root file system from the kernel's boot to the end
 }
 
-// Requests counts requests to the root file system.
+// Requests are numbers of FUSE requests.
 type Requests struct{ All, Lookup, Read uint64 }
 
 // Memory is what process 1 takes while a workload runs.
@@ -47,8 +46,8 @@ type Memory struct {
 	Threads        int
 }
 
-// Time boots a machine with init and returns how the start went.
-func (m *Machine) Time(ctx context.Context, init Init) (Start, error) {
+// Start boots a machine with init and returns how it started a workload.
+func (m *Machine) Start(ctx context.Context, init Init) (Start, error) {
 	cfg := m.config(init)
 	cfg.InitPath = "/start"
 	cfg.Files = append(cfg.Files,
@@ -56,17 +55,25 @@ func (m *Machine) Time(ctx context.Context, init Init) (Start, error) {
 		hostfs.File{Path: "/init.krun", Source: init.Path, Mode: 0o755, OneShot: true},
 		hostfs.File{Path: "/workload", Source: m.Programs.Finish, Mode: 0o755})
 	cfg.Env = append(cfg.Env, stampVariable)
-	clock := startClock(m.CountInstructions)
+
+	clock := startClock()
 	result, err := vm.Run(ctx, cfg)
-	tick := clock.tick()
-	if err != nil && !(errors.Is(err, vm.ErrNoExitCode) && init.Path == m.Programs.Finish) {
+	ticksPerMS := clock.ticksPerMS()
+	// A workload that is process 1 itself has no way to report an exit code.
+	if err != nil && !errors.Is(err, vm.ErrNoExitCode) {
 		return Start{}, fmt.Errorf("%s: %w", init.Name, err)
 	}
 	ticks, err := parseStamps(result.Console)
 	if err != nil {
 		return Start{}, fmt.Errorf("%s: %w; console: %q", init.Name, err, result.Console)
 	}
-	return Start{Time: time.Duration(float64(ticks) * tick), Requests: requests(result)}, nil
+	s := Start{Requests: requests(result)}
+	if m.CountInstructions {
+		s.Time = float64(ticks>>icountShift) / 1e6
+	} else {
+		s.Time = float64(ticks) / ticksPerMS
+	}
+	return s, nil
 }
 
 // Memory boots a machine with init and returns what process 1 takes there.
@@ -86,9 +93,14 @@ func (m *Machine) Memory(ctx context.Context, init Init) (Memory, error) {
 	return memory, nil
 }
 
+// icountShift is the binary logarithm of the nanoseconds that an instruction takes when instructions are counted. With
+// 0, the loops in which the kernel's boot waits for time to pass would take QEMU ten seconds.
+const icountShift = 3
+
+// config returns what is common to all boots.
 func (m *Machine) config(init Init) vm.Config {
 	cfg := vm.Config{
-		Arch:        arch,
+		Arch:        Arch,
 		Root:        m.Root,
 		ReadOnly:    true,
 		CPUs:        m.CPUs,
@@ -99,14 +111,20 @@ func (m *Machine) config(init Init) vm.Config {
 		cfg.Env = []string{"KRUN_INIT=/workload"}
 	}
 	if m.CountInstructions {
-		cfg.Devices = []vm.Device{{Args: func([]int) []string { return []string{"-icount", "shift=0,sleep=off"} }}}
+		cfg.Devices = []vm.Device{{Args: func([]int) []string {
+			return []string{"-icount", fmt.Sprintf("shift=%d,sleep=off", icountShift)}
+		}}}
+		// A processor that halts would let the time jump to the next tick of the kernel's timer.
+		cfg.KernelArgs = "idle=poll"
 	}
 	return cfg
 }
 
+// requests returns how many requests the guest has made.
 func requests(result vm.Result) Requests {
+	const opcodes = 64 // more than FUSE has
 	r := Requests{Lookup: result.Requests(virtiofs.OpLookup), Read: result.Requests(virtiofs.OpRead)}
-	for op := range virtiofs.Opcode(64) {
+	for op := range virtiofs.Opcode(opcodes) {
 		r.All += result.Requests(op)
 	}
 	return r

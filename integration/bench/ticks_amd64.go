@@ -1,0 +1,4 @@
+package bench
+
+// readTicks reads the processor's time stamp counter.
+func readTicks() uint64
