@@ -139,23 +139,22 @@ func (g *guest) planUnsupported() ([]boot.Op, error) {
 	return nil, fault.Wrap(boot.ErrUnsupported, strings.Join(g.config.Unsupported, ", "))
 }
 
-// planMounts are the tmpfs mounts of the configuration. Bind mounts are the host's to make, who alone has their sources.
+// planMounts are the tmpfs mounts of the configuration. Base file systems are there already; of /dev/shm the configuration
+// may want another size. Bind mounts are the host's to make, who alone has their sources.
 func (g *guest) planMounts() ([]boot.Op, error) {
 	var ops []boot.Op
 	for _, m := range g.config.Mounts {
-		switch m.Type {
-		case "tmpfs":
-			flags, data := mount.ParseOptions(0, m.Options)
-			if len(m.Options) == 0 {
-				flags = unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
-			}
-			if m.Destination == "/dev/shm" { // a base file system, of which the configuration may want another size
-				ops = append(ops, mount.Remount{Target: m.Destination, Flags: flags, Data: data})
-				continue
-			}
+		flags, data := mount.ParseOptions(0, m.Options)
+		if len(m.Options) == 0 {
+			flags = unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
+		}
+		switch {
+		case m.Destination == "/dev/shm" && m.Type == "tmpfs":
+			ops = append(ops, mount.Remount{Target: m.Destination, Flags: flags, Data: data})
+		case mount.IsBase(m.Destination), m.Type == "", m.Type == "bind", m.Type == "none":
+		case m.Type == "tmpfs":
 			ops = append(ops, mount.Mount{Type: m.Type, Source: "tmpfs", Target: m.Destination, Flags: flags, Data: data,
 				Parents: true, Once: true})
-		case "", "bind", "none":
 		default:
 			ops = append(ops, mount.Unsupported{Type: m.Type, Target: m.Destination})
 		}

@@ -47,6 +47,7 @@ func RestoreArgs(args []string, cmdline string) []string {
 // split returns the parameters before the first "--", what follows that, and
 // whether it is there.
 func split(cmdline string) (tokens []string, rest string, dashes bool) {
+	tokens = make([]string, 0, 32)
 	for {
 		for cmdline != "" && isBlank(cmdline[0]) {
 			cmdline = cmdline[1:]

@@ -87,6 +87,8 @@ type Mount struct {
 // deep, and has no more than MaxSize bytes. A field of the wrong type is an
 // error, as is a resource limit that is unknown, given twice, or soft above hard.
 // Errors name line, column (in characters, from 1) and field, but not the file.
+//
+// The strings of the Config are parts of data, which must not change afterwards.
 func Parse(data []byte) (Config, error) {
 	if len(data) > MaxSize {
 		return Config{}, errors.New("larger than " + strconv.Itoa(MaxSize) + " bytes")

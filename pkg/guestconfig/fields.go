@@ -201,6 +201,9 @@ func (p *parser) cstrings() ([]string, error) {
 	var list []string
 	err := p.array(func() error {
 		s, err := p.cstring()
+		if list == nil {
+			list = make([]string, 0, 16) // most lists need no more: a list that grows leaves memory behind
+		}
 		list = append(list, s)
 		return err
 	})

@@ -4,10 +4,12 @@ import (
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // string reads a string. Bytes that are not UTF-8 are passed through as they are;
-// an escaped half of a surrogate pair without the other one becomes U+FFFD.
+// an escaped half of a surrogate pair without the other one becomes U+FFFD. A
+// string without escape sequences is no copy but a part of the data.
 func (r *reader) string() (string, error) {
 	raw, escaped, err := r.quoted()
 	if err != nil {
@@ -16,7 +18,7 @@ func (r *reader) string() (string, error) {
 	if escaped {
 		raw = unescape(raw)
 	}
-	return string(raw), nil
+	return unsafe.String(unsafe.SliceData(raw), len(raw)), nil
 }
 
 // quoted consumes a string. It returns what stands between its quotes, with all

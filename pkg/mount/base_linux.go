@@ -18,6 +18,15 @@ func Essential(fresh *bool) []boot.Op {
 	}
 }
 
+// IsBase reports whether target is the mount point of a base file system, which every guest has.
+func IsBase(target string) bool {
+	switch target {
+	case "/dev", "/proc", "/sys", "/sys/fs/cgroup", "/dev/pts", "/dev/shm":
+		return true
+	}
+	return false
+}
+
 // Optional are the base file systems whose lack a workload may survive, and the names in /dev that programs expect. fresh
 // is what Essential has found.
 func Optional(fresh *bool) []boot.Op {

@@ -50,6 +50,19 @@ func TestFlagNames(t *testing.T) {
 	}
 }
 
+// What is mounted as a base file system is known as one.
+func TestIsBase(t *testing.T) {
+	var fresh bool
+	for _, op := range append(Essential(&fresh), Optional(&fresh)...) {
+		if m, ok := op.(Mount); ok && !IsBase(m.Target) {
+			t.Errorf("IsBase(%q) = false, want true", m.Target)
+		}
+	}
+	if IsBase("/tmp") || IsBase("/dev/mqueue") {
+		t.Error("IsBase of another mount point = true, want false")
+	}
+}
+
 func TestInTable(t *testing.T) {
 	const table = "devtmpfs /dev devtmpfs rw 0 0\n" +
 		`tmpfs /a\040b\134c tmpfs rw 0 0` + "\n" +

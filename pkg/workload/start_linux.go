@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // The runtime's hooks around a fork. Package syscall's own fork can't set resource limits, and limits set beforehand, on
@@ -136,11 +137,10 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 		strings []string
 		to      *[]*byte
 	}{{candidates, &im.paths}, {args, &im.argv}, {s.Env, &im.envv}} {
-		pointers, err := syscall.SlicePtrFromStrings(list.strings)
-		if err != nil {
+		var err error
+		if *list.to, err = cStrings(list.strings); err != nil {
 			return nil, &StartError{Code: exitreport.InitFailed, Op: "execute " + strconv.Quote(s.Args[0]), Err: err}
 		}
-		*list.to = pointers
 	}
 	im.paths = im.paths[:len(candidates)] // without the terminating nil
 	for _, l := range s.Limits {
@@ -169,6 +169,24 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 		}
 	}
 	return im, nil
+}
+
+// cStrings returns pointers to copies that end in a NUL byte, and nil behind the last. All copies are one piece of memory.
+func cStrings(list []string) ([]*byte, error) {
+	size := 0
+	for _, s := range list {
+		if strings.IndexByte(s, 0) >= 0 {
+			return nil, fault.Wrap(unix.EINVAL, strconv.Quote(s), " has a NUL byte")
+		}
+		size += len(s) + 1
+	}
+	pointers := make([]*byte, len(list)+1)
+	buf := make([]byte, size)
+	for i, s := range list {
+		pointers[i] = &buf[0]
+		buf = buf[copy(buf, s)+1:]
+	}
+	return pointers, nil
 }
 
 // fork starts the image in a child process, and returns when the program is executed or has failed to be.

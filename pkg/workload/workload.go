@@ -39,7 +39,7 @@ const few = 64
 // NewEnv makes an environment of K=V entries. Of entries with the same name the last one counts; what is no K=V is
 // dropped.
 func NewEnv(entries []string) *Env {
-	e := &Env{}
+	e := &Env{entries: make([]string, 0, len(entries)+8)} // with room for what is set later
 	for _, entry := range entries {
 		e.put(entry, true)
 	}
