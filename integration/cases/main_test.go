@@ -74,7 +74,7 @@ func runGuest(name string) {
 		os.Exit(2)
 	}
 	flag.CommandLine.Parse(nil) // the arguments are not for package testing
-	all := func(pattern, name string) (bool, error) { return true, nil }
+	all := func(_, _ string) (bool, error) { return true, nil }
 	testing.Main(all, []testing.InternalTest{{Name: name, F: guests[i].test}}, nil, nil)
 }
 

@@ -33,7 +33,7 @@ func TestStateAtStart(t *testing.T) {
 	// See proc_pid_stat(5): after the name come state, parent, process group, session, terminal, its foreground group.
 	pid, rest, _ := strings.Cut(s["stat"], " (observer) ")
 	got := strings.Fields(rest)[1:6]
-	const hvc0 = 229<<8 | 0 // device number of the console behind /dev/console
+	const hvc0 = 229 << 8 // device number of the console behind /dev/console
 	if want := []string{"1", pid, pid, strconv.Itoa(hvc0), pid}; strings.Join(got, " ") != strings.Join(want, " ") {
 		t.Errorf("parent, process group, session, terminal, foreground group = %s, want %s", got, want)
 	}

@@ -2,6 +2,7 @@ package vm
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -59,7 +60,7 @@ func microvmDevices() []string {
 // qemuArgs returns QEMU's arguments, without those for character devices and what is connected to them.
 func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
 	mem := strconv.Itoa(cfg.MemMiB) + "M"
-	args := append(b.args[:len(b.args):len(b.args)],
+	args := append(slices.Clip(b.args),
 		"-accel", "tcg,thread=single", // with a thread for each CPU, one guest of several hundred crashed in the kernel
 		"-smp", strconv.Itoa(cfg.CPUs),
 		"-m", mem,

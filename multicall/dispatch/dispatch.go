@@ -16,6 +16,7 @@ const (
 // An Action is what the binary does.
 type Action int
 
+// The actions.
 const (
 	Run     Action = iota // run the applet
 	List                  // print the applets

@@ -13,8 +13,8 @@ import (
 )
 
 // Read returns the contents of the file at path. The file is looked up, opened and closed once, as a libkrun host's
-// one-shot files need it. A file of more than max bytes is an error, and so is one that would block.
-func Read(path string, max int) ([]byte, error) {
+// one-shot files need it. A file of more than most bytes is an error, and so is one that would block.
+func Read(path string, most int) ([]byte, error) {
 	fd, err := open(path, unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err
@@ -26,7 +26,7 @@ func Read(path string, max int) ([]byte, error) {
 	}
 	size := 512 // the files of /proc and /sys have 0 or a page here, whatever they hold
 	if st.Size > 4096 {
-		size = int(min(st.Size, int64(max))) + 1
+		size = int(min(st.Size, int64(most))) + 1
 	}
 	buf := make([]byte, 0, size)
 	for {
@@ -40,8 +40,8 @@ func Read(path string, max int) ([]byte, error) {
 			return buf, nil
 		}
 		buf = buf[:len(buf)+n]
-		if len(buf) > max {
-			return nil, fault.Wrap(errors.New("larger than "+strconv.Itoa(max)+" bytes"), "read ", path)
+		if len(buf) > most {
+			return nil, fault.Wrap(errors.New("larger than "+strconv.Itoa(most)+" bytes"), "read ", path)
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]

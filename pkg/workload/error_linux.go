@@ -40,8 +40,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // ExitCode is the code the host gets for an error: a *StartError's own, exitreport.InitFailed for any other.
 func ExitCode(err error) int {
-	var start *StartError
-	if errors.As(err, &start) {
+	if start, ok := errors.AsType[*StartError](err); ok {
 		return start.Code
 	}
 	return exitreport.InitFailed
@@ -163,10 +162,4 @@ func machine(head []byte) string {
 		return "riscv"
 	}
 	return "machine number " + strconv.Itoa(number) + " of ELF"
-}
-
-func errnoOf(err error) syscall.Errno {
-	var errno syscall.Errno
-	errors.As(err, &errno)
-	return errno
 }
