@@ -4,6 +4,7 @@
 
 GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 1m
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
 APPLETS  = $(sort $(dir $(wildcard cmds/*/*.go)))
 
@@ -52,7 +53,7 @@ lint:
 fuzz:
 	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg | xargs -n1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
-	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime 1m || exit 1; \
+	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; \
 	done
 

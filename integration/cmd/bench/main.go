@@ -150,7 +150,8 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (broken b
 			return false, err
 		}
 		c := bench.Init{Name: bench.CInit, Path: path}
-		inits = append(inits, c, bench.Init{Name: bench.PlainGo, Path: programs.Plain})
+		inits = append(inits, c, bench.Init{Name: bench.PlainGo, Path: programs.Plain},
+			bench.Init{Name: bench.PlainGoCalls, Path: programs.Calls})
 		configured = append(configured, c)
 	}
 	if o.oci {

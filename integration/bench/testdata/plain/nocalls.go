@@ -1,0 +1,5 @@
+//go:build !calls
+
+package main
+
+func also() {}
