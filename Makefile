@@ -6,7 +6,6 @@ GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 1m
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
-APPLETS  = $(sort $(dir $(wildcard cmds/*/*.go)))
 
 # The binaries of the other architecture go to a directory of their own.
 OUT = build$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH))
