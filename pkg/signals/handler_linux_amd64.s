@@ -16,6 +16,16 @@ TEXT handler<>(SB), NOSPLIT|NOFRAME, $0
 	ADDQ	$8, SP
 	RET	// to restorer
 
+// faultHandler leaves to Go what the kernel raised (si_code above 0, see sigaction(2)): only what somebody sent is for the
+// pipe.
+TEXT faultHandler<>(SB), NOSPLIT|NOFRAME, $0
+	CMPL	8(SI), $0	// siginfo_t.si_code
+	JLE	sent
+	MOVQ	·runtimeHandler(SB), AX
+	JMP	AX
+sent:
+	JMP	handler<>(SB)
+
 TEXT restorer<>(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$SYS_rt_sigreturn, AX
 	SYSCALL
@@ -23,6 +33,12 @@ TEXT restorer<>(SB), NOSPLIT|NOFRAME, $0
 // func handlerAddress() uintptr
 TEXT ·handlerAddress(SB), NOSPLIT, $0-8
 	LEAQ	handler<>(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
+// func faultHandlerAddress() uintptr
+TEXT ·faultHandlerAddress(SB), NOSPLIT, $0-8
+	LEAQ	faultHandler<>(SB), AX
 	MOVQ	AX, ret+0(FP)
 	RET
 

@@ -20,11 +20,18 @@ type Pipe struct {
 	buf     [64]byte
 }
 
-// writeEnd is the descriptor that the handler writes to, one a process. It changes once.
-var writeEnd int32
+// writeEnd is the descriptor that the handler writes to, and runtimeHandler the address of Go's own handler; one of each a
+// process. They change once.
+var (
+	writeEnd       int32
+	runtimeHandler uintptr
+)
 
 // Open makes the pipe and takes over the handling of the signals, for the life of the process. It can be called once, and
 // not by a program that uses package os/signal for the same signals.
+//
+// Of SIGILL, SIGBUS, SIGFPE and SIGSEGV only those are taken that somebody has sent; the process's own faults stay Go's
+// panics.
 func Open(signals ...syscall.Signal) (*Pipe, error) {
 	if writeEnd != 0 {
 		return nil, fault.Wrap(unix.EBUSY, "open the signal pipe")
@@ -78,8 +85,26 @@ const (
 )
 
 func handle(sig syscall.Signal) error {
-	action := sigaction{handler: handlerAddress(), flags: saOnStack | saRestart | saRestorer, restorer: restorerAddress(), mask: ^uint64(0)}
-	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, unsafe.Sizeof(action.mask), 0, 0)
+	var action sigaction
+	switch sig {
+	case unix.SIGILL, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV:
+		// As Go has it, but for the handler.
+		if err := rtSigaction(sig, nil, &action); err != nil {
+			return err
+		}
+		if action.handler != faultHandlerAddress() {
+			runtimeHandler = action.handler
+		}
+		action.handler = faultHandlerAddress()
+	default:
+		action = sigaction{handlerAddress(), saOnStack | saRestart | saRestorer, restorerAddress(), ^uint64(0)}
+	}
+	return rtSigaction(sig, &action, nil)
+}
+
+func rtSigaction(sig syscall.Signal, action, old *sigaction) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(action)),
+		uintptr(unsafe.Pointer(old)), unsafe.Sizeof(action.mask), 0, 0)
 	if errno != 0 {
 		return errno
 	}
@@ -88,6 +113,9 @@ func handle(sig syscall.Signal) error {
 
 // handlerAddress returns the address of the handler.
 func handlerAddress() uintptr
+
+// faultHandlerAddress returns the address of the handler for signals that may be faults.
+func faultHandlerAddress() uintptr
 
 // restorerAddress returns the address of the code that ends a handler, or 0 where the kernel has its own.
 func restorerAddress() uintptr

@@ -14,10 +14,11 @@ type SignalSource interface {
 	Next() (syscall.Signal, error)
 }
 
-// Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload.
+// Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload, among them all that would
+// end this process if Go's runtime had them.
 func Handled() []syscall.Signal {
 	return []syscall.Signal{unix.SIGCHLD, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2,
-		unix.SIGWINCH}
+		unix.SIGWINCH, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS, unix.SIGSTKFLT, unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL}
 }
 
 // Supervise looks after a child until it ends, and returns its status. One loop reaps the child and every orphan that this
