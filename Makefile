@@ -1,6 +1,6 @@
 # make run     boot a guest and run CMD in it          make test    the whole test suite
 # make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
-# make lint    vet for every platform                  make fuzz    every parser for a minute
+# make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
 
 GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -17,7 +17,7 @@ unexport GOARCH
 export GOFLAGS =
 export GOWORK = off
 
-.PHONY: build run test bench lint fuzz clean deps krunhost
+.PHONY: build run test bench vet lint fuzz clean deps krunhost
 
 build:
 	go run ./multicall/build -goarch $(GOARCH) -version '$(VERSION)' -o $(OUT)/krunbox
@@ -32,7 +32,7 @@ deps:
 run: deps build krunhost
 	@build/krunhost -- /bin/sh -c '$(subst ','\'',$(CMD))'; code=$$?; echo "exit code: $$code"
 
-test: deps lint
+test: deps vet
 	$(MAKE) build
 	$(MAKE) build GOARCH=arm64
 	go test ./...
@@ -41,13 +41,16 @@ test: deps lint
 bench: deps build krunhost
 	cd integration && go run ./cmd/bench
 
-lint:
+vet:
 	go vet ./...
 	GOARCH=arm64 go vet ./...
 	GOOS=freebsd go vet ./...
 	cd integration && go vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
-	@if command -v golangci-lint >/dev/null; then golangci-lint run ./... && cd integration && golangci-lint run ./...; fi
+
+lint: vet
+	golangci-lint run ./...
+	cd integration && golangci-lint run ./...
 
 fuzz:
 	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg | xargs -n1 dirname | sort -u); do \

@@ -92,7 +92,7 @@ func handle(sig syscall.Signal) error {
 		if err := rtSigaction(sig, nil, &action); err != nil {
 			return err
 		}
-		if action.handler != faultHandlerAddress() {
+		if runtimeHandler == 0 { // it is the same for all
 			runtimeHandler = action.handler
 		}
 		action.handler = faultHandlerAddress()
