@@ -34,9 +34,9 @@ func Optional(fresh *bool) []boot.Op {
 		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
 		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup", Flags: unix.MS_NODEV | restricted},
 		// Mode 0620 and group 5 (tty) are what grantpt(3) wants; ptmxmode lets every user open a pseudo-terminal.
-		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
+		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: restricted,
 			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Unmounted: fresh},
-		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME,
+		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: restricted,
 			Data: "mode=1777", Once: true, Unmounted: fresh},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},

@@ -78,11 +78,15 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 	}
 	f := start(im)
 	if f.errno == unix.ENOEXEC && isScript(candidates[f.candidate]) {
-		args := append([]string{Shell, candidates[f.candidate]}, s.Args[1:]...)
-		if im, err = s.image([]string{Shell}, args); err != nil {
+		script := candidates[f.candidate]
+		if im, err = s.image([]string{Shell}, append([]string{Shell, script}, s.Args[1:]...)); err != nil {
 			return err
 		}
 		candidates, f = []string{Shell}, start(im)
+		if f.step == stepExec { // it is the script that was asked for, and that is there
+			return &StartError{Code: exitreport.NotExecutable, Op: "execute " + strconv.Quote(s.Args[0]),
+				Err: fault.Wrap(f.errno, script, " is a script without #!, and ", Shell, " can't run it")}
+		}
 	}
 	if f.errno == 0 {
 		return nil

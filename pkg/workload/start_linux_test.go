@@ -164,6 +164,23 @@ func TestStartScript(t *testing.T) {
 	}
 }
 
+// Without a shell it is a file that was found and can't be executed.
+func TestStartScriptWithoutShell(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		script := dir + "/my-script"
+		if err := os.WriteFile(script, []byte("echo\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("tmpfs", "/bin", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		_, err := (&Spec{Args: []string{script}, Streams: [3]int{0, 1, 2}}).Start()
+		if ExitCode(err) != 126 || !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), script+" is a script without #!, and /bin/sh can't run it") {
+			t.Errorf("Start() = %v with code %d, want 126, the script and the shell", err, ExitCode(err))
+		}
+	})
+}
+
 // Supervise takes the child's status and no other, whatever else ends in the meantime, and leaves no zombie.
 func TestSuperviseReaps(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
