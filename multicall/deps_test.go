@@ -53,6 +53,7 @@ var shared = []string{
 	module + "pkg/boot",       // what an operation of a stage is
 	module + "pkg/exitreport", // the exit codes
 	module + "pkg/fault",      // wraps errors
+	module + "pkg/inet",       // addresses
 	module + "pkg/rlimit",     // as a configuration and a workload have them
 	module + "pkg/sysfile",    // reads files
 }
