@@ -36,6 +36,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
@@ -57,7 +59,6 @@ func bootGuest(args, env []string) (code int) {
 
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
 	// no workload on its standard error.
-	warn := func(err error) { say(2, "warning: "+boot.Line(err)) }
 	g.code = exitreport.InitFailed
 	if err := boot.Run(up, warn); err != nil {
 		g.code = workload.ExitCode(err)
@@ -69,6 +70,13 @@ func bootGuest(args, env []string) (code int) {
 		warn(err)
 	}
 	return g.code
+}
+
+func warn(err error) { say(2, "warning: "+boot.Line(err)) }
+
+// warnLater returns what reports warnings of a stage whose work goes on when the stage is over.
+func warnLater(stage string) func(error) {
+	return func(err error) { warn(&boot.Error{Stage: stage, Err: err}) }
 }
 
 // say writes a line to a descriptor. A port whose host does not read must not stop the machine's end: after a second the
@@ -149,7 +157,12 @@ type guest struct {
 	signals *signals.Pipe
 	fresh   bool // nobody has mounted anything before
 	streams *stdio.Streams
-	pid     int
-	status  unix.WaitStatus
-	code    int
+	network *network.Network // nil: not asked for
+	tasks   loop.Loop        // what goes on beside the workload
+
+	leaseHostname string
+
+	pid    int
+	status unix.WaitStatus
+	code   int
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
+	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
@@ -37,6 +39,7 @@ func newGuest(p bootparam.Params) *guest {
 		params:      p,
 		readCmdline: func() ([]byte, error) { return sysfile.Read("/proc/cmdline", 1<<20) },
 		streams:     stdio.Inherited(),
+		tasks:       loop.Loop{Warn: warn},
 	}
 }
 
@@ -46,15 +49,18 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
+		{Name: "network", OnError: boot.Warn, Plan: g.planNetwork},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
 		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
 		{Name: "standard streams", OnError: boot.Warn, Plan: boot.Ops(stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams})},
 		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
 		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Up{Name: "lo"})},
 		{Name: "TSI interface", OnError: boot.Silent, Plan: g.planTSI},
+		{Name: "lease request", OnError: boot.Warn, Plan: g.planRequest},
 		{Name: "configuration", OnError: boot.Fatal, Plan: g.planConfiguration},
 		{Name: "unsupported configuration", OnError: boot.Warn, Plan: g.planUnsupported},
 		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
+		{Name: "lease", OnError: boot.Warn, Plan: g.planLease},
 		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
 		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
@@ -91,13 +97,60 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 	for _, name := range g.params.Unsupported {
 		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
 	}
-	if g.params.DHCP != "" && g.params.DHCP != "0" {
-		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvDHCP, "=", g.params.DHCP))
+	for _, variable := range g.params.Malformed {
+		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
 	}
 	if g.params.BlockRoot.Device != "" {
 		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvBlockRootDevice, "=", g.params.BlockRoot.Device))
 	}
 	return nil, errors.Join(errs...)
+}
+
+// planNetwork asks for leases. What answers is read when the lease is waited for, and what else the boot has to do is done
+// meanwhile.
+func (g *guest) planNetwork() ([]boot.Op, error) {
+	if len(g.params.DHCP) == 0 {
+		return nil, nil
+	}
+	cfg := network.Config{
+		IPv4:       true,
+		IPv6:       true,
+		Hostname:   g.params.Hostname,
+		Warn:       warnLater("network"),
+		OnHostname: g.leasedHostname,
+	}
+	if g.params.DHCP[0] != bootparam.AllInterfaces {
+		cfg.Interfaces = g.params.DHCP
+	}
+	g.network = network.New(cfg)
+	g.tasks.Tasks = append(g.tasks.Tasks, g.network)
+	return []boot.Op{network.Start{Network: g.network}}, nil
+}
+
+// planRequest answers the offers that have come, so that the lease is there when it is waited for.
+func (g *guest) planRequest() ([]boot.Op, error) {
+	if g.network == nil {
+		return nil, nil
+	}
+	return []boot.Op{network.Answer{Network: g.network}}, nil
+}
+
+// planLease waits for leases, so that the workload starts with a network and name servers.
+func (g *guest) planLease() ([]boot.Op, error) {
+	if g.network == nil {
+		return nil, nil
+	}
+	return []boot.Op{network.Wait{Network: g.network, Limit: g.params.DHCPTimeout, Loop: &g.tasks}}, nil
+}
+
+// leasedHostname takes the host name of a lease where the host has given none.
+func (g *guest) leasedHostname(name string) {
+	g.leaseHostname = name
+	if g.params.Hostname == "" && g.config.Hostname == "" && g.pid != 0 { // before, planHostname sees to it
+		if err := (netif.Hostname{Name: name}).Do(); err != nil {
+			warnLater("network")(err)
+		}
+	}
 }
 
 // planTSI is for guests whose sockets the host serves (transparent socket impersonation).
@@ -164,7 +217,7 @@ func (g *guest) planMounts() ([]boot.Op, error) {
 
 func (g *guest) planHostname() ([]boot.Op, error) {
 	name := "localhost"
-	for _, given := range []string{g.params.Hostname, g.config.Hostname} {
+	for _, given := range []string{g.leaseHostname, g.params.Hostname, g.config.Hostname} {
 		if given != "" {
 			name = given
 		}
@@ -201,12 +254,16 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	}
 	spec.Env = g.env(spec.User)
 	if g.params.InitPID1 {
-		return []boot.Op{workload.Exec{Spec: spec}}, nil
+		var ops []boot.Op
+		if g.network != nil {
+			ops = append(ops, workload.Sidecar{Args: []string{"dhcpclient", "-resume", "--force"}, Input: g.network.Handover})
+		}
+		return append(ops, workload.Exec{Spec: spec}), nil
 	}
 	return []boot.Op{
 		workload.Start{Spec: spec, PID: &g.pid},
 		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
-		workload.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status},
+		workload.Watch{PID: &g.pid, Signals: g.signals, Tasks: &g.tasks, Status: &g.status},
 	}, nil
 }
 

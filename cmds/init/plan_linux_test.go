@@ -39,6 +39,14 @@ func TestPlan(t *testing.T) {
 			args: []string{"--", "/sbin/init"},
 		},
 		{
+			name: "dhcp-pid1",
+			env:  append(kernel, "KRUN_INIT_PID1=1", "KRUN_DHCP=eth0, eth1", "KRUN_DHCP_TIMEOUT_MS=2000"),
+		},
+		{
+			name: "dhcp-all",
+			env:  append(kernel, "KRUN_DHCP=all", "KRUN_DHCP_TIMEOUT_MS=soon"),
+		},
+		{
 			name: "oci",
 			env:  append(kernel, "PATH=/bin", "A=host"),
 			config: `{"hostname": "c1", "process": {"args": ["app", "x y"], "cwd": "/w", "env": ["PATH=/usr/bin", "A=c", "B=1", "HOME=/"],

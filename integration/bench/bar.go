@@ -20,7 +20,11 @@ const (
 	maxPerC      = 2.0       // of the time that CInit adds
 	maxSize      = 2_600_000 // bytes
 	maxAnonymous = 600       // kB
+	maxDHCPPerC  = 1.0       // of the time that DHCP takes the C init
 )
+
+// WithDHCP is behind the name of an init in the row where it configures a network interface.
+const WithDHCP = ", DHCP"
 
 // Names of inits that krunbox is compared with.
 const (
@@ -47,6 +51,12 @@ func (r *Report) Bars() []Bar {
 			}
 			bars = append(bars, Bar{"time added, to that of " + peer.name, peer.limit, ratio(Sample.Median), ratio(Sample.Min)})
 		}
+	}
+	if ours, peer, peerDHCP := r.find(krunbox.Name+WithDHCP), r.find(CInit), r.find(CInit+WithDHCP); ours != nil && peerDHCP != nil {
+		ratio := func(measure func(Sample) float64) float64 {
+			return (r.Added(ours, measure) - r.Added(krunbox, measure)) / (r.Added(peerDHCP, measure) - r.Added(peer, measure))
+		}
+		bars = append(bars, Bar{"time that DHCP adds, to that of " + CInit, maxDHCPPerC, ratio(Sample.Median), ratio(Sample.Min)})
 	}
 	size := float64(krunbox.Size)
 	bars = append(bars, Bar{"size, bytes", maxSize, size, size})

@@ -18,6 +18,7 @@ type Init struct {
 	Name   string
 	Path   string // of the program on the host
 	Config []byte // what the init finds in /.krun_config.json; nil: no such file, and KRUN_INIT names the workload
+	DHCP   bool   // the init is to configure eth0 by DHCP, whose server, QEMU's own, answers at once
 }
 
 // A Machine is where inits are measured.
@@ -110,10 +111,17 @@ func (m *Machine) config(init Init) vm.Config {
 	if init.Config == nil {
 		cfg.Env = []string{"KRUN_INIT=/workload"}
 	}
+	if init.DHCP {
+		cfg.ReadOnly = false // for /etc/resolv.conf
+		cfg.Env = append(cfg.Env, "KRUN_DHCP=1")
+		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
+			return []string{"-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"}
+		}})
+	}
 	if m.CountInstructions {
-		cfg.Devices = []vm.Device{{Args: func([]int) []string {
+		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
 			return []string{"-icount", fmt.Sprintf("shift=%d,sleep=off", icountShift)}
-		}}}
+		}})
 		// A processor that halts would let the time jump to the next tick of the kernel's timer.
 		cfg.KernelArgs = "idle=poll"
 	}

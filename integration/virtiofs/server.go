@@ -1,43 +1,22 @@
 // Package virtiofs serves a go-fuse file system as a virtiofs device: it is the vhost-user back-end that QEMU's
 // vhost-user-fs-device connects to over a unix socket.
-//
-//	guest kernel --virtqueue in shared memory--> Server --> fuse.RawFileSystem
-//	QEMU         --vhost-user messages---------> Server
-//
-// It implements what virtiofs needs of the vhost-user protocol (https://qemu.org/docs/master/interop/vhost-user.html)
-// and of split virtqueues (virtio 1.2, section 2.7): two queues, indirect descriptors, no event index. The VMM is
-// trusted; the guest is not: whatever it writes into its queues ends in an error of Serve at worst.
-//
-// Hosts must be little-endian, as x86-64 and arm64 are.
 package virtiofs
 
 import (
-	"errors"
 	"io"
 	"log"
-	"net"
-	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
-)
 
-// maxInFlight bounds the requests that are being served at once. More of them wait in the guest's queues.
-const maxInFlight = 32
+	"github.com/krunbox/krunbox/integration/internal/vhostuser"
+)
 
 // Server is a virtiofs device for one VMM. Make it with New.
 type Server struct {
+	*vhostuser.Server
 	protocol *fuse.ProtocolServer
 	requests [opcodes]atomic.Uint64
-	slots    chan struct{} // holds one element for each request in flight
-
-	drainTimeout time.Duration // how long a stopping queue waits for the requests in flight
-
-	mu      sync.Mutex
-	closed  bool
-	closers []io.Closer   // what Close has to close to make Serve return
-	done    chan struct{} // closed when Serve has returned; nil before it was called
 }
 
 // New returns a server for fsys. opts may be nil; of its fields, those that concern the FUSE protocol rather than
@@ -50,96 +29,11 @@ func New(fsys fuse.RawFileSystem, opts *fuse.MountOptions) *Server {
 	if o.Logger == nil {
 		o.Logger = log.New(io.Discard, "", 0)
 	}
-	return &Server{
-		protocol:     fuse.NewProtocolServer(fsys, &o),
-		slots:        make(chan struct{}, maxInFlight),
-		drainTimeout: 5 * time.Second, // they wait for nothing but the host's file system
-	}
-}
-
-// Serve accepts one VMM on l, closes l, and serves the VMM until it disconnects or Close is called; both make it
-// return nil. Other errors are those of the socket, of a VMM that breaks the vhost-user protocol, and of a guest that
-// breaks its virtqueues; the connection is closed then. Serve and ServeConn may be called once in all.
-func (s *Server) Serve(l *net.UnixListener) error {
-	return s.serve(l, func() error {
-		conn, err := l.AcceptUnix()
-		if err != nil {
-			return err
-		}
-		l.Close()
-		return s.serveConn(conn)
+	s := &Server{protocol: fuse.NewProtocolServer(fsys, &o)}
+	s.Server = vhostuser.New(vhostuser.Device{
+		Queues:   2, // high priority, requests
+		InFlight: 32,
+		Handle:   func(_ int, in, out [][]byte, _ <-chan struct{}) (int, error) { return s.handle(in, out) },
 	})
-}
-
-// ServeConn is Serve for a VMM that is connected already, such as one started with one end of a socketpair. It closes
-// conn.
-func (s *Server) ServeConn(conn *net.UnixConn) error {
-	return s.serve(conn, func() error { return s.serveConn(conn) })
-}
-
-// serve runs f, which Close interrupts by closing c.
-func (s *Server) serve(c io.Closer, f func() error) error {
-	defer c.Close()
-	done := make(chan struct{})
-	s.mu.Lock()
-	started := s.done != nil
-	if !started {
-		s.done = done
-	}
-	s.mu.Unlock()
-	if started {
-		return errors.New("virtiofs: Serve was called before")
-	}
-	defer close(done)
-	if !s.closeLater(c) {
-		return nil
-	}
-	err := f()
-	if s.isClosed() {
-		return nil
-	}
-	return err
-}
-
-func (s *Server) serveConn(conn *net.UnixConn) error {
-	if !s.closeLater(conn) {
-		return nil
-	}
-	return newSession(s, conn).serve()
-}
-
-// closeLater leaves c to be closed by Close. If Close was called already, it closes c and returns false.
-func (s *Server) closeLater(c io.Closer) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		c.Close()
-		return false
-	}
-	s.closers = append(s.closers, c)
-	return true
-}
-
-func (s *Server) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
-}
-
-// Close ends Serve and waits for it to return, which takes at most a few seconds even if the file system hangs. It may
-// be called at any time and more than once; it returns nil.
-func (s *Server) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	closers, done := s.closers, s.done
-	s.closers = nil
-	s.mu.Unlock()
-
-	for _, c := range closers {
-		c.Close()
-	}
-	if done != nil {
-		<-done
-	}
-	return nil
+	return s
 }

@@ -87,7 +87,7 @@ func (s *Stage) run(warn func(error)) error {
 		return err
 	}
 	for _, op := range ops {
-		if err := s.judge(do(op), warn); err != nil {
+		if err := s.judge(fault.Guard(op.Do), warn); err != nil {
 			return err
 		}
 	}
@@ -120,31 +120,11 @@ func each(err error) []error {
 }
 
 func (s *Stage) plan() (ops []Op, err error) {
-	defer recovered(&err)
-	return s.Plan()
-}
-
-func do(op Op) (err error) {
-	defer recovered(&err)
-	return op.Do()
-}
-
-// recovered turns a panic into an error of the surrounding function.
-func recovered(err *error) {
-	if r := recover(); r != nil {
-		*err = fault.Wrap(errors.New(panicText(r)), "internal error")
-	}
-}
-
-func panicText(r any) string {
-	switch v := r.(type) {
-	case error: // the runtime's own
-		return v.Error()
-	case string:
-		return v
-	default:
-		return "panic"
-	}
+	err = fault.Guard(func() (err error) {
+		ops, err = s.Plan()
+		return err
+	})
+	return ops, err
 }
 
 // Line is an error's text on one line, whatever it contains.

@@ -69,12 +69,12 @@ func WriteJSON(w io.Writer, stages []Stage) error {
 		}
 		first = false
 		b = append(b, "\n  {\"stage\": "...)
-		b = appendJSON(b, s.Name)
+		b = AppendJSON(b, s.Name)
 		b = append(b, ", \"onError\": "...)
-		b = appendJSON(b, s.OnError.String())
+		b = AppendJSON(b, s.OnError.String())
 		if err != nil {
 			b = append(b, ", \"error\": "...)
-			b = appendJSON(b, Line(err))
+			b = AppendJSON(b, Line(err))
 		}
 		b = append(b, ", \"ops\": ["...)
 		for i, op := range ops {
@@ -146,32 +146,37 @@ func appendWord(b []byte, s string) []byte {
 
 func appendOpJSON(b []byte, d Desc) []byte {
 	b = append(b, "{\"do\": "...)
-	b = appendJSON(b, d.Verb)
+	b = AppendJSON(b, d.Verb)
 	b = append(b, ", \"on\": "...)
-	b = appendJSON(b, d.Object)
+	b = AppendJSON(b, d.Object)
 	for _, a := range d.Attrs {
 		b = append(b, ", "...)
-		b = appendJSON(b, a.Name)
+		b = AppendJSON(b, a.Name)
 		b = append(b, ": "...)
 		if a.List == nil {
-			b = appendJSON(b, a.Value)
+			b = AppendJSON(b, a.Value)
 			continue
 		}
-		b = append(b, '[')
-		for i, v := range a.List {
-			if i > 0 {
-				b = append(b, ", "...)
-			}
-			b = appendJSON(b, v)
-		}
-		b = append(b, ']')
+		b = AppendJSONList(b, a.List)
 	}
 	return append(b, '}')
 }
 
-// appendJSON appends s as a JSON string (RFC 8259). Bytes that are not UTF-8 become U+FFFD, for JSON has no way to say
+// AppendJSONList appends a list of strings as a JSON array.
+func AppendJSONList(b []byte, list []string) []byte {
+	b = append(b, '[')
+	for i, s := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = AppendJSON(b, s)
+	}
+	return append(b, ']')
+}
+
+// AppendJSON appends s as a JSON string (RFC 8259). Bytes that are not UTF-8 become U+FFFD, for JSON has no way to say
 // them.
-func appendJSON(b []byte, s string) []byte {
+func AppendJSON(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for _, r := range s {

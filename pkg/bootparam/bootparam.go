@@ -8,7 +8,12 @@
 // some that are not, and the package that parses it knows.
 package bootparam
 
-import "strings"
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Variables that the host sets for init. Every name that starts with Prefix is
 // meant for init, and is kept from the workload.
@@ -30,8 +35,11 @@ const (
 	EnvTerm = "KRUN_TERM"
 	// EnvHostname is the host name. Unlike the others, the workload sees it.
 	EnvHostname = "HOSTNAME"
-	// EnvDHCP asks for the configuration of eth0 by DHCP where it is "1".
+	// EnvDHCP asks for the configuration of interfaces by DHCP: "1" of eth0, "all" of all that are Ethernet, else of those
+	// it names, comma-separated. "0" asks for nothing.
 	EnvDHCP = "KRUN_DHCP"
+	// EnvDHCPTimeout is how long the workload waits for a lease, in milliseconds; see Params.DHCPTimeout.
+	EnvDHCPTimeout = "KRUN_DHCP_TIMEOUT_MS"
 	// EnvInitPID1 asks, where it begins with "1", to execute the workload as
 	// process 1, in the place of init.
 	EnvInitPID1 = "KRUN_INIT_PID1"
@@ -52,9 +60,14 @@ type Params struct {
 	Home      string    // EnvHome
 	Term      string    // EnvTerm
 	Hostname  string    // EnvHostname
-	DHCP      string    // EnvDHCP
+	DHCP      []string  // EnvDHCP: names of interfaces; AllInterfaces alone for all
 	InitPID1  bool      // EnvInitPID1 begins with "1"
 	BlockRoot BlockRoot // EnvBlockRoot*
+
+	// DHCPTimeout is EnvDHCPTimeout, up to MaxDHCPTimeout; DefaultDHCPTimeout where it is not given or no such number.
+	DHCPTimeout time.Duration
+	// Malformed are the variables, NAME=VALUE, whose value is not what it should be; in the order given.
+	Malformed []string
 
 	// Args are the arguments of init without its name, argv[1:].
 	Args []string
@@ -67,6 +80,15 @@ type Params struct {
 	Unsupported []string
 }
 
+// AllInterfaces stands for all Ethernet interfaces.
+const AllInterfaces = "all"
+
+// How long a workload waits for a lease.
+const (
+	DefaultDHCPTimeout = 500 * time.Millisecond
+	MaxDHCPTimeout     = 10 * time.Minute
+)
+
 // BlockRoot describes a block device to be mounted as root, mount(8). There is
 // one to mount if Device is set.
 type BlockRoot struct {
@@ -78,7 +100,7 @@ type BlockRoot struct {
 // Parse sorts the arguments and the environment of init. Both may be empty; argv
 // may lack even argv[0].
 func Parse(argv, environ []string) Params {
-	var p Params
+	p := Params{DHCPTimeout: DefaultDHCPTimeout}
 	if len(argv) > 1 {
 		p.Args = argv[1:]
 	}
@@ -115,7 +137,14 @@ func (p *Params) set(name, value string) {
 	case EnvTerm:
 		p.Term = value
 	case EnvDHCP:
-		p.DHCP = value
+		p.DHCP = interfaces(value)
+	case EnvDHCPTimeout:
+		ms, err := strconv.ParseUint(value, 10, 32)
+		if limit := time.Duration(ms) * time.Millisecond; err == nil && limit <= MaxDHCPTimeout {
+			p.DHCPTimeout = limit
+		} else if value != "" {
+			p.Malformed = append(p.Malformed, name+"="+value)
+		}
 	case EnvInitPID1:
 		p.InitPID1 = strings.HasPrefix(value, "1")
 	case EnvBlockRootDevice:
@@ -129,6 +158,25 @@ func (p *Params) set(name, value string) {
 			p.Unsupported = append(p.Unsupported, name)
 		}
 	}
+}
+
+// interfaces returns the names of interfaces in the value of EnvDHCP.
+func interfaces(value string) (names []string) {
+	switch value {
+	case "", "0":
+		return nil
+	case "1":
+		return []string{"eth0"}
+	}
+	for name := range strings.SplitSeq(value, ",") {
+		if name = strings.TrimSpace(name); name == AllInterfaces {
+			return []string{AllInterfaces}
+		}
+		if name != "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // setenv adds entry, the variable called name, to environ, or puts it in the

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -30,7 +31,7 @@ func TestParse(t *testing.T) {
 			},
 			want: Params{
 				Init: "/bin/sh", Workdir: "/srv", Config: "/c.json", Rlimits: `"7=1:2`, Home: "/root",
-				Term: "xterm", Hostname: "box", DHCP: "1", InitPID1: true,
+				Term: "xterm", Hostname: "box", DHCP: []string{"eth0"}, InitPID1: true,
 				BlockRoot: BlockRoot{Device: "/dev/vda", FSType: "ext4", Options: "ro,noatime"},
 				Environ:   []string{"HOME=/", "TERM=linux", "HOSTNAME=box", "A=1"},
 			},
@@ -71,6 +72,7 @@ func TestParse(t *testing.T) {
 			want:    Params{Unsupported: []string{"KRUN_LATER", "KRUN_", "KRUN_INIT_PID10"}},
 		},
 	} {
+		test.want.DHCPTimeout = DefaultDHCPTimeout
 		if got := Parse(test.argv, test.environ); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: Parse(%q, %q) = %+v, want %+v", test.name, test.argv, test.environ, got, test.want)
 		}
@@ -81,6 +83,27 @@ func TestParseInitPID1(t *testing.T) {
 	for value, want := range map[string]bool{"1": true, "1yes": true, "0": false, "true": false, " 1": false, "01": false} {
 		if got := Parse(nil, []string{"KRUN_INIT_PID1=" + value}).InitPID1; got != want {
 			t.Errorf("Parse(KRUN_INIT_PID1=%q).InitPID1 = %v, want %v", value, got, want)
+		}
+	}
+}
+
+func TestParseDHCP(t *testing.T) {
+	for value, want := range map[string]string{"": "", "0": "", "1": "eth0", "eth1": "eth1", "eth0,eth1": "eth0 eth1", "all": "all",
+		"eth0,all": "all", " eth0 ,,eth0": "eth0"} {
+		if got := strings.Join(Parse(nil, []string{"KRUN_DHCP=" + value}).DHCP, " "); got != want {
+			t.Errorf("Parse(KRUN_DHCP=%q).DHCP = %q, want %q", value, got, want)
+		}
+	}
+	for value, want := range map[string]time.Duration{"": DefaultDHCPTimeout, "0": 0, "2500": 2500 * time.Millisecond, "600000": MaxDHCPTimeout,
+		"600001": -1, "-1": -1, "1s": -1, "99999999999": -1} {
+		p := Parse(nil, []string{"KRUN_DHCP_TIMEOUT_MS=" + value})
+		malformed := strings.Join(p.Malformed, " ")
+		if want < 0 {
+			if p.DHCPTimeout != DefaultDHCPTimeout || malformed != "KRUN_DHCP_TIMEOUT_MS="+value {
+				t.Errorf("KRUN_DHCP_TIMEOUT_MS=%q: %v, malformed %q", value, p.DHCPTimeout, malformed)
+			}
+		} else if p.DHCPTimeout != want || malformed != "" {
+			t.Errorf("KRUN_DHCP_TIMEOUT_MS=%q: %v, malformed %q, want %v", value, p.DHCPTimeout, malformed, want)
 		}
 	}
 }

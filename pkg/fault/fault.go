@@ -2,7 +2,10 @@
 // fmt, which PID 1 would pay for in every boot, failing or not.
 package fault
 
-import "strings"
+import (
+	"errors"
+	"strings"
+)
 
 // Error is an error and what was being done.
 type Error struct {
@@ -21,4 +24,20 @@ func Wrap(err error, doing ...string) error {
 		return nil
 	}
 	return &Error{strings.Join(doing, ""), err}
+}
+
+// Guard calls f and returns its error, or the panic it ended in: PID 1 must not die of one.
+func Guard(f func() error) (err error) {
+	defer func() {
+		switch v := recover().(type) {
+		case nil:
+		case error: // the runtime's own
+			err = Wrap(v, "internal error")
+		case string:
+			err = Wrap(errors.New(v), "internal error")
+		default:
+			err = errors.New("internal error")
+		}
+	}()
+	return f()
 }

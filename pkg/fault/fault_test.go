@@ -19,3 +19,21 @@ func TestWrap(t *testing.T) {
 		t.Errorf("%v does not wrap ENOENT", err)
 	}
 }
+
+func TestGuard(t *testing.T) {
+	for _, c := range []struct {
+		f    func() error
+		want string
+	}{
+		{func() error { return nil }, ""},
+		{func() error { return syscall.ENOENT }, "no such file or directory"},
+		{func() error { panic("out of luck") }, "internal error: out of luck"},
+		{func() error { panic(syscall.ENOENT) }, "internal error: no such file or directory"},
+		{func() error { panic(7) }, "internal error"},
+		{func() error { return []error{}[len(t.Name())] }, "internal error: runtime error: index out of range [9] with length 0"},
+	} {
+		if err := Guard(c.f); (err == nil) != (c.want == "") || err != nil && err.Error() != c.want {
+			t.Errorf("Guard() = %v, want %q", err, c.want)
+		}
+	}
+}

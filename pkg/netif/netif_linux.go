@@ -1,5 +1,3 @@
-// Package netif brings up network interfaces by the ioctls of netdevice(7). One ioctl is all that loopback needs; rtnetlink
-// would cost every boot more than the rest of the network set-up.
 package netif
 
 import (

@@ -4,7 +4,9 @@ package option
 
 import (
 	"errors"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/krunbox/krunbox/pkg/fault"
 )
@@ -57,6 +59,27 @@ func Parse(args []string, options ...Option) (operands []string, err error) {
 		*o.text = value
 	}
 	return nil, nil
+}
+
+// Duration parses a time such as 500ms, 10s or 2m. Package time's own parser has a table that is made before main.
+func Duration(s string) (time.Duration, error) {
+	digits := strings.TrimRight(s, "ms")
+	n, err := strconv.ParseUint(digits, 10, 31)
+	unit, known := time.Duration(0), true
+	switch s[len(digits):] {
+	case "ms":
+		unit = time.Millisecond
+	case "s":
+		unit = time.Second
+	case "m":
+		unit = time.Minute
+	default:
+		known = false
+	}
+	if err != nil || !known {
+		return 0, fault.Wrap(errors.New("want a time such as 500ms, 10s or 2m"), strconv.Quote(s))
+	}
+	return time.Duration(n) * unit, nil
 }
 
 func find(options []Option, name string) *Option {

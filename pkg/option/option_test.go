@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParse(t *testing.T) {
@@ -53,4 +54,17 @@ func FuzzParse(f *testing.F) {
 		var text string
 		Parse(strings.Split(args, "\x00"), Flag("n", &flag), Text("config", &text))
 	})
+}
+
+func TestDuration(t *testing.T) {
+	for s, want := range map[string]time.Duration{"500ms": 500 * time.Millisecond, "10s": 10 * time.Second, "2m": 2 * time.Minute, "0s": 0,
+		"": -1, "s": -1, "10": -1, "1.5s": -1, "-1s": -1, "1sm": -1, "1mss": -1, "9999999999s": -1} {
+		got, err := Duration(s)
+		if err != nil {
+			got = -1
+		}
+		if got != want {
+			t.Errorf("Duration(%q) = %v, %v, want %v", s, got, err, want)
+		}
+	}
 }

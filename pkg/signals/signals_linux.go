@@ -53,6 +53,13 @@ func Open(signals ...syscall.Signal) (*Pipe, error) {
 	return &Pipe{fd: fds[0]}, nil
 }
 
+// FD returns the descriptor that can be read from when Next need not wait. Whoever waits for it calls Next once, then again
+// while Pending.
+func (p *Pipe) FD() int { return p.fd }
+
+// Pending tells whether Next has a signal that is no longer in the pipe.
+func (p *Pipe) Pending() bool { return len(p.pending) > 0 }
+
 // Next waits for a signal. It is not to be called by two goroutines at once.
 func (p *Pipe) Next() (syscall.Signal, error) {
 	for len(p.pending) == 0 {

@@ -13,6 +13,8 @@ import (
 type Spec struct {
 	Args []string // Args[0] is looked up like execvp(3) does, in the PATH of Env
 	Env  []string
+	// Path, unless empty, is the program file, in the place of a look-up.
+	Path string
 	// User is nil for a program that runs as this process does.
 	User *User
 	// Limits are set as they are; the program does not start without them.

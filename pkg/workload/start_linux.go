@@ -71,7 +71,10 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 	if len(s.Args) == 0 {
 		return &StartError{Code: exitreport.NotFound, Op: "execute", Err: errors.New("no program given")}
 	}
-	candidates := Candidates(s.Args[0], pathOf(s.Env))
+	candidates := []string{s.Path}
+	if s.Path == "" {
+		candidates = Candidates(s.Args[0], pathOf(s.Env))
+	}
 	im, err := s.image(candidates, s.Args)
 	if err != nil {
 		return err

@@ -6,10 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/signals"
 )
@@ -196,15 +198,26 @@ func TestSuperviseReaps(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ws, err := Supervise(pid, source)
+		var task ticker
+		ws, err := Supervise(pid, source, &loop.Loop{Tasks: []loop.Task{&task}})
 		if err != nil || ws.ExitStatus() != 42 {
 			t.Errorf("Supervise() = status %d, %v, want 42", ws.ExitStatus(), err)
+		}
+		if task.runs == 0 {
+			t.Error("the task was not run")
 		}
 		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
 			t.Errorf("wait4 after Supervise = %v, want ECHILD: zombies are left", err)
 		}
 	})
 }
+
+// ticker is a task that runs every millisecond.
+type ticker struct{ runs int }
+
+func (*ticker) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) { return fds, time.Millisecond }
+
+func (t *ticker) Run() { t.runs++ }
 
 func TestExec(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {

@@ -7,11 +7,15 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/loop"
 )
 
 // SignalSource delivers the signals that this process gets, one after the other: signals.Pipe is one.
 type SignalSource interface {
 	Next() (syscall.Signal, error)
+	// FD returns a descriptor that can be read from when there is a signal, unless one is Pending.
+	FD() int
+	Pending() bool
 }
 
 // Handled are the signals that Supervise deals with: SIGCHLD, and those that are for the workload, among them all that would
@@ -22,13 +26,19 @@ func Handled() []syscall.Signal {
 }
 
 // Supervise looks after a child until it ends, and returns its status. One loop reaps the child and every orphan that this
-// process inherits, and hands on to the child each signal that this process gets.
-func Supervise(pid int, signals SignalSource) (unix.WaitStatus, error) {
+// process inherits, hands on to the child each signal that this process gets, and runs the tasks.
+func Supervise(pid int, signals SignalSource, tasks *loop.Loop) (unix.WaitStatus, error) {
 	for {
 		// Whatever the signal was: of many at once, that of a child may be missing.
 		status, ended, err := reap(pid)
 		if ended || err != nil {
 			return status, err
+		}
+		// Without tasks the wait is that for a signal.
+		for len(tasks.Tasks) > 0 && !signals.Pending() {
+			if ready, err := tasks.Step(signals.FD(), loop.Forever); ready || err != nil {
+				break
+			}
 		}
 		sig, err := signals.Next()
 		if err != nil {
@@ -62,6 +72,7 @@ func reap(pid int) (status unix.WaitStatus, ended bool, err error) {
 type Watch struct {
 	PID     *int
 	Signals SignalSource
+	Tasks   *loop.Loop // run while it waits
 	Status  *unix.WaitStatus
 }
 
@@ -74,6 +85,6 @@ func (Watch) Describe() boot.Desc {
 
 // Do implements boot.Op.
 func (w Watch) Do() (err error) {
-	*w.Status, err = Supervise(*w.PID, w.Signals)
+	*w.Status, err = Supervise(*w.PID, w.Signals, w.Tasks)
 	return err
 }

@@ -26,6 +26,7 @@
 //	                  the first.
 //	-peers=false      leave other inits out
 //	-oci=false        leave the OCI configuration out
+//	-dhcp=false       leave the boots with DHCP out
 //	-icount           count instructions, in millions, instead of milliseconds
 //	-cpus N, -mem MIB the guest's processors and memory (default 1, 512)
 //	-json             print everything that was measured as JSON
@@ -55,7 +56,8 @@ const defaultInit = "../build/init.krun"
 type options struct {
 	rounds       int
 	inits        []bench.Init
-	peers, oci   bool
+	peers        bool
+	oci, dhcp    bool
 	icount       bool
 	cpus, memMiB int
 	json         bool
@@ -101,6 +103,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	})
 	flags.BoolVar(&o.peers, "peers", true, "measure other inits too")
 	flags.BoolVar(&o.oci, "oci", true, "measure with an OCI configuration too")
+	flags.BoolVar(&o.dhcp, "dhcp", true, "measure with a network interface that is configured by DHCP too")
 	flags.BoolVar(&o.icount, "icount", false, "count instructions, in millions, instead of milliseconds")
 	flags.IntVar(&o.cpus, "cpus", 1, "`number` of the guest's processors")
 	flags.IntVar(&o.memMiB, "mem", 512, "memory of the guest, `MiB`")
@@ -142,8 +145,12 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (broken b
 		return false, err
 	}
 
+	if err := os.WriteFile(filepath.Join(root, "etc", "resolv.conf"), nil, 0o644); err != nil {
+		return false, err
+	}
+
 	inits := slices.Clone(o.inits)
-	configured := slices.Clone(o.inits) // those that are measured with an OCI configuration too
+	configured := slices.Clone(o.inits) // those that are measured with DHCP, and with an OCI configuration, too
 	if o.peers {
 		path, err := guestkernel.PeerInit(ctx)
 		if err != nil {
@@ -153,6 +160,13 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (broken b
 		inits = append(inits, c, bench.Init{Name: bench.PlainGo, Path: programs.Plain},
 			bench.Init{Name: bench.PlainGoCalls, Path: programs.Calls})
 		configured = append(configured, c)
+	}
+	if o.dhcp {
+		for _, init := range configured {
+			init.Name += bench.WithDHCP
+			init.DHCP = true
+			inits = append(inits, init)
+		}
 	}
 	if o.oci {
 		for _, init := range configured {

@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"encoding/binary"
@@ -27,9 +27,9 @@ type frontend struct {
 
 	memory     []byte
 	memoryFD   int
-	kick, call [queues]event
-	avail      [queues]uint16 // index of the next entry of the available ring
-	used       [queues]uint16 // and of the used one
+	kick, call [testQueues]event
+	avail      [testQueues]uint16 // index of the next entry of the available ring
+	used       [testQueues]uint16 // and of the used one
 }
 
 const (
@@ -60,7 +60,7 @@ func newFrontend(t *testing.T, s *Server) *frontend {
 	if f.memory, err = unix.Mmap(f.memoryFD, 0, memorySize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED); err != nil {
 		t.Fatal(err)
 	}
-	for i := range queues {
+	for i := range testQueues {
 		f.kick[i], f.call[i] = eventfd(t), eventfd(t)
 	}
 	t.Cleanup(func() {
@@ -147,14 +147,14 @@ func (f *frontend) negotiate() {
 		want    uint64
 	}{
 		{reqGetFeatures, features},
-		{reqGetProtocolFeatures, protocolFeatures},
-		{reqGetQueueNum, queues},
+		{reqGetProtocolFeatures, f.server.device.protocolFeatures()},
+		{reqGetQueueNum, testQueues},
 	} {
 		if got := binary.LittleEndian.Uint64(f.send(c.request, []byte{})); got != c.want {
 			f.t.Errorf("request %d = %#x, want %#x", c.request, got, c.want)
 		}
 	}
-	f.ack(reqSetProtocolFeatures, uint64(protocolFeatures))
+	f.ack(reqSetProtocolFeatures, f.server.device.protocolFeatures())
 	f.ack(reqSetOwner, []byte{})
 	f.ack(reqSetFeatures, uint64(features))
 	f.setMemory()
@@ -200,7 +200,7 @@ func (f *frontend) startQueue(i int) {
 	f.ack(reqSetVringEnable, vringState{uint32(i), 1})
 }
 
-// start makes queue 1, the one for requests, ready.
+// start makes queue 1 ready.
 func (f *frontend) start() *frontend {
 	f.t.Helper()
 	f.negotiate()

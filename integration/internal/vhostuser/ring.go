@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"encoding/binary"
@@ -8,7 +8,8 @@ import (
 	"unsafe"
 )
 
-// Limits on what a guest can make us do with one request. FUSE needs a header and at most 256 pages of data.
+// Limits on what a guest can make us do with one request. Of all devices here, virtiofs needs most: a header and at most 256
+// pages of data.
 const (
 	maxRingSize      = 1 << 15 // virtio 1.2, 2.7
 	maxRequestLength = 2 << 20 // bytes, of the request and of the reply each

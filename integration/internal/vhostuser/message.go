@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"encoding/binary"
@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The requests of the vhost-user protocol that a VMM makes of a virtiofs device.
+// The requests of the vhost-user protocol that a VMM makes of a device.
 const (
 	reqGetFeatures         = 1
 	reqSetFeatures         = 2
@@ -26,6 +26,7 @@ const (
 	reqSetProtocolFeatures = 16
 	reqGetQueueNum         = 17
 	reqSetVringEnable      = 18
+	reqGetConfig           = 24
 )
 
 // Flags of a message.

@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"errors"
@@ -14,7 +14,9 @@ import (
 // session's.
 type queue struct {
 	server *Server
-	fail   func(error) // reports what ends the session
+	index  int
+	slots  chan struct{} // holds one element for each request in flight
+	fail   func(error)   // reports what ends the session
 
 	size      uint16
 	addresses ringAddresses
@@ -163,26 +165,27 @@ func (q *queue) run() error {
 
 // serveAvailable starts serving all requests in the ring.
 func (q *queue) serveAvailable() error {
+	quit := q.quit
 	for {
 		select {
-		case <-q.quit:
+		case <-quit:
 			return nil
 		default:
 		}
 		select {
-		case <-q.quit:
+		case <-quit:
 			return nil
-		case q.server.slots <- struct{}{}:
+		case q.slots <- struct{}{}:
 		}
 		c, m, err := q.pop()
 		if c == nil {
-			<-q.server.slots
+			<-q.slots
 			return err
 		}
 		q.serving.Go(func() {
-			defer func() { <-q.server.slots }()
+			defer func() { <-q.slots }()
 			defer m.release()
-			if err := q.serve(c); err != nil {
+			if err := q.serve(c, quit); err != nil {
 				q.fail(err)
 			}
 		})
@@ -201,14 +204,18 @@ func (q *queue) pop() (*chain, *memory, error) {
 }
 
 // serve replies to a request.
-func (q *queue) serve(c *chain) error {
-	n, err := q.server.handle(c.in.pieces, c.out.pieces)
-	if err != nil {
+func (q *queue) serve(c *chain, quit <-chan struct{}) error {
+	n, err := q.server.device.Handle(q.index, c.in.pieces, c.out.pieces, quit)
+	if err != nil && err != ErrStopped {
 		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ring == nil { // stopped without us
+		return nil
+	}
+	if err == ErrStopped {
+		q.ring.nextAvail-- // again when the queue starts
 		return nil
 	}
 	if !q.ring.push(c.head, n) || q.call == nil {

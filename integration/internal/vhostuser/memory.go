@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package virtiofs
+package vhostuser
 
 import (
 	"encoding/binary"
@@ -20,25 +20,37 @@ const (
 
 	protocolMultiqueue = 1 << 0
 	protocolReplyAck   = 1 << 3
-	protocolFeatures   = protocolMultiqueue | protocolReplyAck
-
-	queues = 2 // high priority, requests
+	protocolConfig     = 1 << 9
 )
+
+// protocolFeatures are those of the protocol that this device has.
+func (d *Device) protocolFeatures() uint64 {
+	if len(d.Config) > 0 {
+		return protocolMultiqueue | protocolReplyAck | protocolConfig
+	}
+	return protocolMultiqueue | protocolReplyAck
+}
 
 // session is the connection with a VMM.
 type session struct {
 	conn   *net.UnixConn
+	device *Device
 	memory *memory // nil before the VMM has sent its table
-	queues [queues]*queue
+	queues []*queue
 
 	mu     sync.Mutex
 	failed error // the first error of a queue
 }
 
 func newSession(s *Server, conn *net.UnixConn) *session {
-	ss := &session{conn: conn}
-	for i := range ss.queues {
-		ss.queues[i] = &queue{server: s, fail: func(err error) { ss.fail(fmt.Errorf("virtqueue %d: %w", i, err)) }}
+	ss := &session{conn: conn, device: &s.device}
+	for i := range s.device.Queues {
+		ss.queues = append(ss.queues, &queue{
+			server: s,
+			index:  i,
+			slots:  make(chan struct{}, max(1, s.device.InFlight)),
+			fail:   func(err error) { ss.fail(fmt.Errorf("virtqueue %d: %w", i, err)) },
+		})
 	}
 	return ss
 }
@@ -109,15 +121,15 @@ func (ss *session) handle(m *message) (reply []byte, err error) {
 	case reqGetFeatures:
 		return encode(uint64(features)), nil
 	case reqGetProtocolFeatures:
-		return encode(uint64(protocolFeatures)), nil
+		return encode(ss.device.protocolFeatures()), nil
 	case reqGetQueueNum:
-		return encode(uint64(queues)), nil
+		return encode(uint64(len(ss.queues))), nil
 	case reqSetOwner:
 		return nil, nil
 	case reqSetFeatures:
 		return nil, ss.setFeatures(m)
 	case reqSetProtocolFeatures:
-		return nil, checkSubset(m, protocolFeatures)
+		return nil, checkSubset(m, ss.device.protocolFeatures())
 	case reqSetMemTable:
 		return nil, ss.setMemTable(m)
 	case reqSetVringKick, reqSetVringCall, reqSetVringErr:
@@ -126,6 +138,8 @@ func (ss *session) handle(m *message) (reply []byte, err error) {
 		return nil, ss.setVringAddr(m)
 	case reqSetVringNum, reqSetVringBase, reqSetVringEnable, reqGetVringBase:
 		return ss.vringState(m)
+	case reqGetConfig:
+		return ss.config(m)
 	}
 	return nil, errors.New("not supported")
 }
@@ -264,9 +278,22 @@ func (ss *session) vringState(m *message) (reply []byte, err error) {
 	return nil, nil
 }
 
+// config returns a piece of the configuration space, after the header of the request.
+func (ss *session) config(m *message) (reply []byte, err error) {
+	var h struct{ Offset, Size, Flags uint32 }
+	n, err := binary.Decode(m.payload, binary.LittleEndian, &h)
+	if err != nil {
+		return nil, err
+	}
+	if end := uint64(h.Offset) + uint64(h.Size); end > uint64(len(ss.device.Config)) {
+		return nil, fmt.Errorf("configuration up to byte %d of %d", end, len(ss.device.Config))
+	}
+	return append(m.payload[:n:n], ss.device.Config[h.Offset:][:h.Size]...), nil
+}
+
 func (ss *session) queue(i uint32) (*queue, error) {
-	if i >= queues {
-		return nil, fmt.Errorf("virtqueue %d of %d", i, queues)
+	if i >= uint32(len(ss.queues)) {
+		return nil, fmt.Errorf("virtqueue %d of %d", i, len(ss.queues))
 	}
 	return ss.queues[i], nil
 }

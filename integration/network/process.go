@@ -1,0 +1,129 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/krunbox/krunbox/integration/internal/cache"
+)
+
+// startTimeout is what a server may take until it is ready.
+const startTimeout = 20 * time.Second
+
+// server returns a command that runs one of the servers that scripts/deps.sh gets. name is its path below the root of
+// the file system it has been packed for.
+func server(name string, args ...string) (*exec.Cmd, error) {
+	dir, err := cache.Dir()
+	if err != nil {
+		return nil, err
+	}
+	root := filepath.Join(dir, "servers")
+	path := filepath.Join(root, name)
+	if _, err := os.Stat(path); err != nil {
+		return nil, fmt.Errorf("%w: run scripts/deps.sh to get it", err)
+	}
+	libraries, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
+	if err != nil || len(libraries) != 1 {
+		return nil, fmt.Errorf("%s: %d directories with libraries, want 1", root, len(libraries))
+	}
+	cmd := exec.Command(path, args...)
+	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries[0])
+	return cmd, nil
+}
+
+// A process is a server that runs.
+type process struct {
+	cmd    *exec.Cmd
+	output output
+	ended  chan error
+}
+
+// start starts a command in the namespace, and returns when it has printed ready. It ends with this process, if it is not
+// stopped before.
+func (ns *namespace) start(ctx context.Context, cmd *exec.Cmd, ready string, log io.Writer) (*process, error) {
+	name := filepath.Base(cmd.Path)
+	p := &process{cmd: cmd, ended: make(chan error, 1)}
+	p.output = output{log: log, ready: []byte(ready), isReady: make(chan struct{})}
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+
+	started := make(chan struct{})
+	go func() {
+		// The kernel sends Pdeathsig when the thread ends that started the process. This one waits for it to end.
+		err := ns.do(func() error {
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			close(started)
+			return cmd.Wait()
+		})
+		p.ended <- err
+	}()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it is not ready in time"))
+	defer cancel()
+	select {
+	case <-p.output.isReady:
+		return p, nil
+	case err := <-p.ended:
+		return nil, fmt.Errorf("%s: %w\n%s", name, err, p.output.bytes())
+	case <-ctx.Done():
+		select {
+		case <-started:
+			p.stop()
+		case <-p.ended:
+		}
+		return nil, fmt.Errorf("%s: %w\n%s", name, context.Cause(ctx), p.output.bytes())
+	}
+}
+
+// stop ends the process, and returns an error if it had ended before.
+func (p *process) stop() error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("%s ended by itself: %v\n%s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, p.output.bytes())
+	default:
+	}
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group: radvd has a child
+	<-p.ended
+	return nil
+}
+
+// output collects what a process prints.
+type output struct {
+	log io.Writer // gets a copy; may be nil
+
+	mu      sync.Mutex
+	buf     bytes.Buffer
+	ready   []byte
+	isReady chan struct{} // closed when ready is in buf
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.log != nil {
+		o.log.Write(p)
+	}
+	had := bytes.Contains(o.buf.Bytes(), o.ready)
+	o.buf.Write(p)
+	if !had && bytes.Contains(o.buf.Bytes(), o.ready) {
+		close(o.isReady)
+	}
+	return len(p), nil
+}
+
+func (o *output) bytes() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return bytes.Clone(bytes.TrimSpace(o.buf.Bytes()))
+}

@@ -1,0 +1,266 @@
+package dhcp6
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/insomniacslk/dhcp/dhcpv6"
+
+	"github.com/krunbox/krunbox/internal/nstest"
+)
+
+// pair is two interfaces with a wire between them: ours, and the server's with its socket on port 547.
+type pair struct {
+	t      *testing.T
+	ours   netlink.Link
+	server netlink.Link
+	conn   *net.UDPConn
+}
+
+// openPair makes the interfaces and sets them up. Neither detects duplicate addresses if fast is true.
+func openPair(t *testing.T, name string, fast bool) *pair {
+	t.Helper()
+	ours := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: ourMAC}, PeerName: name + "-peer"}
+	if err := netlink.LinkAdd(ours); err != nil {
+		t.Fatal(err)
+	}
+	server, err := netlink.LinkByName(name + "-peer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fast {
+		skipDetection(t, name)
+	}
+	skipDetection(t, name+"-peer")
+	if err := errors.Join(netlink.LinkSetUp(ours), netlink.LinkSetUp(server)); err != nil {
+		t.Fatal(err)
+	}
+	p := &pair{t: t, ours: ours, server: server}
+	group := &net.UDPAddr{IP: net.ParseIP("ff02::1:2"), Port: serverPort}
+	if p.conn, err = net.ListenMulticastUDP("udp6", &net.Interface{Index: server.Attrs().Index, Name: name + "-peer"}, group); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.conn.Close() })
+	return p
+}
+
+func skipDetection(t *testing.T, name string) {
+	t.Helper()
+	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// read returns what the server hears next, and from whom.
+func (p *pair) read() ([]byte, *net.UDPAddr) {
+	p.t.Helper()
+	b := make([]byte, 2000)
+	if err := p.conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		p.t.Fatal(err)
+	}
+	n, from, err := p.conn.ReadFromUDP(b)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return b[:n], from
+}
+
+// write has the server send a datagram.
+func (p *pair) write(to *net.UDPAddr, payload []byte) {
+	p.t.Helper()
+	if _, err := p.conn.WriteToUDP(payload, to); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func open(t *testing.T, link netlink.Link) *Socket {
+	t.Helper()
+	s, err := OpenSocket(link.Attrs().Index, link.Attrs().Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// send sends as soon as there is a link-local address.
+func send(t *testing.T, s *Socket, payload []byte) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := s.Send(payload)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.EADDRNOTAVAIL) || time.Since(began) > 10*time.Second {
+			t.Fatal(err)
+		}
+	}
+}
+
+// receive waits for a datagram.
+func receive(t *testing.T, s *Socket, buf []byte) Datagram {
+	t.Helper()
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(s.FD()), Events: unix.POLLIN}}, 10_000)
+		if err == unix.EINTR {
+			continue
+		}
+		if n != 1 {
+			t.Fatalf("poll = %d, %v", n, err)
+		}
+		d, err := s.Receive(buf)
+		if err == nil {
+			return d
+		}
+		if err != unix.EAGAIN {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestSocketInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		p, other := openPair(t, "veth0", true), openPair(t, "veth1", true)
+		s := open(t, p.ours)
+		defer s.Close()
+		second := open(t, other.ours) // the same port, on another interface
+		defer second.Close()
+		buf := make([]byte, 1500)
+		if _, err := s.Receive(buf); err != unix.EAGAIN {
+			t.Errorf("Receive of nothing = %v, want EAGAIN", err)
+		}
+		send(t, s, []byte("question"))
+		send(t, second, []byte("second"))
+		b, from := p.read()
+		if string(b) != "question" || from.Port != clientPort || !from.IP.IsLinkLocalUnicast() {
+			t.Errorf("the server hears %q from %v, want the question from port 546 of a link-local address", b, from)
+		}
+		b, fromSecond := other.read()
+		if string(b) != "second" {
+			t.Errorf("the other server hears %q", b)
+		}
+		// What comes in by another interface, or is too long for the buffer, is not received.
+		other.write(fromSecond, []byte("to the second"))
+		if d := receive(t, second, buf); string(d.Payload) != "to the second" {
+			t.Errorf("received %q", d.Payload)
+		}
+		for range 3 {
+			p.write(from, bytes.Repeat([]byte("x"), 101))
+		}
+		p.write(from, bytes.Repeat([]byte("y"), 100))
+		p.write(from, nil)
+		p.write(from, []byte("answer"))
+		d := receive(t, s, buf[:100])
+		if string(d.Payload) != strings.Repeat("y", 100) || !d.Source.IsLinkLocal() {
+			t.Errorf("received %q from %v, want what fits, from a link-local address", d.Payload, d.Source)
+		}
+		if d := receive(t, s, buf); len(d.Payload) != 0 {
+			t.Errorf("received %q, want the empty one", d.Payload)
+		}
+		if d := receive(t, s, buf); string(d.Payload) != "answer" {
+			t.Errorf("received %q, want the answer", d.Payload)
+		}
+		// More of them than one call looks at.
+		for range mostLong + 1 {
+			p.write(from, make([]byte, 101))
+		}
+		p.write(from, []byte("at last"))
+		if _, err := s.Receive(buf[:100]); err != unix.EAGAIN {
+			t.Errorf("Receive = %v, want EAGAIN after %d datagrams", err, mostLong)
+		}
+		if d := receive(t, s, buf[:100]); string(d.Payload) != "at last" {
+			t.Errorf("received %q", d.Payload)
+		}
+		// The interface goes down, and up again.
+		if err := netlink.LinkSetDown(p.ours); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Send([]byte("lost")); err == nil {
+			t.Error("Send on an interface that is down succeeds")
+		}
+		if err := netlink.LinkSetUp(p.ours); err != nil {
+			t.Fatal(err)
+		}
+		send(t, s, []byte("up"))
+		if b, _ := p.read(); string(b) != "up" {
+			t.Errorf("the server hears %q", b)
+		}
+	})
+}
+
+// While the link-local address is tentative nothing can be sent, which is an error and no more.
+func TestSocketBeforeAddressInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		p := openPair(t, "veth0", false)
+		s := open(t, p.ours)
+		defer s.Close()
+		err := s.Send([]byte("early"))
+		if want := "send a DHCPv6 message on veth0: " + unix.EADDRNOTAVAIL.Error(); err == nil || err.Error() != want {
+			t.Errorf("Send = %v, want %s", err, want)
+		}
+		send(t, s, []byte("late"))
+		if b, _ := p.read(); string(b) != "late" {
+			t.Errorf("the server hears %q", b)
+		}
+	})
+}
+
+func TestOpenSocketErrorsInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		p := openPair(t, "veth0", true)
+		s := open(t, p.ours)
+		defer s.Close()
+		if again, err := OpenSocket(p.ours.Attrs().Index, "veth0"); !errors.Is(err, unix.EADDRINUSE) {
+			t.Errorf("OpenSocket a second time = %v, %v, want EADDRINUSE", again, err)
+		}
+		want := "open a socket for DHCPv6 on none: " + unix.ENODEV.Error()
+		if s, err := OpenSocket(12345, "none"); err == nil || err.Error() != want {
+			t.Errorf("OpenSocket(12345) = %v, %v, want %s", s, err, want)
+		}
+	})
+}
+
+// A lease over the wire: acquired, renewed, released.
+func TestSocketWithClientInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		p := openPair(t, "veth0", true)
+		s := open(t, p.ours)
+		defer s.Close()
+		e := newExchange(t, nil)
+		buf := make([]byte, 1500)
+		// answered sends an action, and has the server answer it.
+		answered := func(a Action, kind dhcpv6.MessageType) Action {
+			t.Helper()
+			send(t, s, a.Send)
+			e.do(a)
+			b, from := p.read()
+			if !bytes.Equal(b, a.Send) {
+				t.Fatalf("the server hears %x, want %x", b, a.Send)
+			}
+			p.write(from, e.reply(kind))
+			return e.c.Receive(e.now, receive(t, s, buf))
+		}
+		a := answered(e.c.Start(e.now), mtAdvertise)
+		if a = answered(a, mtReply); a.Event != Acquired {
+			t.Fatalf("the REPLY makes %+v", a)
+		}
+		if l := e.c.Lease(); !l.ServerAddr.IsLinkLocal() {
+			t.Errorf("the lease is from %v, want a link-local address", l.ServerAddr)
+		}
+		e.now = e.c.deadline
+		if a = answered(e.c.Tick(e.now), mtReply); a.Event != Renewed {
+			t.Fatalf("the REPLY makes %+v", a)
+		}
+		send(t, s, e.c.Release())
+		if b, _ := p.read(); b[0] != msgRelease {
+			t.Errorf("the server hears %x, want a RELEASE", b)
+		}
+	})
+}

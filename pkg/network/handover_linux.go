@@ -1,0 +1,115 @@
+package network
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/loop"
+)
+
+// Handover returns what another process needs to go on in the place of this one, for Resume: each interface's name and,
+// where it has a lease, what its link had before, when the lease was acquired, and the server's message.
+//
+// It is a line with the host name that servers are told, and for each interface "NAME MTU NANOSECONDS LENGTH\n" and that
+// many bytes. LENGTH is 0 without a lease.
+func (n *Network) Handover() []byte {
+	b := append([]byte(n.cfg.Hostname), '\n')
+	for _, i := range n.interfaces {
+		var ack []byte
+		if i.config != nil {
+			ack = i.client.Ack()
+		}
+		b = append(b, i.Name+" "+strconv.FormatUint(uint64(i.link.MTU), 10)+" "+strconv.FormatInt(int64(i.acquired), 10)+" "+
+			strconv.Itoa(len(ack))+"\n"...)
+		b = append(b, ack...)
+	}
+	return b
+}
+
+// inherited is what Handover said of an interface.
+type inherited struct {
+	name     string
+	mtu      uint32
+	acquired time.Duration
+	ack      []byte
+}
+
+var errHandover = errors.New("malformed hand-over of the network")
+
+func parseHandover(b []byte) (hostname string, list []inherited, err error) {
+	line, b, ok := bytes.Cut(b, []byte("\n"))
+	if !ok {
+		return "", nil, errHandover
+	}
+	hostname = string(line)
+	for len(b) > 0 {
+		line, rest, ok := bytes.Cut(b, []byte("\n"))
+		fields := strings.Split(string(line), " ")
+		if !ok || len(fields) != 4 || fields[0] == "" {
+			return "", nil, errHandover
+		}
+		mtu, err1 := strconv.ParseUint(fields[1], 10, 32)
+		acquired, err2 := strconv.ParseInt(fields[2], 10, 64)
+		length, err3 := strconv.ParseUint(fields[3], 10, 16)
+		if err1 != nil || err2 != nil || err3 != nil || int(length) > len(rest) {
+			return "", nil, errHandover
+		}
+		list = append(list, inherited{fields[0], uint32(mtu), time.Duration(acquired), rest[:length:length]})
+		b = rest[length:]
+	}
+	return hostname, list, nil
+}
+
+// Resume goes on in the place of the process that returned handover, with what the interfaces have.
+func (n *Network) Resume(handover []byte) error {
+	hostname, list, err := parseHandover(handover)
+	if err != nil {
+		return err
+	}
+	n.cfg.Hostname, n.cfg.Interfaces = hostname, nil
+	for _, h := range list {
+		n.cfg.Interfaces = append(n.cfg.Interfaces, h.name)
+	}
+	if err := n.open(); err != nil {
+		return err
+	}
+	errs := []error{n.resolv.Adopt()}
+	for _, h := range list {
+		i := n.add(h.name)
+		if len(h.ack) == 0 {
+			errs = append(errs, i.start())
+		} else {
+			errs = append(errs, i.resume(h))
+		}
+	}
+	n.updateResolvConf()
+	return errors.Join(errs...)
+}
+
+// resume takes over the lease of an interface.
+func (i *Interface) resume(h inherited) (err error) {
+	i.link, err = i.network.conn.Link(i.Name)
+	if err != nil {
+		return err
+	}
+	i.link.MTU = h.mtu
+	if len(i.link.HardwareAddr) != 6 {
+		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
+	}
+	i.newClient()
+	action, err := i.client.Resume(loop.Now(), h.ack, h.acquired)
+	if err != nil {
+		return fault.Wrap(err, "resume DHCP on ", i.Name)
+	}
+	i.acquired = h.acquired
+	if lease := i.client.Lease(); lease != nil {
+		i.config = i.configOf(lease)
+	}
+	return i.do(action)
+}

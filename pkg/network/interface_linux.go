@@ -1,0 +1,268 @@
+package network
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/netif"
+	"github.com/krunbox/krunbox/pkg/resolvconf"
+)
+
+// mostPackets is how many packets of one interface are looked at in a row: others want their turn too.
+const mostPackets = 64
+
+// Interface is an interface of a Network.
+type Interface struct {
+	Name string
+
+	network *Network
+	link    netif.Link // that of index 0 is not there yet
+	metric  uint32
+	buf     []byte
+
+	requested inet.Addr // the address to ask for, if valid
+
+	// IPv4
+	client   *dhcp.Client
+	socket   *dhcp.Socket
+	acquired time.Duration // when the lease was
+	offer    *dhcp.Lease
+	config   *netif.Config // what the interface has from the lease; nil: nothing
+	refused  bool
+	failed   bool // the lease could not be applied
+
+	v6 ipv6
+}
+
+// started tells whether the interface was there, with a carrier.
+func (i *Interface) started() bool { return i.link.Carrier }
+
+// start sets the interface up and sends the first message if it has a carrier.
+func (i *Interface) start() (err error) {
+	n := i.network
+	if i.Name == "" || len(i.Name) >= unix.IFNAMSIZ || strings.ContainsAny(i.Name, "/ ") || strings.HasPrefix(i.Name, ".") {
+		return fault.Wrap(errors.New("not a name that an interface can have"), "configure interface ", i.Name)
+	}
+	if n.cfg.OfferOnly {
+		i.link, err = n.conn.Link(i.Name)
+		if err == nil && !i.link.Up {
+			return fault.Wrap(errors.New("the interface is down; to ask for offers does not set it up"), i.Name)
+		}
+	} else {
+		i.link, err = n.setUp(i.Name)
+	}
+	if isMissing(err) && !n.cfg.OfferOnly {
+		return nil
+	}
+	if err != nil || !i.link.Carrier || !n.cfg.IPv4 {
+		return err
+	}
+	if len(i.link.HardwareAddr) != 6 {
+		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
+	}
+	i.newClient()
+	return i.do(i.client.Start(loop.Now()))
+}
+
+func (i *Interface) newClient() {
+	i.client = dhcp.NewClient(dhcp.Config{
+		HardwareAddr: [6]byte(i.link.HardwareAddr),
+		Hostname:     i.network.cfg.Hostname,
+		Random:       random,
+		OfferOnly:    i.network.cfg.OfferOnly,
+		Requested:    i.requested,
+	})
+}
+
+// waiting tells whether a lease may still come.
+func (i *Interface) waiting() bool {
+	return i.client != nil && i.config == nil && i.offer == nil && !i.failed
+}
+
+// poll returns the descriptors to wait for with fds, and how long at most.
+func (i *Interface) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
+	wait := loop.Forever
+	if i.client != nil {
+		if i.socket != nil && !i.client.Listening() {
+			// It would look at all that the interface receives. It is closed here, where there is time, for the kernel takes
+			// some milliseconds until nobody uses it any more.
+			i.socket.Close()
+			i.socket = nil
+		}
+		if i.socket == nil && i.client.Listening() {
+			i.network.warn(i.listen())
+		}
+		if i.socket != nil {
+			fds = append(fds, unix.PollFd{Fd: int32(i.socket.FD()), Events: unix.POLLIN})
+		}
+		if at, ok := i.client.Deadline(); ok {
+			wait = max(at-now, 0)
+		}
+	}
+	fds, until := i.v6.poll(fds, now)
+	if until >= 0 && (wait < 0 || until < wait) {
+		wait = until
+	}
+	return fds, wait
+}
+
+// run does what is due.
+func (i *Interface) run(now time.Duration) {
+	if i.client != nil {
+		i.receive(now)
+		if at, ok := i.client.Deadline(); ok && now >= at {
+			i.network.warn(i.do(i.client.Tick(now)))
+		}
+	}
+	i.runIPv6(now)
+}
+
+// receive hands the client what has come.
+func (i *Interface) receive(now time.Duration) {
+	if i.buf == nil {
+		i.buf = make([]byte, 2048)
+	}
+	for k := 0; k < mostPackets && i.socket != nil; k++ {
+		d, err := i.socket.Receive(i.buf)
+		if err != nil {
+			// Nothing there; or the interface went down, of which a reader is told once.
+			return
+		}
+		if i.network.cfg.Trace != nil {
+			i.network.trace(i.Name, " received from ", d.Source.String(), ": ", dhcp.Summary(d.Payload))
+		}
+		i.network.warn(i.do(i.client.Receive(now, d)))
+	}
+}
+
+// do carries out what the client wants.
+func (i *Interface) do(a dhcp.Action) error {
+	var errs []error
+	if a.Event != dhcp.NoEvent {
+		errs = append(errs, i.handle(a.Event))
+	}
+	if a.Send != nil {
+		errs = append(errs, i.send(a))
+	}
+	return errors.Join(errs...)
+}
+
+// listen opens the socket.
+func (i *Interface) listen() (err error) {
+	if i.socket == nil {
+		i.socket, err = dhcp.OpenSocket(i.link.Index)
+	}
+	return fault.Wrap(err, "DHCP on ", i.Name)
+}
+
+func (i *Interface) send(a dhcp.Action) error {
+	if err := i.listen(); err != nil {
+		return err
+	}
+	if i.network.cfg.Trace != nil {
+		i.network.trace(i.Name, " sent to ", a.To.String(), ": ", dhcp.Summary(a.Send))
+	}
+	// What is lost is sent again. That a network is not reachable, or an interface down, may change.
+	if err := i.socket.Send(a); err != nil {
+		i.network.trace(i.Name, " not sent: ", err.Error())
+	}
+	return nil
+}
+
+// handle applies and undoes leases.
+func (i *Interface) handle(event dhcp.Event) error {
+	n := i.network
+	switch event {
+	case dhcp.Offered:
+		i.offer = i.client.Lease()
+	case dhcp.Refused:
+		i.refused = true
+	case dhcp.Acquired, dhcp.Renewed:
+		i.acquired = loop.Now()
+		lease := i.client.Lease()
+		err := i.apply(i.configOf(lease))
+		i.failed, i.refused = err != nil, false
+		n.updateResolvConf()
+		if lease.Hostname != "" && n.cfg.OnHostname != nil {
+			n.cfg.OnHostname(lease.Hostname)
+		}
+		return err
+	case dhcp.Lost:
+		err := i.apply(nil)
+		n.updateResolvConf()
+		return errors.Join(fault.Wrap(errLost, i.Name), err)
+	}
+	return nil
+}
+
+// errLost is a warning.
+var errLost = errors.New("the address lease is lost; looking for a new one")
+
+// configOf returns what the interface is to have from a lease.
+func (i *Interface) configOf(l *dhcp.Lease) *netif.Config {
+	c := &netif.Config{
+		Index:     i.link.Index,
+		Address:   l.Address,
+		Broadcast: l.Broadcast,
+		MTU:       netif.ClampMTU(uint32(l.MTU), i.link.MaxMTU),
+		Valid:     l.Duration,
+		Metric:    i.metric,
+		LinkMTU:   i.link.MTU,
+	}
+	for _, r := range l.Routes {
+		c.Routes = append(c.Routes, netif.Route{Destination: r.Destination, Gateway: r.Gateway})
+	}
+	return c
+}
+
+// apply changes the interface to have what new says.
+func (i *Interface) apply(new *netif.Config) error {
+	err := i.network.conn.Do(netif.Changes(i.config, new)...)
+	i.config = new
+	return fault.Wrap(err, "configure ", i.Name)
+}
+
+// resolvers returns the name servers of the interface's leases and routers.
+func (i *Interface) resolvers() []resolvconf.Config {
+	var v4 resolvconf.Config
+	if i.config != nil {
+		lease := i.client.Lease()
+		for _, addr := range lease.DNS {
+			v4.Servers = append(v4.Servers, resolvconf.Server{Addr: addr})
+		}
+		v4.Search = lease.Search
+		if len(v4.Search) == 0 && lease.Domain != "" {
+			v4.Search = []string{lease.Domain}
+		}
+	}
+	return []resolvconf.Config{v4, i.v6.resolvers(i.Name)}
+}
+
+// stop gives the lease back and removes what it brought.
+func (i *Interface) stop() {
+	if i.client != nil && i.config != nil {
+		if message := i.client.Release(); message != nil {
+			i.network.warn(i.send(dhcp.Action{Send: message, To: i.client.Lease().Server}))
+		}
+		i.network.warn(i.apply(nil))
+	}
+	i.stopIPv6()
+}
+
+// Lease returns the IPv4 lease, or with OfferOnly the offer; nil if there is none.
+func (i *Interface) Lease() *dhcp.Lease {
+	if i.offer != nil {
+		return i.offer
+	}
+	if i.client == nil {
+		return nil
+	}
+	return i.client.Lease()
+}

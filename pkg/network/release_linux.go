@@ -1,0 +1,93 @@
+package network
+
+import (
+	"errors"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/netif"
+)
+
+// ErrNoAnswer says that no server has answered in time.
+var ErrNoAnswer = errors.New("no server answered")
+
+// Release gives the lease of the interface that cfg names back to its server, and removes what it brought: the address, its
+// routes, and the name servers. The process that acquired the lease is not needed: the server is asked who it is.
+func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
+	n := New(cfg)
+	n.cfg.OfferOnly = true
+	if err := n.open(); err != nil {
+		return inet.Prefix{}, err
+	}
+	defer n.conn.Close()
+	i := n.add(cfg.Interfaces[0])
+	link, err := n.conn.Link(i.Name)
+	if err != nil {
+		return inet.Prefix{}, err
+	}
+	leased, undo, err := leasedConfig(n.conn, link)
+	if err != nil {
+		return inet.Prefix{}, fault.Wrap(err, i.Name)
+	}
+	i.requested = leased.Addr
+	if err := i.start(); err != nil {
+		return inet.Prefix{}, err
+	}
+	l := loop.Loop{Tasks: []loop.Task{n}, Warn: cfg.Warn}
+	for deadline := loop.Now() + limit; i.offer == nil; {
+		left := deadline - loop.Now()
+		if left <= 0 {
+			return leased, fault.Wrap(ErrNoAnswer, i.Name, ": release ", leased.String())
+		}
+		if _, err := l.Step(-1, left); err != nil {
+			return leased, err
+		}
+	}
+	if i.offer.Address.Addr != leased.Addr {
+		return leased, fault.Wrap(errors.New("the server knows nothing of it, it offers "+i.offer.Address.String()),
+			i.Name, ": release ", leased.String())
+	}
+	if err := i.send(dhcp.Action{Send: i.client.Release(), To: i.offer.Server}); err != nil {
+		return leased, err
+	}
+	return leased, errors.Join(n.conn.Do(undo...), n.resolv.Adopt(), n.resolv.Remove())
+}
+
+// leasedConfig returns the IPv4 address of a link that comes from a lease, and how to undo it.
+func leasedConfig(conn *netif.Conn, link netif.Link) (leased inet.Prefix, undo []netif.Change, err error) {
+	routes, err := conn.Routes(link.Index)
+	if err != nil {
+		return leased, nil, err
+	}
+	addresses, err := conn.Addresses(link.Index)
+	if err != nil {
+		return leased, nil, err
+	}
+	for _, r := range routes {
+		if r.Protocol == netif.ProtocolDHCP && r.Destination.Addr.Is4() {
+			undo = append(undo, netif.Change{Kind: netif.DeleteRoute, Index: link.Index, Route: r})
+		}
+	}
+	for _, a := range addresses {
+		// One that ends is from a lease; one that does not may be, and then a route of the lease names it.
+		isSource := func(c netif.Change) bool { return c.Route.Source == a.Prefix.Addr }
+		if a.Prefix.Addr.Is4() && (a.Valid != netif.Forever || contains(undo, isSource)) {
+			return a.Prefix, append(undo, netif.Change{Kind: netif.DeleteAddress, Index: link.Index, Address: a}), nil
+		}
+	}
+	return leased, nil, fault.Wrap(unix.EADDRNOTAVAIL, "no address from a lease")
+}
+
+func contains(changes []netif.Change, f func(netif.Change) bool) bool {
+	for _, c := range changes {
+		if f(c) {
+			return true
+		}
+	}
+	return false
+}
