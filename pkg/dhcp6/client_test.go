@@ -681,6 +681,18 @@ func TestInformationRefresh(t *testing.T) {
 	}
 }
 
+// Machines that were started together do not ask again together.
+func TestRefreshIsSpread(t *testing.T) {
+	for name, want := range map[string]time.Duration{"least": 0, "most": 999 * time.Millisecond} {
+		e := reach(t, Informing)
+		e.c.config.Random = extremes[name]
+		e.receive(e.reply(mtReply))
+		if d, _ := e.tick(); (d - 24*time.Hour).Truncate(time.Millisecond) != want {
+			t.Errorf("%s: refresh after %v, want a day and %v", name, d, want)
+		}
+	}
+}
+
 func TestOfferOnly(t *testing.T) {
 	for _, stateful := range []bool{true, false} {
 		e := newExchange(t, func(c *Config) { c.OfferOnly, c.Stateful = true, stateful })
@@ -876,7 +888,7 @@ func TestStateString(t *testing.T) {
 }
 
 // FuzzClient has a client receive two packets in any state. It never takes a lease from what does not match, and what it
-// takes is sound.
+// takes is sound. What it sends is not read here: it has the server's DUID, and insomniacslk/dhcp does not take any.
 func FuzzClient(f *testing.F) {
 	e := reach(&testing.T{}, Requesting)
 	for state := range allStates {
@@ -893,7 +905,7 @@ func FuzzClient(f *testing.F) {
 			m, ok := parse(b)
 			matches := ok && m.xid == e.c.xid && bytes.Equal(m.find(optClientID), ourDUID.ToBytes()) && len(m.find(optServerID)) > 0
 			state, lease := e.c.State(), e.c.Lease()
-			event := e.receive(b)
+			event := e.c.Receive(e.now, Datagram{Payload: b}).Event
 			if (e.c.Lease() != lease || event != NoEvent || e.c.State() != state) && (!matches || state == Init || state == Bound) {
 				t.Fatalf("in %v a packet that does not match makes event %v, state %v", state, event, e.c.State())
 			}
@@ -906,11 +918,12 @@ func FuzzClient(f *testing.F) {
 		}
 		// Time goes on, whatever happened, and a client never gets stuck or busy.
 		for range 20 {
-			if _, ok := e.c.Deadline(); !ok {
+			at, ok := e.c.Deadline()
+			if !ok {
 				break
 			}
-			if e.tick(); e.c.deadline <= e.now {
-				t.Fatalf("in %v: nothing waited for at %v", e.c.State(), e.now)
+			if e.c.Tick(at); e.c.deadline <= at {
+				t.Fatalf("in %v: nothing waited for at %v", e.c.State(), at)
 			}
 		}
 	})

@@ -105,8 +105,6 @@ func newExchange(t *testing.T, change func(*Config)) *exchange {
 	return e
 }
 
-func stateless(c *Config) { c.Stateful = false }
-
 // do carries out an action and returns what became of the lease.
 func (e *exchange) do(a Action) Event {
 	e.t.Helper()

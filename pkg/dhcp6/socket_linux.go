@@ -60,8 +60,9 @@ func (s *Socket) FD() int { return s.fd }
 // Close closes the socket.
 func (s *Socket) Close() { unix.Close(s.fd) }
 
-// Send sends a message to all servers and relays on the link. EADDRNOTAVAIL means that the interface has no link-local
-// address yet, or that the kernel is still looking whether somebody else has it; sent again, the message will get through.
+// Send sends a message to all servers and relays on the link. EADDRNOTAVAIL and ENETUNREACH mean that the interface has no
+// link-local address yet, or that the kernel is still looking whether somebody else has it; sent again, the message will get
+// through.
 func (s *Socket) Send(payload []byte) error {
 	err := unix.Sendto(s.fd, payload, 0, &unix.SockaddrInet6{Port: serverPort, ZoneId: uint32(s.ifindex), Addr: allServers})
 	return fault.Wrap(err, "send a DHCPv6 message on ", s.name)

@@ -33,7 +33,10 @@ type wire struct {
 // openWire makes an interface and sets it up. Of its own accord it says nothing that a test would see.
 func openWire(t *testing.T, name string) *wire {
 	t.Helper()
-	ours := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: ourMAC}, PeerName: name + "-peer", PeerHardwareAddr: routerMAC}
+	ours := &netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: ourMAC},
+		PeerName:  name + "-peer", PeerHardwareAddr: routerMAC,
+	}
 	if err := netlink.LinkAdd(ours); err != nil {
 		t.Fatal(err)
 	}

@@ -280,7 +280,8 @@ func FuzzTable(f *testing.F) {
 // TestHostileAdvertisements has a table hear 100,000 advertisements of routers and with contents nobody can foresee.
 func TestHostileAdvertisements(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	good := message(0xc0, 1800, mtu, rdnss(60, "fd00::1", "fe80::1"), prefix, dnssl(60, "example.com", "lan"), rdnss(0xffffffff, "fd00::2"))
+	good := message(0xc0, 1800, mtu, rdnss(60, "fd00::1", "fe80::1"), prefix, dnssl(60, "example.com", "lan"),
+		rdnss(0xffffffff, "fd00::2"))
 	var table Table
 	var buf [1500]byte
 	var before, after runtime.MemStats
@@ -309,7 +310,8 @@ func TestHostileAdvertisements(t *testing.T) {
 		checkAdvertisement(t, a, len(b))
 		now := time.Duration(i) * time.Millisecond
 		table.Update(now, a)
-		if s, d, r := len(table.Servers(now)), len(table.Search(now)), len(table.Routers(now)); s > mostRouters*mostOfEach || d > mostRouters*mostOfEach || r > mostRouters {
+		const most = mostRouters * mostOfEach
+		if s, d, r := len(table.Servers(now)), len(table.Search(now)), len(table.routers); s > most || d > most || r > mostRouters {
 			t.Fatalf("%d servers, %d domains, %d routers", s, d, r)
 		}
 	}

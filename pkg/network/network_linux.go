@@ -7,6 +7,7 @@ package network
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -41,7 +42,6 @@ type Network struct {
 	monitor    *netif.Monitor
 	interfaces []*Interface
 	resolv     resolvconf.File
-	servers    string        // what resolv has, as text
 	restAt     time.Duration // when startRest is to be called, if the network is not settled before
 	restDone   bool
 }
@@ -238,16 +238,7 @@ func (n *Network) updateResolvConf() {
 	for _, i := range n.interfaces {
 		all = append(all, i.resolvers()...)
 	}
-	merged := resolvconf.Merge(all...)
-	text := string(merged.Text())
-	if text == n.servers {
-		return
-	}
-	if err := n.resolv.Update(merged); err != nil {
-		n.warn(err)
-		return
-	}
-	n.servers = text
+	n.warn(n.resolv.Update(all...))
 }
 
 func (n *Network) warn(err error) {
@@ -270,15 +261,6 @@ func (n *Network) trace(parts ...string) {
 // isMissing tells whether an error says that there is no such interface.
 func isMissing(err error) bool { return errors.Is(err, unix.ENODEV) }
 
-// random returns a random number, for transaction identifiers and jitter. It does not wait for the kernel's entropy, which
-// a guest without virtio-rng has little of when it starts.
-func random() uint32 {
-	const insecure = 4 // GRND_INSECURE, random(4)
-	var b [4]byte
-	if n, err := unix.Getrandom(b[:], insecure); n != len(b) || err != nil {
-		var t unix.Timespec
-		_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
-		return uint32(t.Nsec) ^ uint32(unix.Getpid())<<16
-	}
-	return uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-}
+// random returns a random number, for transaction identifiers and jitter: one of Go's runtime, whose generator begins with
+// what the kernel gave the process at its start. That takes no system call, and nobody can guess it.
+func random() uint32 { return rand.Uint32() }

@@ -75,9 +75,8 @@ func Merge(configs ...Config) Config {
 	return merged
 }
 
-// Text returns the file for a configuration, within the limits of Merge; nil if it has no servers.
+// Text returns the file for a configuration that Merge returned; nil if it has no servers.
 func (c Config) Text() []byte {
-	c = Merge(c)
 	if len(c.Servers) == 0 {
 		return nil
 	}

@@ -22,22 +22,28 @@ var memory = [...]string{"/dev/.resolv.conf", "/dev/shm/.resolv.conf"}
 type File struct {
 	fd     int // of the file in memory, if open
 	open   bool
-	length int // of what is in it
+	length int    // of the file
+	text   []byte // what was written last
 }
 
-// Update makes the file say what c says. Without servers in c that is what the image has.
-func (f *File) Update(c Config) error {
-	text := c.Text()
+// Update makes the file say what all the configurations say. If none has a server, that is what the image has.
+func (f *File) Update(configs ...Config) error {
+	text := Merge(configs...).Text()
 	if text == nil {
 		return f.Remove()
 	}
-	if !f.open {
-		if err := f.create(text); err != nil {
-			return fault.Wrap(err, "write ", path)
-		}
+	if f.open && bytes.Equal(text, f.text) {
 		return nil
 	}
-	return fault.Wrap(f.write(text), "write ", path)
+	write := f.write
+	if !f.open {
+		write = f.create
+	}
+	if err := write(text); err != nil {
+		return fault.Wrap(err, "write ", path)
+	}
+	f.text = text
+	return nil
 }
 
 // write replaces the text within the length that the file has already, with blank lines behind a shorter one: who reads
@@ -52,7 +58,7 @@ func (f *File) write(text []byte) error {
 		}
 	}
 	padding := bytes.Repeat([]byte("\n"), max(0, f.length-len(text)))
-	return f.writeAt(append(text, padding...), 0)
+	return f.writeAt(append(bytes.Clone(text), padding...), 0)
 }
 
 func (f *File) writeAt(b []byte, offset int) error {
@@ -174,7 +180,7 @@ func (f *File) Remove() error {
 	if !f.open {
 		return nil
 	}
-	f.open, f.length = false, 0
+	f.open, f.length, f.text = false, 0, nil
 	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if err == unix.EINVAL { // a link with the mount at its end
 		err = unix.Unmount(path, unix.MNT_DETACH)

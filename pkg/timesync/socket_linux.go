@@ -4,8 +4,6 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // socket is where datagrams arrive.
@@ -28,7 +26,7 @@ func listen() (socket, error) {
 		}
 		unix.Close(fd)
 	}
-	return nil, fault.Wrap(err, "listen to vsock port 123")
+	return nil, err
 }
 
 // missing tells whether an error of listen means that there is no vsock, or none with datagrams.

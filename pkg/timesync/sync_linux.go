@@ -1,7 +1,6 @@
 package timesync
 
 import (
-	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,13 +61,12 @@ func (s *Sync) Open() error {
 		return nil
 	}
 	s.socket = nil
-	var errno unix.Errno
-	if errors.As(err, &errno) && missing(errno) {
+	if missing(err) {
 		s.never = true
 		return nil
 	}
 	s.retry = loop.Now() + retryInterval
-	return err
+	return fault.Wrap(err, "listen to vsock port 123")
 }
 
 // Adopt takes over the socket of another Sync, instead of Open.

@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
@@ -94,7 +93,7 @@ func newBench(policy Policy, sockets ...any) *bench {
 		next := b.sockets[0]
 		b.sockets = b.sockets[1:]
 		if err, failed := next.(error); failed {
-			return nil, fault.Wrap(err, "listen")
+			return nil, err
 		}
 		return next.(*fakeSocket), nil
 	}

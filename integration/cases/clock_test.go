@@ -1,0 +1,631 @@
+package cases
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/vm"
+	"github.com/krunbox/krunbox/integration/vsock"
+)
+
+const (
+	guestCID    = 3
+	answerPort  = 124 // where the guest hears that an order was carried out
+	timesyncBin = "/bin/krun-timesync"
+
+	// tolerance is how much a clock that is right may seem to be off: the guest's advances in steps of 4 ms here, and a busy
+	// machine is late.
+	tolerance = 50 * time.Millisecond
+)
+
+var hostClock = vsock.Address{CID: vsock.HostCID, Port: vsock.ClockPort}
+
+// An order is what a guest half wants its host half to do, which it says as a line of JSON on the virtio port "orders": to
+// sleep, and then to send datagrams to the guest's port 123. It is answered by a datagram with the host's time, which comes
+// after the others.
+type order struct {
+	Sleep  time.Duration
+	From   vsock.Address
+	Count  int
+	Length int           // of a datagram
+	Ahead  time.Duration // what it says is this much ahead of the host's time
+	Value  uint64        // unless 0, what it says
+}
+
+// clockMachine is withBusybox with the guest half as its workload, krun-timesync as a program, a clock that says 2020, and a
+// host that takes orders.
+func clockMachine(t *testing.T, arch string, g guest) vm.Config {
+	t.Helper()
+	cfg := withTimesync(t, arch, g)
+	d, err := vsock.New(guestCID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	d.AddTo(&cfg)
+	control, err := vm.NewControl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { control.Close() })
+	control.AddTo(&cfg)
+
+	r, w := io.Pipe()
+	t.Cleanup(func() { w.Close() })
+	cfg.Ports = []vm.Port{{Name: "orders", Out: w}}
+	go func() {
+		for dec := json.NewDecoder(r); ; {
+			var o order
+			err := dec.Decode(&o)
+			if err == nil {
+				err = o.carryOut(t.Context(), d, control)
+			}
+			if err != nil {
+				r.CloseWithError(err) // ends the machine, if it is still there
+				return
+			}
+		}
+	}()
+	return cfg
+}
+
+// withTimesync is the same without a host that sends anything.
+func withTimesync(t *testing.T, arch string, g guest) vm.Config {
+	t.Helper()
+	cfg := withBusybox(t, arch)
+	g.addTo(t, &cfg)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: timesyncBin, Source: product(t, arch), Mode: 0o755})
+	cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
+		return []string{"-rtc", "base=2020-01-01T00:00:00"}
+	}})
+	return cfg
+}
+
+func (o *order) carryOut(ctx context.Context, d *vsock.Device, control *vm.Control) error {
+	if o.Sleep > 0 {
+		if err := control.Stop(ctx); err != nil {
+			return err
+		}
+		time.Sleep(o.Sleep) // it is what the host does, not a wait for anything
+		if err := control.Continue(ctx); err != nil {
+			return err
+		}
+	}
+	for range o.Count {
+		payload := vsock.WholeBuffer(time.Now().Add(o.Ahead))
+		if o.Value != 0 {
+			binary.LittleEndian.PutUint64(payload, o.Value)
+		}
+		if err := d.Send(ctx, vsock.Datagram{
+			From:    o.From,
+			To:      vsock.Address{CID: guestCID, Port: vsock.ClockPort},
+			Payload: payload[:o.Length],
+		}); err != nil {
+			return err
+		}
+	}
+	return d.Send(ctx, vsock.Datagram{
+		From:    hostClock,
+		To:      vsock.Address{CID: guestCID, Port: answerPort},
+		Payload: vsock.Time(time.Now()),
+	})
+}
+
+// passes boots a machine whose guest half passes.
+func passes(t *testing.T, cfg vm.Config) {
+	t.Helper()
+	result := run(t, cfg, 0)
+	if shown, found := strings.CutSuffix(console(result), passed); !found {
+		t.Errorf("console = %q, want %q at its end", console(result), passed)
+	} else if shown != "" {
+		t.Log(shown) // measurements
+	}
+}
+
+// A host is a guest's view of its host.
+type host struct {
+	t       *testing.T
+	orders  *os.File // a virtio port
+	answers int      // a socket
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	names, err := filepath.Glob("/sys/class/virtio-ports/*/name")
+	for _, name := range names {
+		if b, _ := os.ReadFile(name); string(b) == "orders\n" {
+			var orders *os.File
+			orders, err = os.OpenFile("/dev/"+filepath.Base(filepath.Dir(name)), os.O_WRONLY, 0)
+			if err == nil {
+				return &host{t, orders, listenVsock(t, answerPort)}
+			}
+		}
+	}
+	t.Fatalf("no virtio port for orders among %q: %v", names, err)
+	return nil
+}
+
+func listenVsock(t *testing.T, port uint32) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: port}); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// order has the host do something, and returns how much the guest's clock seems to be ahead of the host's then. It may be
+// less: the answer takes its time.
+func (h *host) order(o order) (ahead time.Duration) {
+	h.t.Helper()
+	if err := json.NewEncoder(h.orders).Encode(o); err != nil {
+		h.t.Fatal(err)
+	}
+	var b [8]byte
+	if _, err := unix.Read(h.answers, b[:]); err != nil {
+		h.t.Fatal(err)
+	}
+	return time.Duration(time.Now().UnixNano() - int64(binary.LittleEndian.Uint64(b[:])))
+}
+
+// send has the host send a datagram with its clock's time.
+func (h *host) send(length int) {
+	h.t.Helper()
+	h.order(order{From: hostClock, Count: 1, Length: length})
+}
+
+// ahead returns how much the guest's clock is ahead of the host's.
+func (h *host) ahead() time.Duration {
+	h.t.Helper()
+	least := h.order(order{})
+	for range 5 {
+		least = min(least, h.order(order{}))
+	}
+	return least
+}
+
+// want checks how much the guest's clock is ahead of the host's.
+func (h *host) want(want time.Duration, when string) {
+	h.t.Helper()
+	if got := h.ahead(); (got - want).Abs() > tolerance {
+		h.t.Errorf("%s the clock is %v ahead of the host's, want %v", when, got, want)
+	}
+}
+
+// shift sets the guest's clock forward or back.
+func shift(t *testing.T, by time.Duration) {
+	t.Helper()
+	if cmdline, err := os.ReadFile("/proc/cmdline"); err != nil || !bytes.Contains(cmdline, []byte("init=/init.krun")) {
+		t.Fatal("this is no guest") // but the machine of somebody who wants to keep his time
+	}
+	now := unix.NsecToTimespec(time.Now().Add(by).UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A timesync is a running krun-timesync -v.
+type timesync struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines chan string // what it prints
+}
+
+// startTimesync returns when it is ready.
+func startTimesync(t *testing.T, args ...string) *timesync {
+	t.Helper()
+	p := execTimesync(t, exec.Command(timesyncBin, append([]string{"--force", "-v"}, args...)...))
+	p.wantLine("listening")
+	return p
+}
+
+func execTimesync(t *testing.T, cmd *exec.Cmd) *timesync {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	cmd.Stdout, cmd.Stderr = w, w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	p := &timesync{t, cmd, make(chan string)}
+	go func() {
+		for s := bufio.NewScanner(r); s.Scan(); {
+			p.lines <- s.Text()
+		}
+		close(p.lines)
+	}()
+	return p
+}
+
+// line returns the next line.
+func (p *timesync) line() string {
+	p.t.Helper()
+	select {
+	case line, open := <-p.lines:
+		if !open {
+			p.t.Fatalf("krun-timesync has ended: %v", p.cmd.Wait())
+		}
+		return line
+	case <-time.After(30 * time.Second):
+		p.t.Fatal("krun-timesync prints nothing")
+		return ""
+	}
+}
+
+// wantLine checks that the next line has parts in it.
+func (p *timesync) wantLine(parts ...string) {
+	p.t.Helper()
+	wantLine(p.t, p.line()+"\n", parts...)
+}
+
+type counts struct{ Received, Refused, Stepped, Slewed, OffsetNs int64 }
+
+// counts asks for the summary. With the option -json, that is.
+func (p *timesync) counts() (c counts) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
+		p.t.Fatal(err)
+	}
+	line := p.line()
+	if err := json.Unmarshal([]byte(line), &c); err != nil {
+		p.t.Fatalf("summary %q: %v", line, err)
+	}
+	return c
+}
+
+// status returns a value of /proc/PID/status.
+func (p *timesync) status(name string) string {
+	p.t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return state{"status": string(b)}.field(p.t, "status", name)
+}
+
+// end interrupts it and checks that this is its end.
+func (p *timesync) end() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		p.t.Fatal(err)
+	}
+	for line := range p.lines {
+		p.t.Errorf("krun-timesync prints %q at its end", line)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		p.t.Error(err)
+	}
+}
+
+var clockStepGuest = inGuest("clock-step", func(t *testing.T) {
+	if year := time.Now().Year(); year > 2020 {
+		t.Errorf("the guest starts in %d, and nothing is to be seen of clock synchronisation", year)
+	}
+	h := newHost(t)
+	for _, length := range []int{8, vsock.MaxPayload} {
+		p := startTimesync(t, "-once", "-json")
+		h.send(length)
+		p.wantLine("from 2:123: offset ", "stepped")
+		p.wantLine(`{"offsetNs": `, `, "action": "stepped", "done": true}`)
+		if err := p.cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		h.want(0, fmt.Sprintf("after a datagram of %d bytes", length))
+		shift(t, map[int]time.Duration{8: time.Hour}[length])
+	}
+
+	// Only looking.
+	shift(t, -time.Minute)
+	p := startTimesync(t, "-n", "-once", "-threshold", "2m")
+	h.send(8)
+	p.wantLine("from 2:123: offset 1m0.", "kept")
+	p.wantLine("offset 1m0.", "kept")
+	p = startTimesync(t, "-n", "-once")
+	h.send(8)
+	p.wantLine("from 2:123: offset 1m0.", "stepped")
+	p.wantLine("offset 1m0.", "would be stepped")
+	h.want(-time.Minute, "after -n")
+})
+
+// TestClockStep has a guest whose clock is wrong by years, and hosts that send both shapes of datagrams.
+func TestClockStep(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) { passes(t, clockMachine(t, arch, clockStepGuest)) })
+}
+
+var clockSleepGuest = inGuest("clock-sleep", func(t *testing.T) {
+	h := newHost(t)
+	p := startTimesync(t, "-json")
+	h.send(8)
+	p.wantLine("stepped")
+	h.want(0, "at first")
+	const sleep = 3 * time.Second
+	h.order(order{Sleep: sleep})
+	h.want(-sleep, "when the host wakes up")
+	h.send(8)
+	p.wantLine("stepped")
+	h.want(0, "after the host's next datagram")
+	if got := p.counts(); got.Received != 2 || got.Stepped != 2 || got.Refused != 0 ||
+		(time.Duration(got.OffsetNs)-sleep).Abs() > 2*tolerance {
+		t.Errorf("counts = %+v, want 2 received, 2 stepped, the last by %v", got, sleep)
+	}
+	p.end()
+})
+
+// TestClockAfterSleep has a host that sleeps.
+func TestClockAfterSleep(t *testing.T) {
+	t.Parallel()
+	passes(t, clockMachine(t, "amd64", clockSleepGuest))
+}
+
+// A watcher looks whether the clock goes back, or is out of step with the time that really passes.
+type watcher struct {
+	stop chan struct{}
+	back chan time.Duration // the largest step back
+}
+
+func watch() *watcher {
+	w := &watcher{make(chan struct{}), make(chan time.Duration)}
+	go func() {
+		var back time.Duration
+		last := time.Now().Round(0) // without the monotonic clock
+		for {
+			select {
+			case <-w.stop:
+				w.back <- back
+				return
+			default:
+			}
+			now := time.Now().Round(0)
+			back = max(back, last.Sub(now))
+			last = now
+			time.Sleep(100 * time.Microsecond)
+		}
+	}()
+	return w
+}
+
+// wantMonotonic ends the watch.
+func (w *watcher) wantMonotonic(t *testing.T) {
+	t.Helper()
+	close(w.stop)
+	if back := <-w.back; back > 0 {
+		t.Errorf("the clock went back by %v", back)
+	}
+}
+
+var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
+	const off = 80 * time.Millisecond
+	h := newHost(t)
+	p := startTimesync(t, "-threshold", "150ms")
+	h.send(8)
+	p.wantLine("stepped")
+	shift(t, off)
+	w := watch()
+	for range 3 {
+		h.send(8)
+		p.wantLine("kept")
+	}
+	h.want(off, "below the threshold")
+	w.wantMonotonic(t)
+	p.end()
+
+	p = startTimesync(t, "-threshold", "150ms", "-slew")
+	for _, by := range []time.Duration{0, -off} { // it is ahead, then behind
+		shift(t, by)
+		start := h.ahead()
+		w := watch()
+		deadline := time.Now().Add(time.Minute)
+		for {
+			h.send(8)
+			p.wantLine("slewed")
+			if h.ahead().Abs() < off/4 {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("a clock that is %v ahead is %v ahead after a minute", start, h.ahead())
+			}
+			time.Sleep(time.Second)
+		}
+		w.wantMonotonic(t)
+	}
+	p.end()
+})
+
+// TestClockThreshold has a clock that is off by less than the threshold.
+func TestClockThreshold(t *testing.T) {
+	t.Parallel()
+	passes(t, clockMachine(t, "amd64", clockThresholdGuest))
+}
+
+var clockRefuseGuest = inGuest("clock-refuse", func(t *testing.T) {
+	h := newHost(t)
+	p := startTimesync(t, "-json")
+	h.send(8)
+	p.wantLine("stepped")
+	for _, bad := range []struct {
+		order
+		why string
+	}{
+		{order{From: vsock.Address{CID: 2, Port: 124}, Length: 8}, "not from the host's port 123"},
+		{order{From: vsock.Address{CID: 0, Port: 123}, Length: 8}, "not from the host's port 123"},
+		{order{From: vsock.Address{CID: 1, Port: 123}, Length: 8}, "not from the host's port 123"},
+		{order{From: vsock.Address{CID: 4, Port: 123}, Length: vsock.MaxPayload}, "not from the host's port 123"},
+		{order{From: hostClock, Length: 7}, "shorter than 8 bytes"},
+		{order{From: hostClock, Length: 1}, "shorter than 8 bytes"},
+		{order{From: hostClock, Length: 8, Value: 1}, "not a time"},
+		{order{From: hostClock, Length: 8, Value: 1577836800e9 - 1}, "not a time"},
+		{order{From: hostClock, Length: vsock.MaxPayload, Value: 7258118400e9}, "not a time"},
+		{order{From: hostClock, Length: 8, Value: 1<<64 - 1}, "not a time"},
+	} {
+		bad.Count, bad.Ahead = 1, time.Hour
+		h.order(bad.order)
+		p.wantLine(fmt.Sprintf("from %d:%d: refused: %s", bad.From.CID, bad.From.Port, bad.why))
+	}
+	h.want(0, "after datagrams that are refused")
+	if got := p.counts(); got.Received != 11 || got.Refused != 10 || got.Stepped != 1 {
+		t.Errorf("counts = %+v, want 11 received, 10 refused, 1 stepped", got)
+	}
+	p.end()
+})
+
+// TestClockRefuses has datagrams that nobody should set his clock by.
+func TestClockRefuses(t *testing.T) {
+	t.Parallel()
+	passes(t, clockMachine(t, "amd64", clockRefuseGuest))
+}
+
+var clockForgedGuest = inGuest("clock-forged", func(t *testing.T) {
+	p := startTimesync(t)
+	before := time.Now()
+	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: vsock.ClockPort}); err == nil {
+		t.Error("a user can have port 123")
+	}
+	to := &unix.SockaddrVM{CID: unix.VMADDR_CID_LOCAL, Port: vsock.ClockPort}
+	if err := unix.Sendto(fd, vsock.Time(before.Add(time.Hour)), 0, to); err != nil {
+		t.Fatal(err)
+	}
+	p.wantLine("from 1:", "refused: not from the host's port 123")
+	if passed := time.Since(before.Round(0)); passed > 30*time.Minute {
+		t.Errorf("%v have passed", passed)
+	}
+})
+
+// TestClockForged has a user without rights who sends datagrams to the guest itself, in a machine without vsock device.
+func TestClockForged(t *testing.T) {
+	t.Parallel()
+	passes(t, withTimesync(t, "amd64", clockForgedGuest))
+}
+
+var clockFloodGuest = inGuest("clock-flood", func(t *testing.T) {
+	h := newHost(t)
+	p := execTimesync(t, exec.Command(timesyncBin, "--force", "-json", "-slew"))
+	var before string
+	const part = 250_000
+	start := time.Now()
+	for i := range 4 {
+		o := order{From: hostClock, Count: part, Length: 8}
+		if i%2 == 1 {
+			o.From.Port++
+		}
+		h.order(o)
+		fmt.Printf("%v: RSS %s, anonymous %s\n", time.Since(start), p.status("VmRSS"), p.status("RssAnon"))
+		if i == 0 {
+			before = p.status("RssAnon")
+		}
+	}
+	after := p.status("RssAnon")
+	var kB [2]int
+	fmt.Sscan(before, &kB[0])
+	fmt.Sscan(after, &kB[1])
+	if kB[0] == 0 || kB[1] > kB[0]+100 {
+		t.Errorf("anonymous memory: %s, then %s", before, after)
+	}
+	fmt.Printf("%+v\n", p.counts())
+	h.want(0, "after a million datagrams")
+	p.end()
+})
+
+// TestClockFlood has a host that sends a million datagrams as fast as it can.
+func TestClockFlood(t *testing.T) {
+	t.Parallel()
+	cfg := clockMachine(t, "amd64", clockFloodGuest)
+	cfg.Deadline = 5 * time.Minute
+	passes(t, cfg)
+}
+
+var clockProcessGuest = inGuest("clock-process", func(t *testing.T) {
+	h := newHost(t)
+
+	// From memory, with a socket that is there already, as init starts it.
+	program, err := os.ReadFile(timesyncBin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	memory, err := unix.MemfdCreate("krunbox", unix.MFD_CLOEXEC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(memory), "memfd")
+	if _, err := f.Write(program); err != nil {
+		t.Fatal(err)
+	}
+	socket := os.NewFile(uintptr(listenVsock(t, vsock.ClockPort)), "socket")
+	h.send(8) // nobody has seen it when the process starts
+	cmd := exec.Command(fmt.Sprintf("/proc/self/fd/%d", memory), "--force", "-v", "-inherit")
+	cmd.Args[0], cmd.Stdin = "krun-timesync", socket
+	p := execTimesync(t, cmd)
+	p.wantLine("listening")
+	p.wantLine("stepped")
+	if ahead := h.ahead(); ahead > tolerance || ahead < -5*time.Second { // it was sent before the process started
+		t.Errorf("after a datagram that was waiting the clock is %v ahead of the host's", ahead)
+	}
+	if name := p.status("Name"); name != "krun-timesync" {
+		t.Errorf("name of the process = %q, want krun-timesync", name)
+	}
+	fmt.Printf("memory: %s, of it anonymous %s; %s threads\n", p.status("VmRSS"), p.status("RssAnon"), p.status("Threads"))
+
+	// The port is taken.
+	once := execTimesync(t, exec.Command(timesyncBin, "--force", "-once"))
+	once.wantLine("krun-timesync: listen to vsock port 123: address already in use")
+	var status *exec.ExitError
+	if err := once.cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 4 {
+		t.Errorf("-once without the port = %v, want exit code 4", err)
+	}
+	next := execTimesync(t, exec.Command(timesyncBin, "--force", "-v"))
+	next.wantLine("krun-timesync: listen to vsock port 123: address already in use")
+	p.end()
+	socket.Close()
+	shift(t, time.Hour)
+	for h.ahead() > time.Minute { // it tries again before long
+		h.send(8)
+	}
+	next.wantLine("stepped")
+	next.end()
+
+	// Nobody sends.
+	late := execTimesync(t, exec.Command(timesyncBin, "--force", "-once", "-timeout", "100ms"))
+	late.wantLine("krun-timesync: no datagram from the host within 100ms")
+	if err := late.cmd.Wait(); !errors.As(err, &status) || status.ExitCode() != 1 {
+		t.Errorf("-once without a datagram = %v, want exit code 1", err)
+	}
+	// This is the machine's own clock, in a manner of speaking.
+	refused := execTimesync(t, exec.Command(timesyncBin, "-once"))
+	refused.wantLine("krun-timesync: refused")
+})
+
+// TestClockProcess looks at krun-timesync as a process among others.
+func TestClockProcess(t *testing.T) {
+	t.Parallel()
+	cfg := clockMachine(t, "amd64", clockProcessGuest)
+	passes(t, cfg)
+}
