@@ -165,6 +165,11 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 	if cfg.Deadline == 0 {
 		cfg.Deadline = -1 // none
 	}
+	if opts.net {
+		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
+			return []string{"-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"}
+		}})
+	}
 	if opts.verbose {
 		cfg.Log = log.New(withCR{h.stderr}, "", 0)
 	}

@@ -27,6 +27,8 @@ is a shell.
   --arch ARCH         amd64 or arm64; default: this machine's
   --port NAME[=FILE]  adds a port NAME, /dev/vport* in the guest. What the guest writes there goes to FILE, or else
                       line by line, with NAME in front, to standard error
+  --net               adds a network interface, eth0, that init configures by DHCP (KRUN_DHCP=1). It is QEMU's user
+                      network: the guest reaches what krunhost could reach, nobody reaches the guest
   --mem MIB           memory; default: 512
   --cpus N            number of processors; default: 1
   --timeout DURATION  kill the machine after that time, such as 90s; default: never
@@ -42,6 +44,7 @@ Examples:
   krunhost                                        # a shell
   krunhost -- sh -c 'exit 7'; echo $?             # 7
   tar c /etc | krunhost -- tar tv | less
+  krunhost --net -- sh -c 'ip addr; cat /etc/resolv.conf'
   krunhost --root ./rootfs --cpus 2 --mem 1024 -- /usr/bin/env
   krunhost --root ./bundle/rootfs --config ./bundle/config.json
 `
@@ -55,6 +58,7 @@ type options struct {
 	init    string
 	arch    string
 	ports   []port
+	net     bool
 	memMiB  int
 	cpus    int
 	timeout time.Duration
@@ -97,6 +101,7 @@ func parseOptions(args []string) (*options, error) {
 		o.ports = append(o.ports, port{name, path})
 		return nil
 	})
+	fs.BoolVar(&o.net, "net", false, "")
 	fs.IntVar(&o.memMiB, "mem", 512, "")
 	fs.IntVar(&o.cpus, "cpus", 1, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")
@@ -105,6 +110,9 @@ func parseOptions(args []string) (*options, error) {
 		return nil, err
 	}
 	o.command = fs.Args()
+	if o.net {
+		o.env = append([]string{"KRUN_DHCP=1"}, o.env...) // of two, the last one counts
+	}
 	if o.memMiB <= 0 || o.cpus <= 0 {
 		return nil, errors.New("--mem and --cpus want a number above 0")
 	}

@@ -14,17 +14,18 @@ import (
 func TestParseOptions(t *testing.T) {
 	got, err := parseOptions([]string{
 		"--root", "r", "--file", "/a=b", "--file=/c=d=e:one-shot", "--env", "A=b", "--env", "C=", "--config", "c", "--init", "i",
-		"--arch", "arm64", "--port", "p", "--port", "q=f", "--mem", "256", "--cpus", "2", "--timeout", "1m", "-v",
+		"--arch", "arm64", "--port", "p", "--port", "q=f", "--net", "--mem", "256", "--cpus", "2", "--timeout", "1m", "-v",
 		"--", "cmd", "-v", "--", "x",
 	})
 	want := &options{
 		root:    "r",
 		files:   []file{{name: "/a", path: "b"}, {name: "/c", path: "d=e", oneShot: true}},
-		env:     []string{"A=b", "C="},
+		env:     []string{"KRUN_DHCP=1", "A=b", "C="},
 		config:  "c",
 		init:    "i",
 		arch:    "arm64",
 		ports:   []port{{name: "p"}, {name: "q", path: "f"}},
+		net:     true,
 		memMiB:  256,
 		cpus:    2,
 		timeout: time.Minute,
@@ -54,7 +55,7 @@ func TestParseOptions(t *testing.T) {
 // TestHelp checks that the help text and the options agree.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{
-		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--mem", "--cpus", "--timeout", "-v",
+		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--mem", "--cpus", "--timeout", "-v",
 	} {
 		if !strings.Contains(help, "\n  "+name+" ") {
 			t.Errorf("help does not describe %s", name)
