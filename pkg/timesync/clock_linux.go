@@ -21,8 +21,9 @@ type Clock interface {
 //
 // The kernel slews it by itself, with the phase-locked loop of adjtimex(2): in each second an eighth of what is left. Of
 // 100 ms, 12.5 are made up for in the first second, 7 ms are left after 20 s, and 0.03 ms after a minute. So the clock always runs,
-// at 87 to 113 % of its speed for the largest offset that the kernel takes, 500 ms (of a larger one it does that much), and
-// nothing has to be undone when the process ends.
+// at 94 to 106 % of its speed for the largest offset that the kernel takes, 500 ms (of a larger one it does that much), and
+// nothing has to be undone when the process ends. A step ends the correction, and so does a change of the kernel's
+// clocksource, which can happen in the first seconds after a boot; the next datagram takes it up again.
 type SystemClock struct{}
 
 // Now implements Clock.

@@ -1,0 +1,44 @@
+package vm
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestControl stops a machine that counts, and lets it go on.
+func TestControl(t *testing.T) {
+	control, err := NewControl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer control.Close()
+	counting := make(chan bool, 1)
+	cfg := shell(t, "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i + 1)); sleep 0.01; done; exit 3")
+	cfg.Console = writerFunc(func(p []byte) (int, error) {
+		if bytes.HasPrefix(p, []byte("10")) {
+			counting <- true
+		}
+		return len(p), nil
+	})
+	control.AddTo(&cfg)
+	const pause = 2 * time.Second
+	go func() {
+		<-counting
+		if err := control.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(pause)
+		if err := control.Execute(t.Context(), "no-such-command", nil); err == nil || !strings.Contains(err.Error(), "no-such-command") {
+			t.Errorf("Execute(no-such-command) = %v", err)
+		}
+		if err := control.Continue(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}()
+	result, err := Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 3 || result.Duration < pause {
+		t.Errorf("Run() = %d after %v, %v, want 3 after %v and more", result.ExitCode, result.Duration, err, pause)
+	}
+}
