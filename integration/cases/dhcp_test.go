@@ -348,10 +348,8 @@ func TestServers(t *testing.T) {
 				t.Errorf("the first connection brought %q, want a greeting", s.Greeting)
 			}
 			s.wantLease(t, lease)
-			messages := dhcpMessages(t, n)
-			checkMessages(t, n, messages)
 			var types []dhcpv4.MessageType
-			for _, m := range messages {
+			for _, m := range checkMessages(t, n) {
 				types = append(types, m.MessageType())
 			}
 			if c.exchange != nil && !slices.Equal(types, c.exchange) {
@@ -361,28 +359,23 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// dhcpMessages returns the DHCP messages of a capture.
-func dhcpMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
+// checkMessages checks the fields of what the guest has sent to get one lease: RFC 2131 section 2 and table 5. It returns all
+// DHCP messages of the capture.
+func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 	t.Helper()
 	packets, err := n.Packets()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range packets {
-		if m := p.DHCPv4(); m != nil {
-			all = append(all, m)
-		}
-	}
-	return all
-}
-
-// checkMessages checks the fields of what the guest has sent: RFC 2131 section 2 and table 5.
-func checkMessages(t *testing.T, n *network.Network, messages []*dhcpv4.DHCPv4) {
-	t.Helper()
 	var offered *dhcpv4.DHCPv4
 	var discover *dhcpv4.DHCPv4
-	for _, m := range messages {
-		if m.OpCode == dhcpv4.OpcodeBootReply {
+	for _, p := range packets {
+		m := p.DHCPv4()
+		if m == nil {
+			continue
+		}
+		all = append(all, m)
+		if !p.FromGuest {
 			if m.MessageType() == dhcpv4.MessageTypeOffer && offered == nil {
 				offered = m
 			}
@@ -416,7 +409,7 @@ func checkMessages(t *testing.T, n *network.Network, messages []*dhcpv4.DHCPv4) 
 			if offered == nil {
 				continue
 			}
-			check("transaction", m.TransactionID == offered.TransactionID)
+			check("transaction", m.TransactionID == discover.TransactionID)
 			check("server identifier", m.ServerIdentifier().Equal(offered.ServerIdentifier()))
 			check("requested address", m.RequestedIPAddress().Equal(offered.YourIPAddr))
 			check("Rapid Commit", !m.Options.Has(dhcpv4.OptionRapidCommit))
@@ -425,6 +418,7 @@ func checkMessages(t *testing.T, n *network.Network, messages []*dhcpv4.DHCPv4) 
 			t.Errorf("the guest sent %v", m.Summary())
 		}
 	}
+	return all
 }
 
 // TestDHCPOnArm64 is one network on the other architecture.

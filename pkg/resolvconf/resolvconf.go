@@ -11,15 +11,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// Limits of resolvers: glibc reads three servers (MAXNS), and up to its version 2.26 six domains; musl's buffer for these
-// has 256 bytes.
+// Limits of resolvers: glibc and musl read three servers (MAXNS), glibc before version 2.26 six domains of at most 256
+// bytes. musl skips a line of more than 255 bytes, its end included.
 const (
 	maxServers    = 3
 	maxDomains    = 6
-	maxSearchText = 255
+	maxSearchLine = 255
 )
 
-// header is the first line of what this package writes. Adopt knows the file by it.
+// header is the first line of what this package writes.
 const header = "# Written by krunbox, from what DHCP servers and IPv6 routers say. The image's own file is below this mount.\n"
 
 // Server is a name server.
@@ -43,7 +43,8 @@ type Config struct {
 }
 
 // Merge returns what several sources say as one. Of their servers the first ones come first, then the second ones and so on:
-// each source is heard, as a resolver asks only three. Search lists follow each other.
+// each source is heard, as a resolver asks only three. Search lists follow each other. What can't be the address of a host, or
+// a domain name, is left out.
 func Merge(configs ...Config) Config {
 	var merged Config
 	for rank := 0; ; rank++ {
@@ -53,7 +54,8 @@ func Merge(configs ...Config) Config {
 				continue
 			}
 			more = true
-			if s := c.Servers[rank]; len(merged.Servers) < maxServers && !slices.Contains(merged.Servers, s) {
+			s := c.Servers[rank]
+			if s.Addr.IsHost() && len(merged.Servers) < maxServers && !slices.Contains(merged.Servers, s) {
 				merged.Servers = append(merged.Servers, s)
 			}
 		}
@@ -61,15 +63,15 @@ func Merge(configs ...Config) Config {
 			break
 		}
 	}
-	length := 0
+	length := len("search\n")
 	for _, c := range configs {
 		for _, domain := range c.Search {
 			if len(merged.Search) == maxDomains || slices.Contains(merged.Search, domain) || !inet.ValidName(domain) ||
-				length+len(domain)+1 > maxSearchText {
+				length+1+len(domain) > maxSearchLine {
 				continue
 			}
 			merged.Search = append(merged.Search, domain)
-			length += len(domain) + 1
+			length += 1 + len(domain)
 		}
 	}
 	return merged

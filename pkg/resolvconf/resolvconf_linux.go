@@ -2,8 +2,6 @@ package resolvconf
 
 import (
 	"bytes"
-	"errors"
-	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -15,10 +13,20 @@ const (
 	path = etc + "/resolv.conf"
 )
 
-// memory are names for a file in memory, by preference. Only root can write to the first directory.
-var memory = [...]string{"/dev/.resolv.conf", "/dev/shm/.resolv.conf"}
+// memory is the file that is mounted, in memory as all of /dev; a tmpfs of its own would take half as long again to mount.
+// It keeps its name: nothing can be mounted over a file without one, nor can it be mounted elsewhere, and container
+// runtimes and "ip netns exec" do so.
+const memory = "/dev/.resolv.conf"
+
+// shadow is a directory with an empty resolv.conf and nothing else; see mountOverlay.
+const shadow = "/dev/.etc"
 
 // File is /etc/resolv.conf. The zero value has written nothing yet.
+//
+// The mount is on the name itself: where that is a symbolic link, it makes no difference whether and where the link leads.
+// (Before Linux 5.2 it is on what the link leads to.) Where there is nothing to mount on, an empty file is made, as container
+// runtimes do. Where that is not possible, because the file system can't be written to or resolv.conf is a directory, /etc
+// becomes a read-only overlay of the image's, which has such a file.
 type File struct {
 	fd     int // of the file in memory, if open
 	open   bool
@@ -74,26 +82,20 @@ func (f *File) writeAt(b []byte, offset int) error {
 
 // create makes the file in memory and mounts it.
 func (f *File) create(text []byte) (err error) {
-	var name string
-	for _, name = range memory {
-		f.fd, err = makeFile(name)
-		if err == unix.EEXIST { // of somebody who did not come to unlink it
-			_ = unix.Unlink(name)
-			f.fd, err = makeFile(name)
-		}
-		if err == nil {
-			break
-		}
+	f.fd, err = makeFile(memory)
+	if err == unix.EEXIST { // of somebody who did not come to remove it
+		_ = unix.Unlink(memory)
+		f.fd, err = makeFile(memory)
 	}
 	if err != nil {
-		return fault.Wrap(err, "make a file in memory")
+		return fault.Wrap(err, "create ", memory)
 	}
+	f.length = 0
 	if err = f.write(text); err == nil {
-		err = mountFile(f.fd, name)
+		err = f.mountAnyhow()
 	}
-	// A file without a name can be mounted nowhere, but what is mounted needs none.
-	_ = unix.Unlink(name)
 	if err != nil {
+		_ = unix.Unlink(memory)
 		unix.Close(f.fd)
 		return err
 	}
@@ -101,78 +103,94 @@ func (f *File) create(text []byte) (err error) {
 	return nil
 }
 
+// makeFile makes an empty file that everybody can read, whatever the umask is.
 func makeFile(name string) (fd int, err error) {
-	return unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
+	fd, err = unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
+	if err == nil {
+		_ = unix.Fchmod(fd, 0o644)
+	}
+	return fd, err
 }
 
-// mountFile mounts a file, open as fd, on path, after having made there what is missing for that.
-func mountFile(fd int, name string) error {
-	// A symbolic link is followed here. This is the fastest way, and fails where a link leads nowhere.
-	err := unix.Mount(name, path, "", unix.MS_BIND, "")
-	if err != unix.ENOENT {
-		return fault.Wrap(err, "mount a file in memory on it")
-	}
-	tree, err := unix.OpenTree(fd, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
-	if err != nil {
-		return fault.Wrap(err, "copy the mount of a file in memory")
-	}
-	defer unix.Close(tree)
-	// On a symbolic link, not on what it leads to.
-	move := func() error {
-		return unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	}
-	if err = move(); err != unix.ENOENT {
-		return fault.Wrap(err, "mount a file in memory on it")
-	}
-	// A mount point, as container runtimes make it.
-	if err = touch(path); err == unix.ENOENT {
-		if err = unix.Mkdir(etc, 0o755); err != nil {
-			return fault.Wrap(err, "make ", etc)
+// mountAnyhow mounts the file, after having made what is missing for that.
+func (f *File) mountAnyhow() error {
+	err := f.mount()
+	if err == unix.ENOENT {
+		if err = makeMountPoint(); err == nil {
+			err = f.mount()
 		}
-		err = touch(path)
 	}
-	if err == unix.EROFS || err == unix.EACCES || err == unix.EPERM {
-		if overlaid := overlay(); overlaid != nil {
-			return errors.Join(fault.Wrap(err, "create it"), overlaid)
-		}
-		err = nil
+	if err == nil {
+		return nil
 	}
-	if err != nil {
-		return fault.Wrap(err, "create it")
+	if overlay := mountOverlay(); overlay != nil {
+		return fault.Wrap(overlay, "mount a file over it: ", err.Error(), "; instead")
 	}
-	return fault.Wrap(move(), "mount a file in memory on it")
+	if err = f.mount(); err != nil {
+		_ = unmountOverlay()
+	}
+	return fault.Wrap(err, "mount a file over it")
 }
 
-// touch makes an empty file.
-func touch(name string) error {
-	fd, err := makeFile(name)
+// mount mounts the file, on a symbolic link and not on what that leads to.
+func (f *File) mount() error {
+	tree, err := unix.OpenTree(f.fd, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err == unix.ENOSYS { // before Linux 5.2
+		return unix.Mount(memory, path, "", unix.MS_BIND, "")
+	}
+	if err != nil {
+		return err
+	}
+	err = unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	unix.Close(tree)
+	return err
+}
+
+func makeMountPoint() error {
+	fd, err := makeFile(path)
+	if err == unix.ENOENT {
+		if err = unix.Mkdir(etc, 0o755); err == nil {
+			fd, err = makeFile(path)
+		}
+	}
 	if err == nil {
 		unix.Close(fd)
 	}
 	return err
 }
 
-// overlay mounts a directory over /etc that has an empty resolv.conf besides what the image has. It is for images that have
-// none and can't be written to.
-func overlay() (err error) {
-	image, err := unix.Open(etc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fault.Wrap(err, "open ", etc)
+// mountOverlay mounts a directory over /etc that has what the image has there, but an empty file as resolv.conf. Nobody can
+// write to it: what would be written could reach the image or be lost, and neither is what a workload expects.
+func mountOverlay() error {
+	if err := unix.Mkdir(shadow, 0o755); err != nil && err != unix.EEXIST {
+		return fault.Wrap(err, "create ", shadow)
 	}
-	defer unix.Close(image)
-	// The tmpfs is below the overlay then, where nobody sees it.
-	if err = unix.Mount("tmpfs", etc, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOEXEC, "size=64k,mode=755"); err != nil {
-		return fault.Wrap(err, "mount tmpfs on ", etc)
+	fd, err := makeFile(shadow + "/resolv.conf")
+	if err == nil {
+		unix.Close(fd)
 	}
-	if err = touch(path); err == nil {
-		err = unix.Mount("overlay", etc, "overlay", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID,
-			"lowerdir="+etc+":/proc/self/fd/"+strconv.Itoa(image))
+	if err == nil || err == unix.EEXIST {
+		err = unix.Mount("overlay", etc, "overlay", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID, "lowerdir="+shadow+":"+etc)
 	}
 	if err != nil {
-		_ = unix.Unmount(etc, unix.MNT_DETACH)
-		return fault.Wrap(err, "mount overlay on ", etc)
+		removeShadow()
 	}
-	return nil
+	return fault.Wrap(err, "mount overlay on ", etc)
+}
+
+// unmountOverlay undoes mountOverlay, by whichever process that was done, if it was.
+func unmountOverlay() error {
+	if unix.Access(shadow, unix.F_OK) != nil {
+		return nil
+	}
+	err := unix.Unmount(etc, unix.MNT_DETACH)
+	removeShadow()
+	return err
+}
+
+func removeShadow() {
+	_ = unix.Unlink(shadow + "/resolv.conf")
+	_ = unix.Rmdir(shadow)
 }
 
 // Remove takes the mount away. In mount namespaces that others have made meanwhile, an empty file remains.
@@ -180,35 +198,46 @@ func (f *File) Remove() error {
 	if !f.open {
 		return nil
 	}
-	f.open, f.length, f.text = false, 0, nil
-	err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-	if err == unix.EINVAL { // a link with the mount at its end
+	f.open, f.text = false, nil
+	var err error
+	if f.is(path) { // and not what somebody has mounted over it
 		err = unix.Unmount(path, unix.MNT_DETACH)
+		if e := unmountOverlay(); err == nil {
+			err = e
+		}
 	}
 	if e := unix.Ftruncate(f.fd, 0); err == nil {
 		err = e
+	}
+	if f.is(memory) {
+		_ = unix.Unlink(memory)
 	}
 	unix.Close(f.fd)
 	return fault.Wrap(err, "restore ", path)
 }
 
+// is tells whether a name is that of the file in memory.
+func (f *File) is(name string) bool {
+	var file, named unix.Stat_t
+	return unix.Fstat(f.fd, &file) == nil && unix.Stat(name, &named) == nil && file.Dev == named.Dev && file.Ino == named.Ino
+}
+
 // Adopt takes over the file that another process has mounted, if there is one.
 func (f *File) Adopt() error {
-	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(memory, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return nil
+	}
 	if err != nil {
-		return nil // it is something else, or nothing
+		return fault.Wrap(err, "open ", memory)
 	}
-	// A name that leads nowhere is what a file of ours has, and a text that begins like this.
 	var st unix.Stat_t
-	text := make([]byte, len(header))
-	if err := unix.Fstat(fd, &st); err != nil || st.Nlink != 0 || st.Size < int64(len(header)) {
+	adopted := File{fd: fd, open: true}
+	if err = unix.Fstat(fd, &st); err != nil || !adopted.is(path) {
 		unix.Close(fd)
-		return nil
+		return fault.Wrap(err, "stat ", memory)
 	}
-	if _, err := unix.Pread(fd, text, 0); err != nil || string(text) != header {
-		unix.Close(fd)
-		return nil
-	}
-	f.fd, f.open, f.length = fd, true, int(st.Size)
+	adopted.length = int(st.Size)
+	*f = adopted
 	return nil
 }

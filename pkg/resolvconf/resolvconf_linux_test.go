@@ -2,13 +2,16 @@ package resolvconf
 
 import (
 	"bytes"
+	"context"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
-	"sync/atomic"
-	"syscall"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +20,36 @@ import (
 	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-func server(last byte) Server { return Server{Addr: inet.Addr4([4]byte{192, 0, 2, last})} }
+// enter makes dir the root directory, with a file system in memory on /dev, until leave is called.
+func enter(t *testing.T, dir string) (leave func()) {
+	t.Helper()
+	old, err := unix.Open("/", unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Mkdir(dir+"/dev", 0o755)
+	if err := unix.Mount("dev", dir+"/dev", "tmpfs", 0, "mode=755"); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Chroot(dir); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		unix.Fchdir(old)
+		unix.Chroot(".")
+	}
+}
+
+func shell(t *testing.T, dir, script string) string {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-ec", script)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
 
 // TestShapes tries what an image can have for /etc/resolv.conf. The image is as it was afterwards, but for the mount point.
 func TestShapes(t *testing.T) {
@@ -26,60 +58,37 @@ func TestShapes(t *testing.T) {
 		readOnly bool
 		more     string // what the image has afterwards that it had not before
 	}{
-		"file":        {make: "mkdir etc; echo nameserver 10.9.9.9 >etc/resolv.conf"},
-		"missing":     {make: "mkdir etc; echo h >etc/hostname", more: "./etc/resolv.conf"},
-		"no-etc":      {make: ":", more: "./etc\n./etc/resolv.conf"},
-		"relative":    {make: "mkdir etc run; echo x >run/real; ln -s ../run/real etc/resolv.conf"},
-		"absolute":    {make: "mkdir etc run; echo x >run/real; ln -s /run/real etc/resolv.conf"},
-		"dangling":    {make: "mkdir etc; ln -s ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf"},
-		"file-ro":     {make: "mkdir etc; echo x >etc/resolv.conf", readOnly: true},
-		"dangling-ro": {make: "mkdir etc; ln -s /nowhere etc/resolv.conf", readOnly: true},
-		"missing-ro":  {make: "mkdir etc; echo h >etc/hostname", readOnly: true, more: "./etc/resolv.conf"}, // of the overlay
+		"file":         {make: "echo nameserver 10.9.9.9 >etc/resolv.conf"},
+		"missing":      {make: ":", more: "./etc/resolv.conf"},
+		"no-etc":       {make: "rm -r etc", more: "./etc\n./etc/resolv.conf"},
+		"relative":     {make: "echo x >run/real; ln -s ../run/real etc/resolv.conf"},
+		"absolute":     {make: "echo x >run/real; ln -s /run/real etc/resolv.conf"},
+		"dangling":     {make: "ln -s ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf"},
+		"loop":         {make: "ln -s resolv.conf etc/resolv.conf"},
+		"directory":    {make: "mkdir etc/resolv.conf; echo x >etc/resolv.conf/inside"},
+		"file-ro":      {make: "echo x >etc/resolv.conf", readOnly: true},
+		"dangling-ro":  {make: "ln -s /nowhere etc/resolv.conf", readOnly: true},
+		"missing-ro":   {make: ":", readOnly: true},
+		"directory-ro": {make: "mkdir etc/resolv.conf", readOnly: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nstest.Run(t, func(t *testing.T, dir string) {
-				script := func(s string) string {
-					t.Helper()
-					cmd := exec.Command("/bin/sh", "-ec", s)
-					cmd.Dir = dir
-					out, err := cmd.CombinedOutput()
-					if err != nil {
-						t.Fatalf("%s: %v: %s", s, err, out)
-					}
-					return strings.TrimSpace(string(out))
-				}
+				shell(t, dir, "mkdir etc run dev; echo h >etc/hostname; "+image.make)
 				// The tree, texts and links.
-				const list = `find . -path "./[dp]*" -prune -o -print -type f -exec grep -H . {} ";"; readlink etc/resolv.conf || true`
-				script(image.make)
-				before := script(list)
-				script("mkdir -p dev proc")
-				if image.readOnly {
-					script("mount -o bind . .")
-				}
-				root, err := unix.Open("/", unix.O_PATH, 0)
-				if err != nil {
-					t.Fatal(err)
-				}
-				script("cd $PWD/.; mount -t tmpfs dev dev; mount -t proc proc proc")
-				if image.readOnly {
-					script("mount -o remount,bind,ro .")
-				}
-				if err := unix.Chroot(dir); err != nil {
-					t.Fatal(err)
-				}
-				own, _ := os.ReadFile(path)
-				testShape(t, string(own), strings.Contains(image.make, "hostname"))
-				unix.Fchdir(root)
-				unix.Chroot(".")
-				if image.readOnly {
-					defer unix.Unmount(dir, unix.MNT_DETACH)
-				}
-				lines := func(s string) []string { return strings.Split(s, "\n") }
-				want := lines(before)
+				const list = `find . -path "./dev/*" -prune -o -print -type f -exec grep -H . {} ";"; readlink etc/resolv.conf || true`
+				want := strings.Split(shell(t, dir, list), "\n")
 				if image.more != "" {
-					want = append(want, lines(image.more)...)
+					want = append(want, strings.Split(image.more, "\n")...)
 				}
-				got := lines(script(list))
+				if image.readOnly {
+					if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+						t.Fatal(err)
+					}
+				}
+				leave := enter(t, dir)
+				testShape(t)
+				leave()
+				got := strings.Split(shell(t, dir, list), "\n")
 				slices.Sort(got)
 				slices.Sort(want)
 				if !slices.Equal(got, want) {
@@ -90,11 +99,16 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// testShape takes the file from a first text to the end, in an image whose own is there.
-func testShape(t *testing.T, own string, hasHostname bool) {
+// testShape takes the file from a first text to the end.
+func testShape(t *testing.T) {
+	own, _ := os.ReadFile(path)
+	hostname, _ := os.ReadFile("/etc/hostname")
 	var f File
 	if err := f.Update(Config{}); err != nil {
 		t.Errorf("Update without servers: %v", err)
+	}
+	if _, err := os.Stat(memory); err == nil {
+		t.Errorf("Update without servers has made %s", memory)
 	}
 	for _, length := range []int{20, 5, 40} {
 		c := Config{Servers: []Server{server(byte(length))}, Search: []string{strings.Repeat("x", length) + ".example"}}
@@ -105,8 +119,12 @@ func testShape(t *testing.T, own string, hasHostname bool) {
 			t.Errorf("%s = %q, %v, want %q", path, got, err, c.Text())
 		}
 	}
-	if hostname, _ := os.ReadFile("/etc/hostname"); hasHostname && string(hostname) != "h\n" {
-		t.Errorf("/etc/hostname is %q now", hostname)
+	if got, _ := os.ReadFile("/etc/hostname"); string(got) != string(hostname) {
+		t.Errorf("/etc/hostname = %q now, want %q", got, hostname)
+	}
+	// A workload that mounts its own /run has what it had.
+	if err := unix.Mount("run", "/run", "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
 	}
 	// Another process goes on.
 	var other File
@@ -119,10 +137,11 @@ func testShape(t *testing.T, own string, hasHostname bool) {
 	if got, _ := os.ReadFile(path); !strings.HasSuffix(strings.TrimSpace(string(got)), "\nnameserver 192.0.2.9") {
 		t.Errorf("after Adopt: %s = %q", path, got)
 	}
+	unix.Unmount("/run", 0)
 	if err := other.Update(Config{}); err != nil {
 		t.Error(err)
 	}
-	if got, _ := os.ReadFile(path); string(got) != own {
+	if got, _ := os.ReadFile(path); string(got) != string(own) {
 		t.Errorf("after the end: %s = %q, want the image's %q", path, got, own)
 	}
 	if names, _ := filepath.Glob("/dev/.*"); len(names) > 0 {
@@ -133,16 +152,66 @@ func testShape(t *testing.T, own string, hasHostname bool) {
 // A file that is not ours is not adopted.
 func TestAdoptNothing(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
-		if err := unix.Chroot(dir); err != nil {
-			t.Fatal(err)
-		}
-		os.Mkdir("/etc", 0o755)
+		defer enter(t, dir)()
+		os.Mkdir(etc, 0o755)
 		for _, text := range []string{"", header, "nameserver 192.0.2.1\n"} {
 			os.WriteFile(path, []byte(text), 0o644)
 			var f File
 			if err := f.Adopt(); err != nil || f.open {
 				t.Errorf("Adopt() of %q = %v, open %v, want neither", text, err, f.open)
 			}
+			os.WriteFile(memory, []byte(text), 0o644) // but it is not mounted
+		}
+	})
+}
+
+// Others can mount the file elsewhere, and something else over it: "ip netns exec" and container runtimes do. Remove leaves
+// that alone.
+func TestMountOver(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
+		os.WriteFile("/theirs", []byte("theirs\n"), 0o644)
+		os.WriteFile("/copy", nil, 0o644)
+		var f File
+		c := Config{Servers: []Server{server(1)}}
+		if err := f.Update(c); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount(path, "/copy", "", unix.MS_BIND, ""); err != nil {
+			t.Errorf("mount the file elsewhere: %v", err)
+		}
+		if got, _ := os.ReadFile("/copy"); string(got) != string(c.Text()) {
+			t.Errorf("/copy = %q, want %q", got, c.Text())
+		}
+		if err := unix.Mount("/theirs", path, "", unix.MS_BIND, ""); err != nil {
+			t.Errorf("mount over the file: %v", err)
+		}
+		if err := f.Remove(); err != nil {
+			t.Error(err)
+		}
+		if got, _ := os.ReadFile(path); string(got) != "theirs\n" {
+			t.Errorf("%s = %q after Remove, want what was mounted over it", path, got)
+		}
+		if got, err := os.ReadFile("/copy"); err != nil || len(got) != 0 {
+			t.Errorf("/copy = %q, %v after Remove, want it empty", got, err)
+		}
+	})
+}
+
+// A file that was left behind is no hindrance, nor is an umask.
+func TestLeftBehind(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
+		os.WriteFile(memory, []byte("old"), 0o600)
+		unix.Umask(0o077)
+		var f File
+		c := Config{Servers: []Server{server(1)}}
+		if err := f.Update(c); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil || st.Mode() != 0o644 || st.Size() != int64(len(c.Text())) {
+			t.Errorf("%s is %v, %v", path, st, err)
 		}
 	})
 }
@@ -150,48 +219,47 @@ func TestAdoptNothing(t *testing.T) {
 // Another mount namespace sees updates, and the end.
 func TestOtherNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
 		var f File
 		if err := f.Update(Config{Servers: []Server{server(1)}}); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command("/bin/sh", "-c", "while read line; do grep nameserver "+path+"; echo end; done")
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
-		in, _ := cmd.StdinPipe()
-		out, _ := cmd.StdoutPipe()
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ask := func() string {
-			in.Write([]byte("\n"))
-			var got []byte
-			for b := make([]byte, 1); !strings.HasSuffix(string(got), "end\n"); got = append(got, b[0]) {
-				if _, err := out.Read(b); err != nil {
-					t.Fatalf("%v after %q", err, got)
-				}
+		ask, answer := make(chan bool), make(chan string)
+		defer close(ask)
+		go func() {
+			runtime.LockOSThread() // and never unlocked: the thread ends with its namespace
+			if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+				t.Error(err)
 			}
-			return string(got)
+			answer <- ""
+			for range ask {
+				b, err := os.ReadFile(path)
+				if err != nil {
+					t.Error(err)
+				}
+				answer <- string(b)
+			}
+		}()
+		<-answer
+		for _, c := range []Config{{Servers: []Server{server(2)}}, {}} {
+			if err := f.Update(c); err != nil {
+				t.Error(err)
+			}
+			ask <- true
+			if got := <-answer; got != string(c.Text()) {
+				t.Errorf("the other namespace has %q, want %q", got, c.Text())
+			}
 		}
-		if got := ask(); got != "nameserver 192.0.2.1\nend\n" {
-			t.Errorf("the other namespace has %q", got)
+		if got, err := os.ReadFile(path); err != nil || len(got) > 0 {
+			t.Errorf("%s = %q, %v after the end, want the empty mount point", path, got, err)
 		}
-		f.Update(Config{Servers: []Server{server(2)}})
-		if got := ask(); got != "nameserver 192.0.2.2\nend\n" {
-			t.Errorf("after an update the other namespace has %q", got)
-		}
-		if err := f.Update(Config{}); err != nil {
-			t.Error(err)
-		}
-		if got := ask(); got != "end\n" {
-			t.Errorf("after the end the other namespace has %q", got)
-		}
-		in.Close()
-		cmd.Wait()
 	})
 }
 
 // A reader never sees an empty file, or one that is cut off.
 func TestReaders(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
 		long := Config{Servers: []Server{server(1), server(2), server(3)}, Search: []string{"a.example", "b.example"}}
 		brief := Config{Servers: []Server{server(4)}}
 		texts := [2][]byte{long.Text(), brief.Text()}
@@ -200,11 +268,10 @@ func TestReaders(t *testing.T) {
 		if err := f.Update(long); err != nil {
 			t.Fatal(err)
 		}
-		var stop atomic.Bool
-		done := make(chan struct{})
+		done := make(chan bool)
 		go func() {
 			defer close(done)
-			for !stop.Load() {
+			for range 5000 {
 				b, err := os.ReadFile(path)
 				if err != nil || len(b) != len(texts[0]) {
 					t.Errorf("a reader sees %q, %v", b, err)
@@ -218,30 +285,89 @@ func TestReaders(t *testing.T) {
 				}
 			}
 		}()
-		for range 5000 {
+		for {
 			f.Update(brief)
 			f.Update(long)
+			select {
+			case <-done:
+				return
+			default:
+			}
 		}
-		stop.Store(true)
-		<-done
+	})
+}
+
+// TestGoResolver asks Go's resolver, which reads the file itself: it turns to every server, with the name in every domain.
+func TestGoResolver(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
+		linkLocal := Server{inet.Addr6([16]byte{0xfe, 0x80, 15: 1}), "eth0"}
+		var f File
+		if err := f.Update(Config{Servers: []Server{server(1), linkLocal, server(2)}, Search: []string{"a.example", "b.example"}}); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		asked := map[string]bool{} // "NAME at SERVER"
+		r := net.Resolver{PreferGo: true, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				defer server.Close()
+				query := make([]byte, 512)
+				n, _ := io.ReadAtLeast(server, query, 2+12+1) // as over TCP: the length, a header, and the name
+				question := query[min(n, 2+12):n]
+				names, _ := inet.ParseNames(question[:bytes.IndexByte(question, 0)+1], false)
+				mu.Lock()
+				defer mu.Unlock()
+				asked[strings.Join(names, " ")+" at "+address] = true
+			}()
+			return client, nil
+		}}
+		if names, err := r.LookupHost(t.Context(), "host"); err == nil {
+			t.Errorf("LookupHost() = %q without an answer", names)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, name := range []string{"host.a.example", "host.b.example", "host"} {
+			for _, address := range []string{"192.0.2.1:53", "[fe80::1%eth0]:53", "192.0.2.2:53"} {
+				if query := name + " at " + address; !asked[query] {
+					t.Errorf("the resolver has not asked for %s", query)
+				} else {
+					delete(asked, query)
+				}
+			}
+		}
+		if len(asked) > 0 {
+			t.Errorf("the resolver has also asked for %v", asked)
+		}
 	})
 }
 
 func TestErrors(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
-		if err := unix.Chroot(dir); err != nil {
-			t.Fatal(err)
-		}
+		defer enter(t, dir)()
 		var f File
-		err := f.Update(Config{Servers: []Server{server(1)}})
-		if want := "write /etc/resolv.conf: make a file in memory: no such file or directory"; err == nil || err.Error() != want {
-			t.Errorf("without /dev/shm: %v, want %s", err, want)
+		c := Config{Servers: []Server{server(1)}}
+		update := func(want string) {
+			t.Helper()
+			if err := f.Update(c, Config{Servers: []Server{server(2)}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("Update() = %v, want %s", err, want)
+			}
+			if names, _ := filepath.Glob("/dev/.*"); len(names) > 0 {
+				t.Errorf("/dev has %q", names)
+			}
 		}
-		os.MkdirAll("/dev/shm", 0o755)
-		os.MkdirAll(filepath.Join(path, "sub"), 0o755)
-		err = f.Update(Config{Servers: []Server{server(1)}})
-		if err == nil || !strings.HasPrefix(err.Error(), "write /etc/resolv.conf: mount a file in memory on it: ") {
-			t.Errorf("on a directory: %v", err)
+		os.WriteFile(etc, nil, 0o644)
+		update("write /etc/resolv.conf: mount a file over it: not a directory; instead: mount overlay on /etc: ")
+		unix.Mount("", "/dev", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+		update("write /etc/resolv.conf: create /dev/.resolv.conf: read-only file system")
+		// The next one begins anew.
+		unix.Mount("", "/dev", "", unix.MS_REMOUNT, "")
+		os.Remove(etc)
+		if err := f.Update(c); err != nil {
+			t.Error(err)
+		}
+		if got, err := os.ReadFile(path); string(got) != string(c.Text()) {
+			t.Errorf("%s = %q, %v, want %q", path, got, err, c.Text())
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/inet"
 )
 
+func server(last byte) Server { return Server{Addr: inet.Addr4([4]byte{192, 0, 2, last})} }
+
 func TestText(t *testing.T) {
 	linkLocal := Server{inet.Addr6([16]byte{0xfe, 0x80, 15: 1}), "eth0"}
 	global := Server{Addr: inet.Addr6([16]byte{0x20, 1, 0xd, 0xb8, 15: 0x53})}
@@ -30,8 +32,13 @@ func TestText(t *testing.T) {
 			"search ok\nnameserver 192.0.2.1\n"},
 		{"six domains", []Config{{Servers: []Server{server(1)}, Search: strings.Split("a b c d e f g h", " ")}},
 			"search a b c d e f\nnameserver 192.0.2.1\n"},
-		{"long domains", []Config{{Servers: []Server{server(1)}, Search: []string{long + "a", long + "b", long + "c", long + "d", long + "e", "f"}}},
-			"search " + long + "a " + long + "b " + long + "c " + long + "d f\nnameserver 192.0.2.1\n"},
+		{"long domains", []Config{{Servers: []Server{server(1)}, Search: []string{long + "a", long + "b", long + "c", long + "d", "f"}}},
+			"search " + long + "a " + long + "b " + long + "c f\nnameserver 192.0.2.1\n"},
+		{"a line of 255 bytes", []Config{{Servers: []Server{server(1)}, Search: []string{long + "a", long + "b", long + "c", long[:58], "d"}}},
+			"search " + long + "a " + long + "b " + long + "c " + long[:58] + "\nnameserver 192.0.2.1\n"},
+		{"a line of 256 bytes", []Config{{Servers: []Server{server(1)}, Search: []string{long + "a", long + "b", long + "c", long[:59]}}},
+			"search " + long + "a " + long + "b " + long + "c\nnameserver 192.0.2.1\n"},
+		{"no addresses of hosts", []Config{{Servers: []Server{{}, {Addr: inet.Addr4([4]byte{})}, server(1)}}}, "nameserver 192.0.2.1\n"},
 	} {
 		got := string(Merge(c.configs...).Text())
 		if want := c.want; want != "" && got != header+want || want == "" && got != "" {

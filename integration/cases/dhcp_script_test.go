@@ -1,0 +1,592 @@
+package cases
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/network"
+)
+
+// What a scripted server grants, unless a case says otherwise.
+var (
+	scriptedAddress = net.IPv4(192, 0, 2, 77)
+	scriptedLease   = network.Lease{
+		Address: netip.MustParsePrefix("192.0.2.77/24"),
+		Routers: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
+		DNS:     []netip.Addr{netip.MustParseAddr("192.0.2.53")},
+	}
+)
+
+// message is what the guest has sent: the n-th of its type, from 0 on.
+type message struct {
+	*dhcpv4.DHCPv4
+	n int
+}
+
+func (m message) is(kind dhcpv4.MessageType, n int) bool { return m.MessageType() == kind && m.n == n }
+
+// scripted returns a segment on which answer answers.
+func scripted(t *testing.T, opt network.SegmentOptions, answer func(s *network.Segment, m message) []network.Reply) *network.Segment {
+	t.Helper()
+	s := segment(t, opt)
+	counts := map[dhcpv4.MessageType]int{}
+	if _, err := s.Serve(t.Context(), network.Script(func(p network.Packet) []network.Reply {
+		m := p.DHCPv4()
+		if m == nil {
+			return nil
+		}
+		kind := m.MessageType()
+		counts[kind]++
+		return answer(s, message{m, counts[kind] - 1})
+	})); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// grant is the OFFER for a DISCOVER, the ACK for a REQUEST.
+func grant(m message, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
+	kind := dhcpv4.MessageTypeOffer
+	if m.MessageType() == dhcpv4.MessageTypeRequest {
+		kind = dhcpv4.MessageTypeAck
+	}
+	reply, err := dhcpv4.NewReplyFromRequest(m.DHCPv4, append([]dhcpv4.Modifier{
+		dhcpv4.WithMessageType(kind),
+		dhcpv4.WithYourIP(scriptedAddress),
+		dhcpv4.WithServerIP(net.IPv4(192, 0, 2, 1)),
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 1))),
+		dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
+		dhcpv4.WithRouter(net.IPv4(192, 0, 2, 1)),
+		dhcpv4.WithDNS(net.IPv4(192, 0, 2, 53)),
+		dhcpv4.WithLeaseTime(3600),
+	}, more...)...)
+	if err != nil {
+		panic(err) // only of a message that is none
+	}
+	return reply
+}
+
+func nak(m message) *dhcpv4.DHCPv4 {
+	return grant(m, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak), dhcpv4.WithYourIP(net.IPv4zero))
+}
+
+func replies(s *network.Segment, messages ...*dhcpv4.DHCPv4) (all []network.Reply) {
+	for _, m := range messages {
+		all = append(all, network.Reply{Frame: s.Reply(m)})
+	}
+	return all
+}
+
+const (
+	discover = dhcpv4.MessageTypeDiscover
+	request  = dhcpv4.MessageTypeRequest
+)
+
+// TestServersThatMisbehave has a workload that is online when it starts, whatever goes wrong before.
+func TestServersThatMisbehave(t *testing.T) {
+	t.Parallel()
+	stranger := net.HardwareAddr{2, 0, 0, 0, 0, 9}
+	wrong := func(m message) []*dhcpv4.DHCPv4 {
+		other := dhcpv4.WithYourIP(net.IPv4(192, 0, 2, 66))
+		otherServer := dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 2)))
+		all := []*dhcpv4.DHCPv4{
+			grant(m, other, dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, 4})),
+			grant(m, other, func(r *dhcpv4.DHCPv4) { r.ClientHWAddr = stranger }),
+			grant(m, other, func(r *dhcpv4.DHCPv4) { r.OpCode = dhcpv4.OpcodeBootRequest }),
+			grant(m, other, func(r *dhcpv4.DHCPv4) { delete(r.Options, uint8(dhcpv4.OptionServerIdentifier)) }),
+			grant(m, dhcpv4.WithYourIP(net.IPv4zero)),
+			grant(m, dhcpv4.WithYourIP(net.IPv4(224, 0, 0, 1))),
+			grant(m, dhcpv4.WithYourIP(net.IPv4(127, 0, 0, 1))),
+		}
+		if m.MessageType() == request {
+			all = append(all, grant(m, other, otherServer), grant(m, other, dhcpv4.WithLeaseTime(0)),
+				grant(m, otherServer, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak)))
+		}
+		return all
+	}
+	// Options that do not end, or are longer than the message.
+	malformed := func(s *network.Segment, m message) (all []network.Reply) {
+		whole := grant(m, dhcpv4.WithYourIP(net.IPv4(192, 0, 2, 66))).ToBytes()
+		for _, payload := range [][]byte{whole[:100], whole[:240], append(whole[:240:240], 53, 200, 2), append(slices.Clone(whole[:236]), 1, 2, 3, 4)} {
+			all = append(all, network.Reply{Frame: network.UDP{
+				From: netip.AddrPortFrom(s.Host, 67), FromMAC: s.HostMAC, To: netip.MustParseAddrPort("255.255.255.255:68"),
+				ToMAC: net.HardwareAddr{255, 255, 255, 255, 255, 255}, Payload: payload,
+			}.Frame()})
+		}
+		return all
+	}
+	for name, answer := range map[string]func(s *network.Segment, m message) []network.Reply{
+		"first DISCOVER lost": func(s *network.Segment, m message) []network.Reply {
+			if m.is(discover, 0) {
+				return nil
+			}
+			return replies(s, grant(m))
+		},
+		"first REQUEST lost": func(s *network.Segment, m message) []network.Reply {
+			if m.is(request, 0) {
+				return nil
+			}
+			return replies(s, grant(m))
+		},
+		"slow": func(s *network.Segment, m message) []network.Reply {
+			r := replies(s, grant(m))
+			if m.MessageType() == discover {
+				r[0].After = 250 * time.Millisecond
+			}
+			return r
+		},
+		"everything three times": func(s *network.Segment, m message) []network.Reply {
+			return replies(s, grant(m), grant(m), grant(m))
+		},
+		"NAK": func(s *network.Segment, m message) []network.Reply {
+			if m.is(request, 0) {
+				return replies(s, nak(m))
+			}
+			return replies(s, grant(m))
+		},
+		"wrong ones before": func(s *network.Segment, m message) []network.Reply {
+			return append(replies(s, wrong(m)...), replies(s, grant(m))...)
+		},
+		"malformed ones before": func(s *network.Segment, m message) []network.Reply {
+			return append(malformed(s, m), replies(s, grant(m))...)
+		},
+		"two servers": func(s *network.Segment, m message) []network.Reply {
+			other := grant(m, dhcpv4.WithYourIP(net.IPv4(192, 0, 2, 66)), dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 2))))
+			if m.MessageType() == discover {
+				return replies(s, grant(m), other)
+			}
+			return replies(s, other, grant(m))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := scripted(t, network.SegmentOptions{}, answer)
+			to, err := s.Greet(s.Host, "hello\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := onNetwork(t, "amd64", []string{"to=" + to.String()}, s.Network)
+			cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=3000") // this machine may be busy
+			got := seen(t, cfg)
+			if got.Greeting != "hello\n" {
+				t.Errorf("the first connection brought %q, want a greeting", got.Greeting)
+			}
+			got.wantLease(t, scriptedLease)
+			if name != "NAK" && name != "wrong ones before" { // where there are two exchanges, and offers of no worth
+				checkMessages(t, s.Network)
+			}
+		})
+	}
+}
+
+// TestLeaseInTheBackground has a server that begins to answer long after the workload has started, which waited as long as
+// it was to and no longer.
+func TestLeaseInTheBackground(t *testing.T) {
+	t.Parallel()
+	started := map[string]float64{}
+	for _, timeout := range []string{"0", "2000"} {
+		s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+			if m.MessageType() == discover && m.n < 6 { // six of them take more than 3 s
+				return nil
+			}
+			return replies(s, grant(m))
+		})
+		to, err := s.Greet(s.Host, "hello\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.53", "to=" + to.String()}, s.Network)
+		cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS="+timeout)
+		got := seen(t, cfg)
+		got.wantLease(t, scriptedLease)
+		if got.Greeting != "hello\n" {
+			t.Errorf("a connection brought %q, want a greeting", got.Greeting)
+		}
+		started[timeout] = got.Uptime
+	}
+	if waited := started["2000"] - started["0"]; waited < 1.5 || waited > 3.5 {
+		t.Errorf("the workload waited %.1f s for a lease, want 2", waited)
+	}
+}
+
+// TestRenewal has a lease of seconds, whose server says something else at each renewal, then falls silent until the lease is
+// lost, and then is there again.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		renewal := m.MessageType() == request && !m.ClientIPAddr.IsUnspecified()
+		if renewal && (m.IsBroadcast() || m.Options.Has(dhcpv4.OptionServerIdentifier) || m.Options.Has(dhcpv4.OptionRequestedIPAddress)) {
+			t.Errorf("renewal %v", m.Summary())
+		}
+		// Three renewals are granted. DISCOVERs after the first one are for a new lease; four of them are lost, too.
+		if renewal && m.n > 3 || m.MessageType() == discover && m.n > 0 && m.n < 5 {
+			return nil
+		}
+		lease := uint32(4)
+		if m.MessageType() == request && m.n > 3 {
+			lease = 3600 // the new one
+		}
+		return replies(s, grant(m, dhcpv4.WithLeaseTime(lease), dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.101", "until=nameserver 192.0.2.102", "until=!192.0.2.77", "until=!default",
+		"until=!nameserver 192", "until=inet 192.0.2.77", "until=nameserver"}, s.Network)
+	if err := os.WriteFile(filepath.Join(cfg.Root, "etc/resolv.conf"), []byte("# the image's\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	// That the lease was lost is a warning.
+	result := run(t, cfg, 0)
+	text := console(result)
+	if got := strings.Count(text, "krunbox: "); got != 1 || !strings.Contains(text, "krunbox: warning: network: eth0: the address lease is lost") {
+		t.Errorf("console: %s\nwant one warning, of the lost lease", text)
+	}
+	got := stateOn(t, text)
+	if len(got.Addresses) != 1 || got.Addresses[0] != "192.0.2.77/24" {
+		t.Errorf("addresses = %v", got.Addresses)
+	}
+	if b, err := os.ReadFile(filepath.Join(cfg.Root, "etc/resolv.conf")); string(b) != "# the image's\n" {
+		t.Errorf("the image's resolv.conf is %q, %v now", b, err)
+	}
+	// The first renewals go to the server alone, the last to all.
+	packets, err := s.Packets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var unicast, broadcast int
+	for _, p := range packets {
+		if m := p.DHCPv4(); m != nil && p.FromGuest && m.MessageType() == request && !m.ClientIPAddr.IsUnspecified() {
+			switch to := p.NetworkLayer().NetworkFlow().Dst().String(); to {
+			case "192.0.2.1":
+				unicast++
+			case "255.255.255.255":
+				broadcast++
+			default:
+				t.Errorf("a renewal to %s", to)
+			}
+		}
+	}
+	if unicast < 3 || broadcast < 1 {
+		t.Errorf("%d renewals to the server, %d to all, want 3 and 1 at least", unicast, broadcast)
+	}
+}
+
+// What is in a lease, and what becomes of it.
+func TestLeaseContents(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		option []dhcpv4.Modifier
+		device network.Options
+		env    []string
+		root   string // a script that changes the root
+		ro     bool
+		want   func(l *network.Lease)
+		state  func(t *testing.T, s networkState, root string)
+	}{
+		{
+			name:   "router outside of the subnet",
+			option: []dhcpv4.Modifier{dhcpv4.WithNetmask(net.CIDRMask(32, 32))},
+			want:   func(l *network.Lease) { l.Address = netip.MustParsePrefix("192.0.2.77/32") },
+			state: func(t *testing.T, s networkState, _ string) {
+				want := []string{"0.0.0.0/0 via 192.0.2.1 dev eth0 metric 0", "192.0.2.1/32 via 0.0.0.0 dev eth0 metric 0"}
+				if !slices.Equal(s.Routes, want) {
+					t.Errorf("routes = %q, want %q", s.Routes, want)
+				}
+			},
+		},
+		{
+			name:   "small MTU, host name of the host",
+			option: []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0, 100})), dhcpv4.WithOption(dhcpv4.OptHostName("leased"))},
+			env:    []string{"HOSTNAME=own"},
+			want:   func(l *network.Lease) { l.MTU, l.Hostname = 576, "own" },
+		},
+		{
+			name: "large MTU, host name of the lease",
+			option: []dhcpv4.Modifier{dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{0x23, 0x28})),
+				dhcpv4.WithOption(dhcpv4.OptHostName("leased"))},
+			device: network.Options{MaxMTU: 1420},
+			want:   func(l *network.Lease) { l.MTU, l.Hostname = 1420, "leased" },
+		},
+		{
+			name:   "no name server",
+			option: []dhcpv4.Modifier{func(m *dhcpv4.DHCPv4) { delete(m.Options, uint8(dhcpv4.OptionDomainNameServer)) }},
+			root:   "echo nameserver 10.9.9.9 >etc/resolv.conf",
+			want:   func(l *network.Lease) { l.DNS = []netip.Addr{netip.MustParseAddr("10.9.9.9")} },
+		},
+		{
+			name: "dangling link for resolv.conf",
+			root: "ln -s ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf",
+			state: func(t *testing.T, _ networkState, root string) {
+				if link, err := os.Readlink(filepath.Join(root, "etc/resolv.conf")); link != "../run/systemd/resolve/stub-resolv.conf" {
+					t.Errorf("the image's link is %q, %v now", link, err)
+				}
+			},
+		},
+		{name: "no resolv.conf on a read-only root", ro: true},
+		{
+			name: "resolv.conf of the image",
+			root: "echo nameserver 10.9.9.9 >etc/resolv.conf",
+			state: func(t *testing.T, _ networkState, root string) {
+				if b, err := os.ReadFile(filepath.Join(root, "etc/resolv.conf")); string(b) != "nameserver 10.9.9.9\n" {
+					t.Errorf("the image's resolv.conf is %q, %v now", b, err)
+				}
+			},
+		},
+		{
+			name: "private classless routes, hostile names",
+			option: []dhcpv4.Modifier{
+				dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.GenericOptionCode(249), []byte{0, 192, 0, 2, 1, 8, 10, 192, 0, 2, 2})),
+				dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionDomainName, []byte("evil\nnameserver 10.6.6.6"))),
+				dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionHostName, []byte("a b"))),
+			},
+			want: func(l *network.Lease) {
+				l.Routes = []network.Route{
+					{To: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.1")},
+					{To: netip.MustParsePrefix("10.0.0.0/8"), Via: netip.MustParseAddr("192.0.2.2")},
+				}
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := scripted(t, network.SegmentOptions{Options: c.device}, func(s *network.Segment, m message) []network.Reply {
+				return replies(s, grant(m, c.option...))
+			})
+			to, err := s.Greet(s.Host, "hello\n")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg := onNetwork(t, "amd64", []string{"to=" + to.String()}, s.Network)
+			cfg.Env = append(cfg.Env, append(c.env, "KRUN_DHCP_TIMEOUT_MS=3000")...)
+			if c.root != "" {
+				shell(t, cfg.Root, c.root)
+			}
+			cfg.ReadOnly = c.ro
+			got := seen(t, cfg)
+			if got.Greeting != "hello\n" {
+				t.Errorf("the first connection brought %q, want a greeting", got.Greeting)
+			}
+			want := scriptedLease
+			if c.want != nil {
+				c.want(&want)
+			}
+			if want.Address.Bits() != 32 {
+				got.wantLease(t, want)
+			}
+			if c.state != nil {
+				c.state(t, got, cfg.Root)
+			}
+		})
+	}
+}
+
+// TestPartialChecksums has a device that leaves checksums of the host's datagrams incomplete, as they are between machines
+// of one host.
+func TestPartialChecksums(t *testing.T) {
+	t.Parallel()
+	s := segment(t, network.SegmentOptions{Offload: true}, network.Dnsmasq{Lease: fullLease})
+	got := seen(t, onNetwork(t, "amd64", nil, s.Network))
+	got.wantLease(t, fullLease)
+}
+
+// TestNoCarrier has a cable that is plugged in when the workload runs. It did not wait for that.
+func TestNoCarrier(t *testing.T) {
+	t.Parallel()
+	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
+	if err := s.SetLink(false); err != nil {
+		t.Fatal(err)
+	}
+	cfg := onNetwork(t, "amd64", []string{"run=echo plug it in", "until=nameserver"}, s.Network)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
+	cfg.Console = when{"plug it in", func() {
+		if err := s.SetLink(true); err != nil {
+			t.Error(err)
+		}
+	}, new(strings.Builder)}
+	got := seen(t, cfg)
+	got.wantLease(t, fullLease)
+	if got.Uptime > 15 {
+		t.Errorf("the workload started after %v s", got.Uptime)
+	}
+}
+
+// when is a Writer that does something once, when a text has come.
+type when struct {
+	text string
+	do   func()
+	seen *strings.Builder
+}
+
+func (w when) Write(b []byte) (int, error) {
+	before := strings.Contains(w.seen.String(), w.text)
+	w.seen.Write(b)
+	if !before && strings.Contains(w.seen.String(), w.text) {
+		w.do()
+	}
+	return len(b), nil
+}
+
+// TestNoInterface asks for DHCP on a machine without an interface: nothing is waited for, and nothing is said.
+func TestNoInterface(t *testing.T) {
+	t.Parallel()
+	cfg := onNetwork(t, "amd64", nil)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
+	if got := seen(t, cfg); got.Uptime > 15 || len(got.Addresses) > 0 {
+		t.Errorf("the workload started after %v s, with %v", got.Uptime, got.Addresses)
+	}
+}
+
+// TestTwoInterfaces has both configured, and the default route of the first one preferred.
+func TestTwoInterfaces(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"eth0,eth1", "all"} {
+		t.Run(value, func(t *testing.T) {
+			t.Parallel()
+			first, err := network.Slirp(network.Options{}, network.Lease{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closing(t, first)
+			l := network.Lease{Address: netip.MustParsePrefix("198.51.100.7/24"), Routers: []netip.Addr{netip.MustParseAddr("198.51.100.1")},
+				DNS: []netip.Addr{netip.MustParseAddr("198.51.100.53")}}
+			second, err := network.Slirp(network.Options{MAC: "52:54:00:00:00:02"}, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closing(t, second)
+			cfg := onNetwork(t, "amd64", nil, first, second)
+			cfg.Env = []string{"KRUN_DHCP=" + value, "KRUN_DHCP_TIMEOUT_MS=5000"}
+			got := seen(t, cfg)
+			if want := []string{"10.0.2.15/24", "198.51.100.7/24"}; !slices.Equal(got.Addresses, want) {
+				t.Errorf("addresses = %v, want %v", got.Addresses, want)
+			}
+			for _, want := range []string{"0.0.0.0/0 via 10.0.2.2 dev eth0 metric 0", "0.0.0.0/0 via 198.51.100.1 dev eth1 metric 100"} {
+				if !slices.Contains(got.Routes, want) {
+					t.Errorf("routes = %q, want %q", got.Routes, want)
+				}
+			}
+			if want := []string{"nameserver 10.0.2.3", "nameserver 198.51.100.53"}; !slices.Equal(got.Resolv, want) {
+				t.Errorf("resolv.conf = %q, want %q", got.Resolv, want)
+			}
+		})
+	}
+}
+
+// TestSidecar has a workload that is PID 1, from an init that could be read once, and a lease of seconds that somebody has to
+// renew.
+func TestSidecar(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		return replies(s, grant(m, dhcpv4.WithLeaseTime(4), dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
+	cfg := onNetwork(t, "amd64", nil, s.Network)
+	sidecarGuest.addTo(t, &cfg)
+	cfg.Env = append(cfg.Env, "KRUN_INIT_PID1=1", "KRUN_DHCP_TIMEOUT_MS=3000")
+	got := stateOn(t, console(run(t, cfg, 0)))
+	if !slices.Contains(got.Processes, "dhcpclient") {
+		t.Errorf("processes: %q, want dhcpclient among them", got.Processes)
+	}
+	if want := []string{"192.0.2.77/24"}; !slices.Equal(got.Addresses, want) {
+		t.Errorf("addresses = %v, want %v", got.Addresses, want)
+	}
+}
+
+var sidecarGuest = inGuest("sidecar", func(t *testing.T) {
+	if pid := os.Getpid(); pid != 1 {
+		t.Errorf("PID = %d, want 1", pid)
+	}
+	for _, word := range []string{"nameserver 192.0.2.101", "nameserver 192.0.2.103"} { // two renewals later
+		waitUntil(t, word)
+	}
+	var s networkState
+	s.look(t)
+	fmt.Printf("\nSTATE {\"Processes\": %s, \"Addresses\": %s}\n", jsonList(s.Processes), jsonList(s.Addresses))
+	// No init is left that would do it.
+	code := 0
+	if t.Failed() {
+		code = 1
+	}
+	root, err := unix.Open("/", unix.O_RDONLY, 0)
+	if err == nil {
+		err = unix.IoctlSetInt(root, 0x7602, code)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+})
+
+// TestFlood has hostile packets, 100,000 of them, before the one that counts. PID 1 is as it was.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	const each, all = 25_000, 100_000
+	sent := 0
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) (flood []network.Reply) {
+		if m.MessageType() == discover && sent < all {
+			hostile := [][]byte{
+				s.Reply(grant(m, dhcpv4.WithTransactionID(dhcpv4.TransactionID{1, 2, 3, 4}))),
+				s.Reply(grant(m, dhcpv4.WithYourIP(net.IPv4zero))),
+				s.Reply(grant(m, func(r *dhcpv4.DHCPv4) { r.ClientHWAddr = net.HardwareAddr{2, 0, 0, 0, 0, 9} })),
+				s.Reply(grant(m, func(r *dhcpv4.DHCPv4) { r.Options[53] = []byte{99} })),
+				s.Reply(nak(m)),
+			}
+			for n := range each {
+				flood = append(flood, network.Reply{Frame: hostile[n%len(hostile)]})
+			}
+			sent += each
+			return flood
+		}
+		return replies(s, grant(m))
+	})
+	cfg := onNetwork(t, "amd64", []string{"run=grep VmRSS /proc/1/status", "until=nameserver", "run=echo; grep VmRSS /proc/1/status; echo received: $(cat /sys/class/net/eth0/statistics/rx_packets)"}, s.Network)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=0")
+	text := console(run(t, cfg, 0))
+	got := stateOn(t, text)
+	got.wantLease(t, scriptedLease)
+	// The tap drops what the guest is too slow to take.
+	var received, before, after int
+	if _, line, ok := strings.Cut(text, "received:"); ok {
+		fmt.Sscan(line, &received)
+	}
+	if sent < all || received < all/20 {
+		t.Errorf("%d packets were sent, %d received", sent, received)
+	}
+	if _, line, ok := strings.Cut(text, "VmRSS:"); ok {
+		fmt.Sscan(line, &before)
+		if _, line, ok = strings.Cut(line, "VmRSS:"); ok {
+			fmt.Sscan(line, &after)
+		}
+	}
+	if before == 0 || after == 0 || after > before+500 {
+		t.Errorf("PID 1 had %d kB before and %d kB after", before, after)
+	}
+}
+
+// TestExitCodeWithNetwork checks that what goes on beside the workload changes nothing of its end.
+func TestExitCodeWithNetwork(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(*network.Segment, message) []network.Reply { return nil }) // acquiring never ends
+	cfg := script(t, "amd64", "trap 'exit 9' TERM\nkill -TERM 1\nwhile :; do sleep 0.1; done")
+	cfg.Env = []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=10"}
+	s.AddTo(&cfg)
+	run(t, cfg, 9)
+}
+
+// shell runs a script in a directory of the host.
+func shell(t *testing.T, dir, script string) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-ec", script)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+}
