@@ -88,7 +88,7 @@ func (n *Network) Resume(handover []byte) error {
 			errs = append(errs, i.resume(h))
 		}
 	}
-	n.updateResolvConf()
+	// Name servers that IPv6 routers have named are there already; the routers will say so again.
 	return errors.Join(errs...)
 }
 

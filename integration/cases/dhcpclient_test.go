@@ -1,0 +1,156 @@
+package cases
+
+import (
+	"encoding/json"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/network"
+)
+
+// dhcpclientScript runs what follows it with a function, step, that says what is run and with which exit code it ended.
+const dhcpclientScript = `
+step() { echo "== $*"; /krunbox dhcpclient "$@"; echo "exit $?"; }
+`
+
+// byHand boots a guest whose workload runs dhcpclient by hand, as a script says, and returns the output of each step by its
+// arguments.
+func byHand(t *testing.T, n *network.Network, text string) map[string]string {
+	t.Helper()
+	cfg := script(t, "amd64", dhcpclientScript+text)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: "/krunbox", Source: product(t, cfg.Arch), Mode: 0o755})
+	if n != nil {
+		n.AddTo(&cfg)
+	}
+	outputs := map[string]string{}
+	for _, step := range strings.Split(console(run(t, cfg, 0)), "== ")[1:] {
+		args, output, _ := strings.Cut(step, "\n")
+		outputs[args] = output
+	}
+	return outputs
+}
+
+// TestDhcpclientByHand has somebody in a guest who looks what is wrong with the network.
+func TestDhcpclientByHand(t *testing.T) {
+	t.Parallel()
+	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
+	got := byHand(t, s.Network, `
+step -n -4
+ip link set eth0 up
+until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do :; done
+step -n -4 -v
+echo "state: $(ip -4 addr show eth0 | grep -c inet) $(ip -4 route | wc -l) $(cat /etc/resolv.conf 2>&1 | wc -l)"
+step -4 -once
+step -4 -once -json --force
+echo "state: $(ip -4 addr show eth0 | grep -o 'inet [^ ]*') mtu $(cat /sys/class/net/eth0/mtu) $(grep -c nameserver /etc/resolv.conf)"
+step -release --force
+echo "state: $(ip -4 addr show eth0 | grep -c inet) $(ip -4 route | wc -l) mtu $(cat /sys/class/net/eth0/mtu) $(grep -c nameserver /etc/resolv.conf)"
+step -release --force -i eth0
+step -4 -i eth9 --force
+step -bogus
+step --help
+`)
+	const table = `interface       eth0
+address         192.0.2.77/25
+server          192.0.2.1
+broadcast       192.0.2.255
+routes          0.0.0.0/0 via 192.0.2.1, 203.0.113.128/25 via 192.0.2.2
+dns             192.0.2.53, 198.51.100.53
+domain          example.org
+search          a.example.org, example.com
+hostname        guest
+lease           2h0m0s
+renew           1h0m0s
+rebind          1h45m0s
+`
+	for args, want := range map[string]string{
+		"-n -4":                    "dhcpclient: eth0: the interface is down; to ask for offers does not set it up\nexit 4\n",
+		"-n -4 -v":                 table + "mtu             1500\nexit 0\nstate: 0 0 1\n",
+		"-4 -once":                 "dhcpclient: refused: this would change the machine it runs on; it acts as PID 1, in a mount namespace of its own, or with --force\nexit 4\n",
+		"-release --force":         "eth0: released 192.0.2.77/25\nexit 0\nstate: 0 0 mtu 1400 0\n",
+		"-release --force -i eth0": "dhcpclient: eth0: no address from a lease: cannot assign requested address\nexit 4\n",
+		"-4 -i eth9 --force":       "dhcpclient: eth9 is missing or not connected: network is down\nexit 4\n",
+		"-bogus":                   "dhcpclient: -bogus: no such option\nexit 2\n",
+	} {
+		output := got[args]
+		if args == "-n -4 -v" { // with a line for each packet
+			lines := strings.SplitAfter(output, "\n")
+			packets := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, "eth0 ") })
+			output = strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "eth0 ") }), "")
+			if len(packets) != 2 || !strings.HasPrefix(packets[0], "eth0 sent to 255.255.255.255: DISCOVER xid 0x") ||
+				!strings.HasPrefix(packets[1], "eth0 received from 192.0.2.1: OFFER xid 0x") {
+				t.Errorf("-v shows %q, want a DISCOVER and an OFFER", packets)
+			}
+		}
+		if output != want {
+			t.Errorf("dhcpclient %s: %q, want %q", args, output, want)
+		}
+	}
+	help := got["--help"]
+	if !strings.HasPrefix(help, "usage: dhcpclient ") || !strings.Contains(help, "Examples:") || !strings.HasSuffix(help, "exit 0\n") {
+		t.Errorf("--help: %s", help)
+	}
+	text, rest, _ := strings.Cut(got["-4 -once -json --force"], "exit ")
+	var leases []map[string]any
+	if err := json.Unmarshal([]byte(text), &leases); err != nil || len(leases) != 1 {
+		t.Fatalf("-json: %v in %q", err, text)
+	}
+	want := map[string]any{
+		"interface": "eth0", "address": "192.0.2.77/25", "server": "192.0.2.1", "broadcast": "192.0.2.255",
+		"routes": []any{"0.0.0.0/0 via 192.0.2.1", "203.0.113.128/25 via 192.0.2.2"}, "dns": []any{"192.0.2.53", "198.51.100.53"},
+		"domain": "example.org", "search": []any{"a.example.org", "example.com"}, "hostname": "guest",
+		"lease": 7200.0, "renew": 3600.0, "rebind": 6300.0, "mtu": 1400.0,
+	}
+	if !reflect.DeepEqual(leases[0], want) {
+		t.Errorf("-json: %v, want %v", leases[0], want)
+	}
+	if rest != "0\nstate: inet 192.0.2.77/25 mtu 1400 2\n" {
+		t.Errorf("after -once: %q", rest)
+	}
+	packets, err := s.Packets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	released := 0
+	for _, p := range packets {
+		if m := p.DHCPv4(); m != nil && m.MessageType() == dhcpv4.MessageTypeRelease {
+			released++
+			if m.ClientIPAddr.String() != "192.0.2.77" || m.ServerIdentifier().String() != "192.0.2.1" ||
+				p.NetworkLayer().NetworkFlow().Dst().String() != "192.0.2.1" {
+				t.Errorf("release: %v", m.Summary())
+			}
+		}
+	}
+	if released != 1 {
+		t.Errorf("%d releases, want 1", released)
+	}
+}
+
+// TestDhcpclientWithoutLuck has servers that refuse, and none at all.
+func TestDhcpclientWithoutLuck(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		if m.MessageType() == request {
+			return replies(s, nak(m))
+		}
+		if m.n > 2 {
+			return nil
+		}
+		return replies(s, grant(m))
+	})
+	got := byHand(t, s.Network, "step -4 --force -timeout 3s\nstep -4 --force -timeout 300ms\nstep -4 --force -timeout soon\n")
+	for args, want := range map[string]string{
+		"-4 --force -timeout 3s":    "dhcpclient: eth0: the server refused a lease\nexit 3\n",
+		"-4 --force -timeout 300ms": "dhcpclient: eth0: no answer within 300ms\nexit 1\n",
+		"-4 --force -timeout soon":  "dhcpclient: -timeout: \"soon\": want a time such as 500ms, 10s or 2m\nexit 2\n",
+	} {
+		if got[args] != want {
+			t.Errorf("dhcpclient %s: %q, want %q", args, got[args], want)
+		}
+	}
+}
