@@ -6,8 +6,9 @@
 //
 // Description:
 //
-// It does by hand what init does: it listens to vsock port 123, believes what comes from port 123 of the host, and steps the clock
-// if that is off by more than the threshold. It stays until it is interrupted; on SIGUSR1 it prints what has come so far.
+// It does by hand what init does: it listens to vsock port 123, believes what comes from port 123 of the host, and steps
+// the clock if that is off by more than the threshold. It stays until it is interrupted; on SIGUSR1 it prints what has come
+// so far.
 //
 // With -slew, a clock that is off by less is corrected gradually. It then never goes back, and runs at 98.7 to 101.3 % of its
 // speed for an offset of 100 ms, which is made up for in a minute.
@@ -35,8 +36,8 @@ import (
 )
 
 const usage = `usage: krun-timesync [-once [-timeout D]] [-threshold D] [-slew] [-n] [-json] [-v] [--force]
-krun-timesync keeps the clock at that of the host, which sends its time over vsock, once a minute as a rule. It stays until it is
-interrupted, and prints a summary on SIGUSR1. Where init keeps the clock, it has the port.
+krun-timesync keeps the clock at that of the host, which sends its time over vsock, once a minute as a rule. It stays until
+it is interrupted, and prints a summary on SIGUSR1. Where init keeps the clock, the port is taken.
   -once          end after one datagram, and print the offset (host less guest) and what was done
   -timeout D     with -once: how long to wait for it (default 70s)
   -threshold D   step the clock if it is off by more (default 100ms)
@@ -187,7 +188,7 @@ func (untouched) Slew(time.Duration) error { return nil }
 
 func (c *command) trace(e timesync.Event) {
 	if c.verbose {
-		io.WriteString(c.stderr, string(appendTrace(nil, e)))
+		_, _ = c.stderr.Write(appendTrace(nil, e))
 	}
 	if e.Action == timesync.Refuse {
 		return

@@ -10,20 +10,7 @@ import (
 )
 
 var pid1Guest = inGuest("pid1", func(t *testing.T) {
-	// As no init is left, it is up to the workload to report its exit code, and to switch the machine off.
-	defer func() {
-		code := 0
-		if t.Failed() {
-			code = 1
-		}
-		root, err := unix.Open("/", unix.O_RDONLY, 0)
-		if err == nil {
-			err = unix.IoctlSetInt(root, 0x7602, code)
-		}
-		if err != nil {
-			t.Error(err)
-		}
-	}()
+	defer reportExitCode(t)
 	if pid := os.Getpid(); pid != 1 {
 		t.Errorf("PID = %d, want 1", pid)
 	}
@@ -41,6 +28,21 @@ var pid1Guest = inGuest("pid1", func(t *testing.T) {
 		t.Errorf("RLIMIT_CORE = %v, %v, want 1, 2", limit, err)
 	}
 })
+
+// reportExitCode tells the host how a guest half has ended that is PID 1: no init is left that would do it.
+func reportExitCode(t *testing.T) {
+	code := 0
+	if t.Failed() {
+		code = 1
+	}
+	root, err := unix.Open("/", unix.O_RDONLY, 0)
+	if err == nil {
+		err = unix.IoctlSetInt(root, 0x7602, code)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
 
 // TestWorkloadAsPID1 has init executed the workload in its own place.
 func TestWorkloadAsPID1(t *testing.T) {

@@ -3,6 +3,7 @@ package vm
 import (
 	"bytes"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -14,11 +15,12 @@ func TestControl(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer control.Close()
-	counting := make(chan bool, 1)
-	cfg := shell(t, "i=0; while [ $i -lt 300 ]; do echo $i; i=$((i + 1)); sleep 0.01; done; exit 3")
+	counting := make(chan struct{})
+	var once sync.Once
+	cfg := shell(t, "i=0; while [ $i -lt 60 ]; do echo $i; i=$((i + 1)); sleep 0.01; done; exit 3")
 	cfg.Console = writerFunc(func(p []byte) (int, error) {
 		if bytes.HasPrefix(p, []byte("10")) {
-			counting <- true
+			once.Do(func() { close(counting) })
 		}
 		return len(p), nil
 	})
@@ -30,7 +32,8 @@ func TestControl(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(pause)
-		if err := control.Execute(t.Context(), "no-such-command", nil); err == nil || !strings.Contains(err.Error(), "no-such-command") {
+		err := control.Execute(t.Context(), "no-such-command", nil)
+		if err == nil || !strings.Contains(err.Error(), "no-such-command") {
 			t.Errorf("Execute(no-such-command) = %v", err)
 		}
 		if err := control.Continue(t.Context()); err != nil {

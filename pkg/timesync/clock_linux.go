@@ -19,10 +19,10 @@ type Clock interface {
 
 // SystemClock is the machine's clock, CLOCK_REALTIME.
 //
-// The kernel slews it by itself, with the phase-locked loop of adjtimex(2): in each second an eighth of what is left. Of
-// 100 ms, 12.5 are made up for in the first second, 7 ms are left after 20 s, and 0.03 ms after a minute. So the clock always runs,
-// at 94 to 106 % of its speed for the largest offset that the kernel takes, 500 ms (of a larger one it does that much), and
-// nothing has to be undone when the process ends. A step ends the correction, and so does a change of the kernel's
+// The kernel slews it by itself, with the phase-locked loop of adjtimex(2): in each second it makes up for an eighth of
+// what is left. Of 100 ms that is 12.5 ms in the first second; 7 ms are left after 20 s, 0.03 ms after a minute. The clock
+// never stops or goes back: it runs at 94 to 106 % of its speed for the largest offset that the kernel takes at a time, 500 ms.
+// Nothing has to be undone when the process ends. A step ends the correction, and so does a change of the kernel's
 // clocksource, which can happen in the first seconds after a boot; the next datagram takes it up again.
 type SystemClock struct{}
 

@@ -139,7 +139,8 @@ func TestRun(t *testing.T) {
 		}
 		b.Run()
 		if got := b.Counts(); got != tt.counts || !slices.Equal(b.clock.done, tt.done) || b.warnings != nil {
-			t.Errorf("%s: counts %+v, clock %q, warnings %q, want %+v, %q, none", tt.name, got, b.clock.done, b.warnings, tt.counts, tt.done)
+			t.Errorf("%s: counts %+v, clock %q, warnings %q, want %+v, %q, none", tt.name, got, b.clock.done, b.warnings,
+				tt.counts, tt.done)
 		}
 	}
 }
@@ -256,7 +257,9 @@ func TestSocketLost(t *testing.T) {
 
 // Without vsock there is nothing to do, and nothing to say.
 func TestNoVsock(t *testing.T) {
-	for _, errno := range []unix.Errno{unix.EAFNOSUPPORT, unix.ENODEV, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP} {
+	for _, errno := range []unix.Errno{
+		unix.EAFNOSUPPORT, unix.ENODEV, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP,
+	} {
 		b := newBench(strict, errno)
 		if err := b.Open(); err != nil {
 			t.Errorf("Open() with %v = %v, want nil", errno, err)

@@ -159,7 +159,8 @@ func TestConfig(t *testing.T) {
 	f := newFrontend(t, newServer())
 	f.negotiate()
 	header := [3]uint32{3, 6, 0}
-	if got, want := f.send(reqGetConfig, append(encode(header), "......"...)), append(encode(header), "figura"...); !bytes.Equal(got, want) {
+	want := append(encode(header), "figura"...)
+	if got := f.send(reqGetConfig, append(encode(header), "......"...)); !bytes.Equal(got, want) {
 		t.Errorf("GET_CONFIG = %q, want %q", got, want)
 	}
 }
