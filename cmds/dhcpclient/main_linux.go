@@ -74,7 +74,6 @@ type client struct {
 	resume                   bool
 	stdin                    io.Reader
 	stdout, stderr           io.Writer
-	failures                 int
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {

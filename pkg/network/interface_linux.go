@@ -222,10 +222,10 @@ func (i *Interface) configOf(l *dhcp.Lease) *netif.Config {
 	return c
 }
 
-// apply changes the interface to have what new says.
-func (i *Interface) apply(new *netif.Config) error {
-	err := i.network.conn.Do(netif.Changes(i.config, new)...)
-	i.config = new
+// apply changes the interface to have what a configuration says, nil for nothing.
+func (i *Interface) apply(to *netif.Config) error {
+	err := i.network.conn.Do(netif.Changes(i.config, to)...)
+	i.config = to
 	return fault.Wrap(err, "configure ", i.Name)
 }
 
@@ -245,24 +245,14 @@ func (i *Interface) resolvers() []resolvconf.Config {
 	return []resolvconf.Config{v4, i.v6.resolvers(i.Name)}
 }
 
-// stop gives the lease back and removes what it brought.
-func (i *Interface) stop() {
-	if i.client != nil && i.config != nil {
-		if message := i.client.Release(); message != nil {
-			i.network.warn(i.send(dhcp.Action{Send: message, To: i.client.Lease().Server}))
-		}
-		i.network.warn(i.apply(nil))
+func (i *Interface) close() {
+	if i.socket != nil {
+		i.socket.Close()
 	}
-	i.stopIPv6()
-}
-
-// Lease returns the IPv4 lease, or with OfferOnly the offer; nil if there is none.
-func (i *Interface) Lease() *dhcp.Lease {
-	if i.offer != nil {
-		return i.offer
+	if i.v6.advertisements != nil {
+		i.v6.advertisements.Close()
 	}
-	if i.client == nil {
-		return nil
+	if i.v6.socket != nil {
+		i.v6.socket.Close()
 	}
-	return i.client.Lease()
 }

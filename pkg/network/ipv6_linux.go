@@ -216,8 +216,8 @@ func (i *Interface) apply6(lease *dhcp6.Lease) error {
 			errs = append(errs, i.network.conn.Do(netif.Changes(&old, nil)...))
 		}
 	}
-	for _, new := range applied {
-		errs = append(errs, i.network.conn.Do(netif.Changes(find(i.v6.applied, new.Address), &new)...))
+	for _, c := range applied {
+		errs = append(errs, i.network.conn.Do(netif.Changes(find(i.v6.applied, c.Address), &c)...))
 	}
 	i.v6.applied = applied
 	return fault.Wrap(errors.Join(errs...), "configure ", i.Name)
@@ -277,15 +277,4 @@ func (i *Interface) waiting6() bool {
 		return false
 	}
 	return !v.heard || v.client != nil && v.client.Lease() == nil && v.offer == nil
-}
-
-func (i *Interface) stopIPv6() {
-	v := &i.v6
-	if v.client != nil && len(v.applied) > 0 {
-		if message := v.client.Release(); message != nil {
-			i.network.warn(i.send6(message))
-		}
-		i.network.warn(i.apply6(nil))
-	}
-	v.heard = false
 }

@@ -8,6 +8,7 @@ package network
 import (
 	"errors"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -221,12 +222,18 @@ func (n *Network) Run() {
 	}
 }
 
-// Stop undoes what was configured and, where there are leases, gives them back to their servers.
-func (n *Network) Stop() {
+// Close closes all sockets. What is configured stays, but nobody looks after it any more.
+func (n *Network) Close() {
 	for _, i := range n.interfaces {
-		i.stop()
+		i.close()
 	}
-	n.updateResolvConf()
+	if n.monitor != nil {
+		n.monitor.Close()
+	}
+	if n.conn != nil {
+		n.conn.Close()
+	}
+	n.interfaces, n.monitor, n.conn = nil, nil, nil
 }
 
 // updateResolvConf writes the name servers of all interfaces, if they have changed.
@@ -248,14 +255,9 @@ func (n *Network) warn(err error) {
 }
 
 func (n *Network) trace(parts ...string) {
-	if n.cfg.Trace == nil {
-		return
+	if n.cfg.Trace != nil {
+		n.cfg.Trace(strings.Join(parts, ""))
 	}
-	var line string
-	for _, p := range parts {
-		line += p
-	}
-	n.cfg.Trace(line)
 }
 
 // isMissing tells whether an error says that there is no such interface.

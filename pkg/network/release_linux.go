@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,7 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 	if err := n.open(); err != nil {
 		return inet.Prefix{}, err
 	}
-	defer n.conn.Close()
+	defer n.Close()
 	i := n.add(cfg.Interfaces[0])
 	link, err := n.conn.Link(i.Name)
 	if err != nil {
@@ -76,18 +77,9 @@ func leasedConfig(conn *netif.Conn, link netif.Link) (leased inet.Prefix, undo [
 	for _, a := range addresses {
 		// One that ends is from a lease; one that does not may be, and then a route of the lease names it.
 		isSource := func(c netif.Change) bool { return c.Route.Source == a.Prefix.Addr }
-		if a.Prefix.Addr.Is4() && (a.Valid != netif.Forever || contains(undo, isSource)) {
+		if a.Prefix.Addr.Is4() && (a.Valid != netif.Forever || slices.ContainsFunc(undo, isSource)) {
 			return a.Prefix, append(undo, netif.Change{Kind: netif.DeleteAddress, Index: link.Index, Address: a}), nil
 		}
 	}
 	return leased, nil, fault.Wrap(unix.EADDRNOTAVAIL, "no address from a lease")
-}
-
-func contains(changes []netif.Change, f func(netif.Change) bool) bool {
-	for _, c := range changes {
-		if f(c) {
-			return true
-		}
-	}
-	return false
 }

@@ -62,7 +62,6 @@ func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 		}
 		if some {
 			deadline = min(deadline, loop.Now()+patience)
-			limit = 0
 		}
 		left := deadline - loop.Now()
 		if all || left <= 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -81,13 +82,12 @@ func fields(s network.Status) []field {
 		}
 		list("ipv6Addresses", own)
 	}
-	dns6, search6 := addresses(s.DNS), s.Search
+	var dns6, search6 []string
 	if l := s.Lease6; l != nil {
-		dns6 = append(dns6, addresses(l.DNS)...)
-		search6 = append(search6[:len(search6):len(search6)], l.Search...)
+		dns6, search6 = addresses(l.DNS), l.Search
 	}
-	list("ipv6Dns", dns6)
-	list("ipv6Search", search6)
+	list("ipv6Dns", union(addresses(s.DNS), dns6))
+	list("ipv6Search", union(s.Search, search6))
 	return f
 }
 
@@ -104,6 +104,17 @@ func addresses(list []inet.Addr) []string {
 		texts = append(texts, a.String())
 	}
 	return texts
+}
+
+// union returns a and what b has beyond that.
+func union(a, b []string) []string {
+	all := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 // appendText appends a table.
