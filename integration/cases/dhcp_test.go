@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/gopacket/layers"
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/integration/network"
 	"github.com/krunbox/krunbox/integration/vm"
@@ -37,7 +39,7 @@ type networkState struct {
 
 // networkGuest prints a networkState. Its arguments: "to=ADDRESS:PORT" is where to connect first; "until=WORD" waits, after
 // that, until the output of "ip addr; ip route; cat /etc/resolv.conf" contains the word, "until=!WORD" until it does not;
-// "run=COMMAND" runs a shell command.
+// "run=COMMAND" runs a shell command; "mark" sends a frame that the capture has, see markedAt.
 var networkGuest = inGuest("network", func(t *testing.T) {
 	s := networkState{Uptime: uptime(t)}
 	for _, arg := range os.Args[1:] {
@@ -47,6 +49,8 @@ var networkGuest = inGuest("network", func(t *testing.T) {
 			s.Greeting = greeting(value)
 		case "until":
 			waitUntil(t, value)
+		case "mark":
+			sendMark(t)
 		case "run":
 			cmd := exec.Command("/bin/sh", "-c", value)
 			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stdout
@@ -62,6 +66,50 @@ var networkGuest = inGuest("network", func(t *testing.T) {
 	}
 	fmt.Printf("\nSTATE %s\n", text)
 })
+
+// markType is the EtherType of marks: one for local experiments, IEEE 802.
+const markType = 0x88b5
+
+// sendMark sends an empty frame to everybody.
+func sendMark(t *testing.T) {
+	t.Helper()
+	i, err := net.InterfaceByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(s)
+	to := &unix.SockaddrLinklayer{Protocol: markType>>8 | markType&0xff<<8, Ifindex: i.Index, Halen: 6, Addr: [8]byte{255, 255, 255, 255, 255, 255}}
+	if err := unix.Sendto(s, make([]byte, 46), 0, to); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// markedAt returns when, after the first DISCOVER, the guest sent its mark.
+func markedAt(t *testing.T, n *network.Network) time.Duration {
+	t.Helper()
+	packets, err := n.Packets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var begin, mark time.Time
+	for _, p := range packets {
+		at := p.Metadata().Timestamp
+		if p.DHCPv4() != nil && begin.IsZero() {
+			begin = at
+		}
+		if e, ok := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet); ok && e.EthernetType == markType && mark.IsZero() {
+			mark = at
+		}
+	}
+	if begin.IsZero() || mark.IsZero() {
+		t.Fatalf("a DISCOVER at %v, a mark at %v", begin, mark)
+	}
+	return mark.Sub(begin)
+}
 
 func uptime(t *testing.T) (seconds float64) {
 	t.Helper()

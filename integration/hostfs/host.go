@@ -127,7 +127,7 @@ func (n *hostNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	if errno != 0 {
 		return nil, 0, errno
 	}
-	n.open = append(n.open, fh)
+	n.open = append(n.open, n.fsys.opened(fh))
 	return fh, fuse.FOPEN_KEEP_CACHE, 0
 }
 
@@ -175,7 +175,7 @@ func (n *hostNode) Release(ctx context.Context, f fs.FileHandle) syscall.Errno {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.open = slices.DeleteFunc(n.open, func(o fs.FileHandle) bool { return o == f })
-	return f.(fs.FileReleaser).Release(ctx)
+	return n.fsys.release(ctx, f)
 }
 
 // isRemoved reports whether n has no name any more.
@@ -205,7 +205,7 @@ func (n *hostNode) Create(ctx context.Context, name string, flags, mode uint32, 
 	if errno != 0 {
 		return nil, nil, 0, errno
 	}
-	node.Operations().(*hostNode).open = []fs.FileHandle{fh}
+	node.Operations().(*hostNode).open = []fs.FileHandle{n.fsys.opened(fh)}
 	return node, fh, fuse.FOPEN_KEEP_CACHE, 0
 }
 

@@ -15,6 +15,8 @@
 package hostfs
 
 import (
+	"context"
+	"sync"
 	"syscall"
 	"time"
 
@@ -68,6 +70,35 @@ type FS struct {
 	started   time.Time     // the time stamp of everything virtual
 	inodes    inodes
 	loopback  *fs.LoopbackRoot // nil for the empty root
+
+	mu   sync.Mutex
+	open map[fs.FileHandle]bool // files of the host that the guest has open
+}
+
+// Close closes the files that a guest has left open which was killed, say. The file system must not be served any more.
+func (f *FS) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for fh := range f.open {
+		fh.(fs.FileReleaser).Release(context.Background())
+	}
+	f.open = nil
+}
+
+// opened notes that the guest has opened a file.
+func (f *FS) opened(fh fs.FileHandle) fs.FileHandle {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open[fh] = true
+	return fh
+}
+
+// release closes a file.
+func (f *FS) release(ctx context.Context, fh fs.FileHandle) syscall.Errno {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.open, fh)
+	return fh.(fs.FileReleaser).Release(ctx)
 }
 
 // forever outlasts any guest.
@@ -75,7 +106,7 @@ const forever = 10 * 365 * 24 * time.Hour
 
 // New returns the file system for config. It reads the sources of the virtual files.
 func New(config Config) (*FS, error) {
-	f := &FS{config: config, started: time.Now(), inodes: newInodes()}
+	f := &FS{config: config, started: time.Now(), inodes: newInodes(), open: map[fs.FileHandle]bool{}}
 	if !config.HostChanges {
 		f.cacheTime = forever
 	}

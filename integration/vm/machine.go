@@ -35,6 +35,7 @@ type machine struct {
 	cfg  *Config
 	qemu *exec.Cmd
 
+	root       *hostfs.FS
 	rootServer *virtiofs.Server
 	rootConn   *net.UnixConn // handed to rootServer
 	streams    []*stream
@@ -55,7 +56,7 @@ func newMachine(cfg *Config) (*machine, error) {
 		return nil, err
 	}
 	m := &machine{cfg: cfg, console: tail{max: consoleKept}, stderr: tail{max: stderrKept}}
-	root, err := hostfs.New(hostfs.Config{
+	m.root, err = hostfs.New(hostfs.Config{
 		Base:        cfg.Root,
 		ReadOnly:    cfg.ReadOnly,
 		HostChanges: cfg.HostChanges,
@@ -66,7 +67,7 @@ func newMachine(cfg *Config) (*machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("root file system: %w", err)
 	}
-	m.rootServer = virtiofs.New(root, root.MountOptions())
+	m.rootServer = virtiofs.New(m.root, m.root.MountOptions())
 
 	m.qemu = exec.Command(board.qemu, board.qemuArgs(cfg, cmdline)...)
 	m.qemu.Stdout, m.qemu.Stderr = &m.stderr, &m.stderr
@@ -202,6 +203,7 @@ func (m *machine) close() {
 		s.conn.Close()
 	}
 	m.rootServer.Close()
+	m.root.Close()
 	if m.rootConn != nil {
 		m.rootConn.Close()
 	}
