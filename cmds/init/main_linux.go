@@ -41,6 +41,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/timesync"
 	"github.com/krunbox/krunbox/pkg/workload"
 )
 
@@ -157,6 +158,7 @@ type guest struct {
 	signals *signals.Pipe
 	fresh   bool // nobody has mounted anything before
 	streams *stdio.Streams
+	clock   *timesync.Sync   // nil: not wanted
 	network *network.Network // nil: not asked for
 	tasks   loop.Loop        // what goes on beside the workload
 

@@ -21,6 +21,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/sysfile"
+	"github.com/krunbox/krunbox/pkg/timesync"
 	"github.com/krunbox/krunbox/pkg/workload"
 )
 
@@ -49,6 +50,7 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
+		{Name: "clock", OnError: boot.Warn, Plan: g.planClock},
 		{Name: "network", OnError: boot.Warn, Plan: g.planNetwork},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
 		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
@@ -63,6 +65,8 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "lease", OnError: boot.Warn, Plan: g.planLease},
 		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
 		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
+		{Name: "time", OnError: boot.Warn, Plan: g.planTime},
+		{Name: "sidecars", OnError: boot.Warn, Plan: g.planSidecars},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
 	}
 	down = []boot.Stage{
@@ -104,6 +108,56 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvBlockRootDevice, "=", g.params.BlockRoot.Device))
 	}
 	return nil, errors.Join(errs...)
+}
+
+// planClock begins to listen to the host's clock.
+func (g *guest) planClock() ([]boot.Op, error) {
+	if g.params.NoTimesync {
+		return nil, nil
+	}
+	g.clock = timesync.New(timesync.Config{
+		Policy: timesync.Policy{Threshold: timesync.DefaultThreshold, Slew: g.params.Slew},
+		Warn:   warnLater("clock"),
+	})
+	return []boot.Op{timesync.Start{Sync: g.clock}}, nil
+}
+
+// planTime sets the clock by what the host has sent meanwhile, so that the workload starts with the right time.
+func (g *guest) planTime() ([]boot.Op, error) {
+	if g.clock == nil || g.clock.Missing() {
+		return nil, nil
+	}
+	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)
+	return []boot.Op{timesync.Apply{Sync: g.clock}}, nil
+}
+
+// planSidecars has other processes do what a workload in the place of init can't do.
+func (g *guest) planSidecars() ([]boot.Op, error) {
+	if !g.params.InitPID1 {
+		return nil, nil
+	}
+	var sidecars workload.Sidecars
+	if g.network != nil {
+		sidecars = append(sidecars, workload.Sidecar{Args: []string{"dhcpclient", "-resume", "--force"},
+			Stdin: func() (int, error) { return workload.Text(g.network.Handover()) }})
+	}
+	if g.clock != nil && !g.clock.Missing() {
+		args := []string{"krun-timesync", "-inherit", "--force"}
+		if g.params.Slew {
+			args = append(args, "-slew")
+		}
+		sidecars = append(sidecars, workload.Sidecar{Args: args,
+			Stdin: func() (int, error) {
+				if !timesync.HasHost() {
+					return -1, nil
+				}
+				return g.clock.FD(), nil
+			}})
+	}
+	if sidecars == nil {
+		return nil, nil
+	}
+	return []boot.Op{sidecars}, nil
 }
 
 // planNetwork asks for leases. What answers is read when the lease is waited for, and what else the boot has to do is done
@@ -254,11 +308,7 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	}
 	spec.Env = g.env(spec.User)
 	if g.params.InitPID1 {
-		var ops []boot.Op
-		if g.network != nil {
-			ops = append(ops, workload.Sidecar{Args: []string{"dhcpclient", "-resume", "--force"}, Input: g.network.Handover})
-		}
-		return append(ops, workload.Exec{Spec: spec}), nil
+		return []boot.Op{workload.Exec{Spec: spec}}, nil
 	}
 	return []boot.Op{
 		workload.Start{Spec: spec, PID: &g.pid},

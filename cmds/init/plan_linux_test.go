@@ -40,11 +40,11 @@ func TestPlan(t *testing.T) {
 		},
 		{
 			name: "dhcp-pid1",
-			env:  append(kernel, "KRUN_INIT_PID1=1", "KRUN_DHCP=eth0, eth1", "KRUN_DHCP_TIMEOUT_MS=2000"),
+			env:  append(kernel, "KRUN_INIT_PID1=1", "KRUN_DHCP=eth0, eth1", "KRUN_DHCP_TIMEOUT_MS=2000", "KRUN_TIMESYNC=slew"),
 		},
 		{
 			name: "dhcp-all",
-			env:  append(kernel, "KRUN_DHCP=all", "KRUN_DHCP_TIMEOUT_MS=soon"),
+			env:  append(kernel, "KRUN_DHCP=all", "KRUN_DHCP_TIMEOUT_MS=soon", "KRUN_TIMESYNC=0"),
 		},
 		{
 			name: "oci",

@@ -40,6 +40,9 @@ const (
 	EnvDHCP = "KRUN_DHCP"
 	// EnvDHCPTimeout is how long the workload waits for a lease, in milliseconds; see Params.DHCPTimeout.
 	EnvDHCPTimeout = "KRUN_DHCP_TIMEOUT_MS"
+	// EnvTimesync says how the clock follows the host's: empty or "1", it is stepped where it is far off; "slew", smaller
+	// differences are corrected too, gradually; "0", not at all.
+	EnvTimesync = "KRUN_TIMESYNC"
 	// EnvInitPID1 asks, where it begins with "1", to execute the workload as
 	// process 1, in the place of init.
 	EnvInitPID1 = "KRUN_INIT_PID1"
@@ -68,6 +71,9 @@ type Params struct {
 	DHCPTimeout time.Duration
 	// Malformed are the variables, NAME=VALUE, whose value is not what it should be; in the order given.
 	Malformed []string
+
+	// NoTimesync and Slew are EnvTimesync, "0" and "slew".
+	NoTimesync, Slew bool
 
 	// Args are the arguments of init without its name, argv[1:].
 	Args []string
@@ -143,6 +149,11 @@ func (p *Params) set(name, value string) {
 		if limit := time.Duration(ms) * time.Millisecond; err == nil && limit <= MaxDHCPTimeout {
 			p.DHCPTimeout = limit
 		} else if value != "" {
+			p.Malformed = append(p.Malformed, name+"="+value)
+		}
+	case EnvTimesync:
+		p.NoTimesync, p.Slew = value == "0", value == "slew"
+		if !p.NoTimesync && !p.Slew && value != "" && value != "1" {
 			p.Malformed = append(p.Malformed, name+"="+value)
 		}
 	case EnvInitPID1:

@@ -108,6 +108,16 @@ func TestParseDHCP(t *testing.T) {
 	}
 }
 
+func TestParseTimesync(t *testing.T) {
+	for value, want := range map[string]Params{"": {}, "1": {}, "0": {NoTimesync: true}, "slew": {Slew: true},
+		"fast": {Malformed: []string{"KRUN_TIMESYNC=fast"}}} {
+		got := Parse(nil, []string{"KRUN_TIMESYNC=" + value})
+		if want.DHCPTimeout = DefaultDHCPTimeout; !reflect.DeepEqual(got, want) {
+			t.Errorf("Parse(KRUN_TIMESYNC=%q) = %+v, want %+v", value, got, want)
+		}
+	}
+}
+
 // Parse must not write to what it was given, which os.Args and the like share.
 func TestParseLeavesInputAlone(t *testing.T) {
 	environ := []string{"A=1", "B=2", "A=3"}

@@ -30,12 +30,26 @@ func listen() (socket, error) {
 }
 
 // missing tells whether an error of listen means that there is no vsock, or none with datagrams.
+// missing tells whether an error of listen means that there is no vsock, or none with datagrams.
 func missing(err error) bool {
 	switch err {
 	case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV:
 		return true
 	}
 	return false
+}
+
+// HasHost tells whether a host can send something. Where the kernel has vsock but the machine has no device for it, a
+// socket works, for loopback alone.
+func HasHost() bool {
+	const device = "/dev/vsock"
+	fd, err := unix.Open(device, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true // for all that is known
+	}
+	defer unix.Close(fd)
+	cid, err := unix.IoctlGetUint32(fd, unix.IOCTL_VM_SOCKETS_GET_LOCAL_CID)
+	return err != nil || cid != unix.VMADDR_CID_LOCAL && cid != unix.VMADDR_CID_ANY
 }
 
 func (s vsock) fd() int { return int(s) }

@@ -80,6 +80,9 @@ func (s *Sync) FD() int {
 	return s.socket.fd()
 }
 
+// Missing tells whether Open has found that there is no vsock, and never will be.
+func (s *Sync) Missing() bool { return s.never }
+
 // Close closes the socket for good.
 func (s *Sync) Close() {
 	if s.socket != nil {

@@ -1,0 +1,139 @@
+package cases
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/krunbox/krunbox/integration/vm"
+	"github.com/krunbox/krunbox/integration/vsock"
+)
+
+// clockIsKept checks that somebody sets this guest's clock by what the host sends, also when the host has slept.
+func clockIsKept(t *testing.T) {
+	t.Helper()
+	h := newHost(t)
+	for _, o := range []order{
+		{From: hostClock, Count: 1, Length: 8},
+		{From: hostClock, Count: 1, Length: vsock.MaxPayload, Sleep: 3 * time.Second},
+	} {
+		if off := h.order(o); off.Abs() < time.Second && o.Sleep == 0 {
+			t.Errorf("before the first datagram the clock is off by %v only", off)
+		}
+		var off time.Duration
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+			if off = h.ahead(); off.Abs() <= tolerance {
+				break
+			}
+		}
+		if off.Abs() > tolerance {
+			t.Errorf("after %+v the clock is %v ahead of the host's", o, off)
+		}
+	}
+}
+
+// processes returns the names of all processes.
+func processes(t *testing.T) string {
+	t.Helper()
+	var s networkState
+	s.look(t)
+	return strings.Join(s.Processes, " ")
+}
+
+var clockInitGuest = inGuest("clock-init", func(t *testing.T) {
+	clockIsKept(t)
+	if all := processes(t); strings.Contains(all, "timesync") {
+		t.Errorf("processes: %s; want init to keep the clock itself", all)
+	}
+	status, err := os.ReadFile("/proc/1/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(status), "RssAnon:")
+	if anonymous := kB(t, strings.TrimSpace(strings.SplitN(line, "\n", 2)[0])); anonymous > 700 {
+		t.Errorf("anonymous memory of PID 1 = %d kB, want at most 700", anonymous)
+	}
+})
+
+// TestClockOfInit has init keep the clock while its workload runs.
+func TestClockOfInit(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		cfg := clockMachine(t, arch, clockInitGuest)
+		cfg.Env = nil
+		passes(t, cfg)
+	})
+}
+
+var clockSidecarGuest = inGuest("clock-sidecar", func(t *testing.T) {
+	defer reportExitCode(t)
+	clockIsKept(t)
+	if all := processes(t); !strings.Contains(all, "krun-timesync") {
+		t.Errorf("processes: %s; want krun-timesync among them", all)
+	}
+})
+
+// TestClockSidecar has a workload in the place of init, which was a one-shot file; another process keeps the clock.
+func TestClockSidecar(t *testing.T) {
+	t.Parallel()
+	cfg := clockMachine(t, "amd64", clockSidecarGuest)
+	cfg.Env = []string{"KRUN_INIT_PID1=1"}
+	passes(t, cfg)
+}
+
+var clockStartGuest = inGuest("clock-start", func(t *testing.T) {
+	if now := time.Now(); now.Year() == 2020 {
+		t.Errorf("the workload starts at %v", now)
+	}
+})
+
+// TestClockAtStart has a host that sends all the time: the workload starts with the right time.
+func TestClockAtStart(t *testing.T) {
+	t.Parallel()
+	cfg := withTimesync(t, "amd64", clockStartGuest)
+	cfg.Env = nil
+	hostThatSends(t, &cfg)
+	passes(t, cfg)
+}
+
+// TestClockLeftAlone has the same host, and an init that is told not to listen.
+func TestClockLeftAlone(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", `test "$(date +%Y)" = 2020`)
+	cfg.Env = []string{"KRUN_TIMESYNC=0"}
+	cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
+		return []string{"-rtc", "base=2020-01-01T00:00:00"}
+	}})
+	hostThatSends(t, &cfg)
+	run(t, cfg, 0)
+}
+
+// hostThatSends gives the guest the time every 20 ms, whether it listens or not.
+func hostThatSends(t *testing.T, cfg *vm.Config) {
+	t.Helper()
+	d, err := vsock.New(guestCID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.AddTo(cfg)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ctx.Err() == nil {
+			datagram := vsock.Datagram{From: hostClock, To: vsock.Address{CID: guestCID, Port: vsock.ClockPort}, Payload: vsock.Time(time.Now())}
+			if d.Send(ctx, datagram) != nil {
+				return // the machine has stopped
+			}
+			time.Sleep(20 * time.Millisecond) // as hosts do, at longer intervals
+		}
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
