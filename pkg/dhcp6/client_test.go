@@ -298,6 +298,17 @@ func TestRetransmission(t *testing.T) {
 	}
 }
 
+// Clients that were started together do not stay together: timeouts differ by up to a tenth either way.
+func TestJitter(t *testing.T) {
+	least, most := NewClient(Config{Random: extremes["least"]}), NewClient(Config{Random: extremes["most"]})
+	if got := least.jitter(time.Hour); got != -6*time.Minute {
+		t.Errorf("least jitter of an hour = %v, want -6m", got)
+	}
+	if got := most.jitter(time.Hour); got < 5*time.Minute+59*time.Second || got >= 6*time.Minute {
+		t.Errorf("most jitter of an hour = %v, want almost 6m", got)
+	}
+}
+
 // The server sets how long a timeout can get, as far as the RFC lets it.
 func TestLongestTimeout(t *testing.T) {
 	settle := func(e *exchange) time.Duration {

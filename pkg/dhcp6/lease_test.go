@@ -107,12 +107,13 @@ func TestLeaseAddresses(t *testing.T) {
 	failed.Options.Add(&dhcpv6.OptStatusCode{StatusCode: 4})
 	granted := lifetimes("fd00::7", preferred, valid).(*dhcpv6.OptIAAddress)
 	granted.Options.Add(&dhcpv6.OptStatusCode{StatusCode: 0})
+	overrun := append(lifetimes("fd00::8", preferred, valid).ToBytes(), 0, optStatus, 0, 9)
 	e := reach(t, Requesting)
 	e.receive(e.reply(mtReply, ia(0, 0,
 		lifetimes("fd00::1", preferred, valid), lifetimes("::1", preferred, valid), lifetimes("fd00::2", valid, preferred),
 		lifetimes("fd00::1", valid, valid), lifetimes("fd00::3", 0, 0), failed, granted,
 		&dhcpv6.OptionGeneric{OptionCode: optIAAddress, OptionData: make([]byte, iaAddressSize-1)},
-		&dhcpv6.OptionGeneric{OptionCode: optIAAddress, OptionData: append(make([]byte, iaAddressSize), 0, optStatus, 0, 9)},
+		&dhcpv6.OptionGeneric{OptionCode: optIAAddress, OptionData: overrun},
 		&dhcpv6.OptionGeneric{OptionCode: 4711}, lifetimes("fd00::5", preferred, valid))))
 	var got []inet.Addr
 	if l := e.c.Lease(); l != nil {
