@@ -124,6 +124,8 @@ func (c *client) check(operands []string) (err error) {
 		return errors.New("-n, -once and -release exclude each other")
 	case c.release && c.only6:
 		return errors.New("-release is for IPv4")
+	case c.release && c.interfaces == "all":
+		return errors.New("-release needs the names of interfaces")
 	}
 	return nil
 }
@@ -162,6 +164,9 @@ func (c *client) acquire() int {
 		}
 		if err != nil {
 			c.warn(err)
+		}
+		if len(n.Interfaces()) == 0 {
+			return failed
 		}
 		return c.keep(&l)
 	}

@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -574,5 +575,28 @@ func shell(t *testing.T, dir, script string) {
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v: %s", script, err, out)
+	}
+}
+
+// TestCarrierComesBack has a cable that is pulled and plugged in again, maybe elsewhere: servers are asked at once whether the
+// lease is good there.
+func TestCarrierComesBack(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		return replies(s, grant(m, dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.100", "run=echo pull it", "until=NO-CARRIER", "run=echo plug it in",
+		"until=nameserver 192.0.2.101"}, s.Network)
+	link := func(up bool) func() {
+		return func() {
+			if err := s.SetLink(up); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	cfg.Console = io.MultiWriter(when{"pull it", link(false), new(strings.Builder)}, when{"plug it in", link(true), new(strings.Builder)})
+	got := seen(t, cfg)
+	if want := []string{"192.0.2.77/24"}; !slices.Equal(got.Addresses, want) {
+		t.Errorf("addresses = %v, want %v", got.Addresses, want)
 	}
 }

@@ -1,6 +1,7 @@
 package dhcp
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -166,6 +167,16 @@ func (s *Socket) unicast(source inet.Addr, a Action) error {
 		s.udp, s.udpFrom = fd, source
 	}
 	return unix.Sendto(s.udp, a.Send, 0, &unix.SockaddrInet4{Port: serverPort, Addr: a.To.As4()})
+}
+
+// Flush waits, up to a limit, until what was sent to a server's own address has left. The kernel keeps it back while it asks by
+// ARP where the server is, and drops it if meanwhile the interface loses its address.
+func (s *Socket) Flush(limit time.Duration) {
+	for deadline := time.Now().Add(limit); s.udp >= 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		if waiting, err := unix.IoctlGetInt(s.udp, unix.SIOCOUTQ); err != nil || waiting == 0 {
+			return
+		}
+	}
 }
 
 // openUDP opens a socket for sending. The answers go by it to the packet socket; it stays open so that the kernel does not

@@ -9,8 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/dhcp"
 	"github.com/krunbox/krunbox/pkg/fault"
-	"github.com/krunbox/krunbox/pkg/loop"
 )
 
 // Handover returns what another process needs to go on in the place of this one, for Resume: each interface's name and,
@@ -22,7 +22,7 @@ func (n *Network) Handover() []byte {
 	b := append([]byte(n.cfg.Hostname), '\n')
 	for _, i := range n.interfaces {
 		var ack []byte
-		if i.config != nil {
+		if i.lease != nil {
 			ack = i.client.Ack()
 		}
 		b = append(b, i.Name+" "+strconv.FormatUint(uint64(i.link.MTU), 10)+" "+strconv.FormatInt(int64(i.acquired), 10)+" "+
@@ -51,7 +51,7 @@ func parseHandover(b []byte) (hostname string, list []inherited, err error) {
 	for len(b) > 0 {
 		line, rest, ok := bytes.Cut(b, []byte("\n"))
 		fields := strings.Split(string(line), " ")
-		if !ok || len(fields) != 4 || fields[0] == "" {
+		if !ok || len(fields) != 4 || !validName(fields[0]) {
 			return "", nil, errHandover
 		}
 		mtu, err1 := strconv.ParseUint(fields[1], 10, 32)
@@ -95,6 +95,9 @@ func (n *Network) Resume(handover []byte) error {
 // resume takes over the lease of an interface.
 func (i *Interface) resume(h inherited) (err error) {
 	i.link, err = i.network.conn.Link(i.Name)
+	if isMissing(err) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -102,14 +105,10 @@ func (i *Interface) resume(h inherited) (err error) {
 	if len(i.link.HardwareAddr) != 6 {
 		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
 	}
-	i.newClient()
-	action, err := i.client.Resume(loop.Now(), h.ack, h.acquired)
+	lease, err := dhcp.NewLease(h.ack)
 	if err != nil {
-		return fault.Wrap(err, "resume DHCP on ", i.Name)
+		return errors.Join(fault.Wrap(err, i.Name), i.start())
 	}
-	i.acquired = h.acquired
-	if lease := i.client.Lease(); lease != nil {
-		i.config = i.configOf(lease)
-	}
-	return i.do(action)
+	i.lease, i.acquired, i.config = lease, h.acquired, i.configOf(lease)
+	return i.goOn(h.ack, h.acquired)
 }

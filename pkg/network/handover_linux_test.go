@@ -50,9 +50,18 @@ func FuzzParseHandover(f *testing.F) {
 // Names that could lead out of a directory, or that the kernel does not take, reach nobody.
 func TestInterfaceNames(t *testing.T) {
 	for _, name := range []string{"", "../all", "a/b", ".", "..", "a b", strings.Repeat("x", 16)} {
-		n := New(Config{Interfaces: []string{name}, IPv4: true})
-		if err := n.add(name).start(); err == nil || !strings.Contains(err.Error(), "not a name") {
+		if validName(name) {
+			t.Errorf("validName(%q) = true", name)
+		}
+		n := New(Config{Interfaces: []string{name}, OfferOnly: true, IPv4: true})
+		if err := n.Start(); err == nil || !strings.Contains(err.Error(), "not a name") {
 			t.Errorf("interface %q: %v, want an error", name, err)
+		}
+		n.Close()
+	}
+	for _, name := range []string{"eth0", "enp0s3", "veth-1.2", strings.Repeat("x", 15)} {
+		if !validName(name) {
+			t.Errorf("validName(%q) = false", name)
 		}
 	}
 }

@@ -2,7 +2,6 @@ package network
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,8 +31,8 @@ type Interface struct {
 	// IPv4
 	client   *dhcp.Client
 	socket   *dhcp.Socket
+	lease    *dhcp.Lease   // held or, with OfferOnly, offered
 	acquired time.Duration // when the lease was
-	offer    *dhcp.Lease
 	config   *netif.Config // what the interface has from the lease; nil: nothing
 	refused  bool
 	failed   bool // the lease could not be applied
@@ -47,9 +46,6 @@ func (i *Interface) started() bool { return i.link.Carrier }
 // start sets the interface up and sends the first message if it has a carrier.
 func (i *Interface) start() (err error) {
 	n := i.network
-	if i.Name == "" || len(i.Name) >= unix.IFNAMSIZ || strings.ContainsAny(i.Name, "/ ") || strings.HasPrefix(i.Name, ".") {
-		return fault.Wrap(errors.New("not a name that an interface can have"), "configure interface ", i.Name)
-	}
 	if n.cfg.OfferOnly {
 		i.link, err = n.conn.Link(i.Name)
 		if err == nil && !i.link.Up {
@@ -61,14 +57,79 @@ func (i *Interface) start() (err error) {
 	if isMissing(err) && !n.cfg.OfferOnly {
 		return nil
 	}
-	if err != nil || !i.link.Carrier || !n.cfg.IPv4 {
+	if err != nil || !i.link.Carrier {
 		return err
+	}
+	return i.connected()
+}
+
+// look finds out whether the interface has come, gone or been connected since the last time.
+func (i *Interface) look() error {
+	link, err := i.network.conn.Link(i.Name)
+	if err != nil && !isMissing(err) {
+		return err
+	}
+	if i.link.Index != 0 && link.Index != i.link.Index {
+		i.forget()
+	}
+	if link.Index == 0 {
+		return nil
+	}
+	if i.link.Index == 0 {
+		return errors.Join(i.start(), i.startIPv6())
+	}
+	connected := link.Carrier && !i.link.Carrier
+	if i.config != nil {
+		link.MTU = i.link.MTU // that of the time before the lease
+	}
+	i.link = link
+	if !connected {
+		return nil
+	}
+	i.reconnectIPv6()
+	return errors.Join(i.connected(), i.startIPv6())
+}
+
+// forget is for an interface that is gone, or has another name now. That nothing can be taken off one that is gone is no
+// failure.
+func (i *Interface) forget() {
+	if i.lease != nil {
+		i.network.warn(fault.Wrap(errLost, i.Name))
+	}
+	_ = i.apply(nil)
+	_ = i.apply6(nil)
+	i.close()
+	*i = Interface{Name: i.Name, network: i.network, metric: i.metric}
+	i.network.updateResolvConf()
+}
+
+// connected asks for a lease or, when there has been a carrier before, whether the one that is held is good for the network
+// at the other end.
+func (i *Interface) connected() error {
+	if !i.network.cfg.IPv4 {
+		return nil
 	}
 	if len(i.link.HardwareAddr) != 6 {
 		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
 	}
+	if i.lease != nil {
+		// As if it were time to rebind: any server may answer, and say no.
+		return i.goOn(i.client.Ack(), min(i.acquired, loop.Now()-i.lease.T2))
+	}
 	i.newClient()
 	return i.do(i.client.Start(loop.Now()))
+}
+
+// goOn goes on with the lease of an ACK, as one that was acquired at a time.
+func (i *Interface) goOn(ack []byte, acquired time.Duration) error {
+	now := loop.Now()
+	i.newClient()
+	action, err := i.client.Resume(now, ack, acquired)
+	if err == nil {
+		return i.do(action)
+	}
+	// It is not for the hardware address that the interface has now.
+	return errors.Join(i.handle(dhcp.Lost), i.do(i.client.Start(now)))
 }
 
 func (i *Interface) newClient() {
@@ -83,7 +144,7 @@ func (i *Interface) newClient() {
 
 // waiting tells whether a lease may still come.
 func (i *Interface) waiting() bool {
-	return i.client != nil && i.config == nil && i.offer == nil && !i.failed
+	return i.client != nil && i.lease == nil
 }
 
 // poll returns the descriptors to wait for with fds, and how long at most.
@@ -95,9 +156,6 @@ func (i *Interface) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, t
 			// some milliseconds until nobody uses it any more.
 			i.socket.Close()
 			i.socket = nil
-		}
-		if i.socket == nil && i.client.Listening() {
-			i.network.warn(i.listen())
 		}
 		if i.socket != nil {
 			fds = append(fds, unix.PollFd{Fd: int32(i.socket.FD()), Events: unix.POLLIN})
@@ -181,21 +239,22 @@ func (i *Interface) handle(event dhcp.Event) error {
 	n := i.network
 	switch event {
 	case dhcp.Offered:
-		i.offer = i.client.Lease()
+		i.lease = i.client.Lease()
 	case dhcp.Refused:
 		i.refused = true
 	case dhcp.Acquired, dhcp.Renewed:
-		i.acquired = loop.Now()
-		lease := i.client.Lease()
-		err := i.apply(i.configOf(lease))
+		old := i.lease
+		i.lease, i.acquired = i.client.Lease(), loop.Now()
+		err := i.apply(i.configOf(i.lease))
 		i.failed, i.refused = err != nil, false
 		n.updateResolvConf()
-		if lease.Hostname != "" && n.cfg.OnHostname != nil {
-			n.cfg.OnHostname(lease.Hostname)
+		if name := i.lease.Hostname; name != "" && (old == nil || old.Hostname != name) && n.cfg.OnHostname != nil {
+			n.cfg.OnHostname(name)
 		}
 		return err
 	case dhcp.Lost:
 		err := i.apply(nil)
+		i.lease, i.failed = nil, false
 		n.updateResolvConf()
 		return errors.Join(fault.Wrap(errLost, i.Name), err)
 	}
@@ -232,14 +291,13 @@ func (i *Interface) apply(to *netif.Config) error {
 // resolvers returns the name servers of the interface's leases and routers.
 func (i *Interface) resolvers() []resolvconf.Config {
 	var v4 resolvconf.Config
-	if i.config != nil {
-		lease := i.client.Lease()
-		for _, addr := range lease.DNS {
+	if i.lease != nil {
+		for _, addr := range i.lease.DNS {
 			v4.Servers = append(v4.Servers, resolvconf.Server{Addr: addr})
 		}
-		v4.Search = lease.Search
-		if len(v4.Search) == 0 && lease.Domain != "" {
-			v4.Search = []string{lease.Domain}
+		v4.Search = i.lease.Search
+		if len(v4.Search) == 0 && i.lease.Domain != "" {
+			v4.Search = []string{i.lease.Domain}
 		}
 	}
 	return []resolvconf.Config{v4, i.v6.resolvers(i.Name)}
@@ -252,7 +310,5 @@ func (i *Interface) close() {
 	if i.v6.advertisements != nil {
 		i.v6.advertisements.Close()
 	}
-	if i.v6.socket != nil {
-		i.v6.socket.Close()
-	}
+	i.v6.closeSocket()
 }

@@ -69,6 +69,7 @@ func (i *Interface) startIPv6() (err error) {
 	}
 	i.v6.advertisements, err = ndp.OpenSocket(i.link.Index)
 	if errors.Is(err, unix.EAFNOSUPPORT) {
+		i.network.cfg.IPv6 = false // the kernel has none
 		return nil
 	}
 	if err != nil {
@@ -80,6 +81,17 @@ func (i *Interface) startIPv6() (err error) {
 	// As long as there is no address of ours there is nothing to ask from; the kernel will ask when there is.
 	_ = i.v6.advertisements.Solicit()
 	return err
+}
+
+// reconnectIPv6 asks the routers again when there is a carrier again, and has their answers start DHCPv6 anew.
+func (i *Interface) reconnectIPv6() {
+	v := &i.v6
+	if v.advertisements == nil {
+		return
+	}
+	v.closeSocket()
+	v.client, v.offer = nil, nil
+	_ = v.advertisements.Solicit()
 }
 
 func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
@@ -110,22 +122,27 @@ func (i *Interface) runIPv6(now time.Duration) {
 	if i.buf == nil {
 		i.buf = make([]byte, 2048)
 	}
+	changed := false
 	for range mostPackets {
 		a, err := v.advertisements.Receive(i.buf)
 		if err == unix.EAGAIN {
 			break
 		}
 		if err != nil {
-			continue // malformed, or the interface went down
+			continue // the interface went down
 		}
-		i.network.trace(i.Name, " router advertisement from ", a.Router.String())
-		v.heard = true
+		if i.network.cfg.Trace != nil {
+			i.network.trace(i.Name, " router advertisement from ", a.Router.String())
+		}
+		v.heard, changed = true, true
 		v.routers.Update(now, a)
-		i.followFlags(now)
-		i.network.updateResolvConf()
 	}
 	if at, ok := v.routers.Deadline(); ok && now >= at {
 		v.routers.Expire(now)
+		changed = true
+	}
+	if changed {
+		i.followFlags(now)
 		i.network.updateResolvConf()
 	}
 	if v.client == nil {
@@ -178,7 +195,13 @@ func (i *Interface) do6(a dhcp6.Action) {
 	if a.Send != nil {
 		i.network.warn(i.send6(a.Send))
 	}
-	if v.socket != nil && !v.client.Listening() {
+	if !v.client.Listening() {
+		v.closeSocket()
+	}
+}
+
+func (v *ipv6) closeSocket() {
+	if v.socket != nil {
 		v.socket.Close()
 		v.socket = nil
 	}

@@ -8,11 +8,14 @@ package network
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/resolvconf"
@@ -23,7 +26,7 @@ type Config struct {
 	// Interfaces are names. None: every Ethernet interface.
 	Interfaces []string
 	IPv4, IPv6 bool
-	// Hostname is what servers are told, unless empty.
+	// Hostname is what servers are told, if it is a name.
 	Hostname string
 	// OfferOnly asks for offers, and takes none: nothing is changed.
 	OfferOnly bool
@@ -32,7 +35,7 @@ type Config struct {
 	Warn func(error)
 	// Trace, unless nil, is told of each packet in a line.
 	Trace func(line string)
-	// OnHostname, unless nil, is told the host name of a new lease.
+	// OnHostname, unless nil, is told the host name that a lease brings, once as long as the server does not change it.
 	OnHostname func(name string)
 }
 
@@ -49,6 +52,9 @@ type Network struct {
 
 // New returns a Network that has done nothing yet.
 func New(cfg Config) *Network {
+	if !inet.ValidName(cfg.Hostname) {
+		cfg.Hostname = ""
+	}
 	return &Network{cfg: cfg}
 }
 
@@ -65,8 +71,13 @@ func (n *Network) Start() (err error) {
 		}
 	}
 	var errs []error
-	for _, name := range names {
-		errs = append(errs, n.add(name).start())
+	for k, name := range names {
+		switch {
+		case !validName(name):
+			errs = append(errs, fault.Wrap(errors.New("not a name that an interface can have"), "configure interface ", name))
+		case !slices.Contains(names[:k], name):
+			errs = append(errs, n.add(name).start())
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -74,6 +85,12 @@ func (n *Network) Start() (err error) {
 func (n *Network) open() (err error) {
 	n.conn, err = netif.Open()
 	return err
+}
+
+// validName tells whether the kernel lets an interface have a name, which is then fit for a path, too.
+func validName(name string) bool {
+	unfit := func(c rune) bool { return c <= ' ' || c == '/' || c == ':' }
+	return name != "" && name != "." && name != ".." && len(name) < unix.IFNAMSIZ && strings.IndexFunc(name, unfit) < 0
 }
 
 // add adds an interface behind those that are there.
@@ -106,10 +123,10 @@ func (n *Network) ethernet() ([]string, error) {
 // out in the background when they are set up, in some microseconds.
 const carrierPatience = 10 * time.Millisecond
 
-// setUp sets an interface up.
+// setUp sets an interface up. At the start it waits for a carrier; later the monitor tells of it.
 func (n *Network) setUp(name string) (netif.Link, error) {
 	link, err := n.conn.SetUp(name)
-	if err != nil || link.Carrier {
+	if err != nil || link.Carrier || n.restDone {
 		return link, err
 	}
 	// Most often it is known by now.
@@ -198,15 +215,9 @@ func (n *Network) startRest() {
 		return
 	}
 	n.warn(n.watch())
-	n.startMissing() // that came before somebody watched
-}
-
-// startMissing starts the interfaces that were not there, or not connected.
-func (n *Network) startMissing() {
 	for _, i := range n.interfaces {
 		if !i.started() {
-			n.warn(i.start())
-			n.warn(i.startIPv6())
+			n.warn(i.look()) // it may have come before somebody watched
 		}
 	}
 }
@@ -215,7 +226,9 @@ func (n *Network) startMissing() {
 func (n *Network) Run() {
 	now := loop.Now()
 	if n.monitor != nil && n.monitor.Changed() {
-		n.startMissing()
+		for _, i := range n.interfaces {
+			n.warn(i.look())
+		}
 	}
 	for _, i := range n.interfaces {
 		i.run(now)

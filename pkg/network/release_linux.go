@@ -40,7 +40,8 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 		return inet.Prefix{}, err
 	}
 	l := loop.Loop{Tasks: []loop.Task{n}, Warn: cfg.Warn}
-	for deadline := loop.Now() + limit; i.offer == nil; {
+	deadline := loop.Now() + limit
+	for i.lease == nil {
 		left := deadline - loop.Now()
 		if left <= 0 {
 			return leased, fault.Wrap(ErrNoAnswer, i.Name, ": release ", leased.String())
@@ -49,13 +50,14 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 			return leased, err
 		}
 	}
-	if i.offer.Address.Addr != leased.Addr {
-		return leased, fault.Wrap(errors.New("the server knows nothing of it, it offers "+i.offer.Address.String()),
+	if i.lease.Address.Addr != leased.Addr {
+		return leased, fault.Wrap(errors.New("the server knows nothing of it, it offers "+i.lease.Address.String()),
 			i.Name, ": release ", leased.String())
 	}
-	if err := i.send(dhcp.Action{Send: i.client.Release(), To: i.offer.Server}); err != nil {
+	if err := i.send(dhcp.Action{Send: i.client.Release(), To: i.lease.Server}); err != nil {
 		return leased, err
 	}
+	i.socket.Flush(deadline - loop.Now())
 	return leased, errors.Join(n.conn.Do(undo...), n.resolv.Adopt(), n.resolv.Remove())
 }
 

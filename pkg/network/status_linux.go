@@ -32,15 +32,12 @@ func (i *Interface) Status() Status {
 		Name:    i.Name,
 		Carrier: i.link.Carrier,
 		MTU:     i.link.MTU,
-		Lease:   i.offer,
+		Lease:   i.lease,
 		Refused: i.refused,
 		Failed:  i.failed,
 	}
-	if i.config != nil {
-		s.Lease = i.client.Lease()
-		if i.config.MTU != 0 {
-			s.MTU = i.config.MTU
-		}
+	if i.config != nil && i.config.MTU != 0 {
+		s.MTU = i.config.MTU
 	}
 	i.v6.status(&s)
 	return s
