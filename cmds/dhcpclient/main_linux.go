@@ -67,7 +67,6 @@ func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 type client struct {
 	interfaces               string
 	only4, only6             bool
-	timeoutText              string
 	timeout                  time.Duration
 	offerOnly, once, release bool
 	asJSON, verbose, force   bool
@@ -77,19 +76,11 @@ type client struct {
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	c := client{interfaces: "eth0", timeoutText: "10s", stdin: stdin, stdout: stdout, stderr: stderr}
-	operands, err := option.Parse(args[min(1, len(args)):],
-		option.Text("i", &c.interfaces), option.Flag("4", &c.only4), option.Flag("6", &c.only6),
-		option.Text("timeout", &c.timeoutText), option.Flag("n", &c.offerOnly), option.Flag("once", &c.once),
-		option.Flag("release", &c.release), option.Flag("json", &c.asJSON), option.Flag("v", &c.verbose),
-		option.Flag("force", &c.force),
-		option.Flag("resume", &c.resume)) // init's own: go on with the leases on standard input
+	c := client{stdin: stdin, stdout: stdout, stderr: stderr}
+	err := c.parse(args[min(1, len(args)):])
 	if errors.Is(err, option.ErrHelp) {
 		io.WriteString(stdout, usage)
 		return 0
-	}
-	if err == nil {
-		err = c.check(operands)
 	}
 	if err != nil {
 		c.warn(err)
@@ -107,8 +98,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return c.acquire()
 }
 
-func (c *client) check(operands []string) (err error) {
-	c.timeout, err = option.Duration(c.timeoutText)
+// parse takes the options, of which those that contradict each other are an error.
+func (c *client) parse(args []string) error {
+	c.interfaces = "eth0"
+	timeout := "10s"
+	operands, err := option.Parse(args,
+		option.Text("i", &c.interfaces), option.Flag("4", &c.only4), option.Flag("6", &c.only6),
+		option.Text("timeout", &timeout), option.Flag("n", &c.offerOnly), option.Flag("once", &c.once),
+		option.Flag("release", &c.release), option.Flag("json", &c.asJSON), option.Flag("v", &c.verbose),
+		option.Flag("force", &c.force),
+		option.Flag("resume", &c.resume)) // init's own: go on with the leases on standard input
+	if err != nil {
+		return err
+	}
+	c.timeout, err = option.Duration(timeout)
 	exclusive := 0
 	for _, given := range []bool{c.offerOnly, c.once, c.release} {
 		if given {
@@ -178,7 +181,11 @@ func (c *client) acquire() int {
 		c.warn(err)
 		return failed
 	}
-	code := c.report(n)
+	var all []network.Status
+	for _, i := range n.Interfaces() {
+		all = append(all, i.Status())
+	}
+	code := c.report(all)
 	if code != 0 || c.offerOnly || c.once {
 		return code
 	}
@@ -201,12 +208,9 @@ func (c *client) keep(l *loop.Loop) int {
 }
 
 // report prints what there is, and returns the exit code it stands for.
-func (c *client) report(n *network.Network) int {
-	var all []network.Status
+func (c *client) report(all []network.Status) int {
 	code := 0
-	for _, i := range n.Interfaces() {
-		s := i.Status()
-		all = append(all, s)
+	for _, s := range all {
 		switch {
 		case s.Failed:
 			code = max(code, failed)

@@ -139,7 +139,7 @@ func appendText(b []byte, all []network.Status) []byte {
 	return b
 }
 
-// appendJSON appends an array of objects. Times are seconds.
+// appendJSON appends an array of objects. Times are seconds, or "infinite".
 func appendJSON(b []byte, all []network.Status) []byte {
 	b = append(b, '[')
 	for i, s := range all {

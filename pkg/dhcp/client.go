@@ -93,7 +93,7 @@ type Client struct {
 	sent     time.Duration // when the last message was sent
 	secs     uint16        // of the last message
 	tries    int           // messages sent in this state
-	interval time.Duration // until the next one
+	interval time.Duration // until the next one; 0 in states that a lease is held in, but while it is confirmed
 	pause    time.Duration // before starting over, the next time
 	wanted   inet.Addr     // the address of option 50
 	server   inet.Addr     // whose OFFER was taken, or lease is held
@@ -147,6 +147,20 @@ func (c *Client) Resume(now time.Duration, ack []byte, acquired time.Duration) (
 	}
 	c.bind(lease, ack, acquired)
 	return c.Tick(now), nil
+}
+
+// Confirm asks any server, at once and as often as for a new lease, whether the one that is held still counts: the link was
+// down, and may lead to another network now (RFC 2131 section 3.7). It is REBINDING ahead of time; the lease ends when it
+// would have ended anyway. Without a lease it is Start.
+func (c *Client) Confirm(now time.Duration) Action {
+	if c.lease == nil {
+		return c.Start(now)
+	}
+	c.xid = c.config.Random()
+	c.began = now
+	c.state, c.rebindAt = Rebinding, now
+	c.interval = firstInterval
+	return c.transmit(now)
 }
 
 // Tick does what is due. Before the deadline that is nothing. The clock may have jumped over any number of times at which
@@ -240,9 +254,12 @@ func (c *Client) offered(now time.Duration, m *message, server inet.Addr) Action
 
 // acknowledged takes an ACK, if it grants a lease. One without a lease time, or with none left, grants nothing.
 func (c *Client) acknowledged(now time.Duration, m *message, payload []byte) Action {
+	if m.duration(optLeaseTime) == 0 {
+		return Action{}
+	}
 	lease := newLease(m)
 	// The time of a lease runs from the request (RFC 2131 section 4.4.1).
-	if lease == nil || lease.Duration == 0 || c.sent+lease.Duration <= now && lease.Duration != Infinite {
+	if lease == nil || c.sent+lease.Duration <= now && lease.Duration != Infinite {
 		return Action{}
 	}
 	event := Acquired
@@ -283,6 +300,7 @@ func (c *Client) startOver(now time.Duration) {
 func (c *Client) bind(lease *Lease, ack []byte, from time.Duration) {
 	c.state, c.server, c.lease, c.ack = Bound, lease.Server, lease, bytes.Clone(ack)
 	c.deadline, c.rebindAt, c.expireAt = never, never, never
+	c.interval = 0
 	if lease.Duration != Infinite {
 		// Up to 1/32 earlier, for machines that were started together (RFC 2131 section 4.4.5).
 		fuzz := lease.T1 / 32 / 1024 * time.Duration(c.config.Random()%1024)
@@ -305,11 +323,20 @@ func (c *Client) transmit(now time.Duration) Action {
 		c.deadline = c.retry(now, c.rebindAt)
 	case Rebinding:
 		c.deadline = c.retry(now, c.expireAt)
+		if c.interval > 0 {
+			c.deadline = min(c.deadline, c.next(now))
+		}
 	default:
-		c.deadline = now + c.jitter(c.interval)
-		c.interval = min(2*c.interval, maxInterval)
+		c.deadline = c.next(now)
 	}
 	return Action{Send: c.message(), To: to}
+}
+
+// next returns when to send again what a server should have answered at once, each time after a longer interval.
+func (c *Client) next(now time.Duration) time.Duration {
+	at := now + c.jitter(c.interval)
+	c.interval = min(2*c.interval, maxInterval)
+	return at
 }
 
 // retry returns when to ask again for the extension of a lease, in a state that ends at a time: after half of what is left

@@ -552,6 +552,50 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// A lease is confirmed by any server, which is asked as often as for a new one, and is not prolonged by being asked about.
+func TestConfirm(t *testing.T) {
+	for _, state := range []State{Bound, Renewing, Rebinding} {
+		e := reach(t, state)
+		xid, end := e.sent.TransactionID, e.c.expireAt
+		e.do(e.c.Confirm(e.now))
+		e.expect(Rebinding, mtRequest)
+		if e.to != limitedBroadcast() || !e.sent.ClientIPAddr.Equal(ourIP) || e.sent.TransactionID == xid || e.sent.Options.Has(dhcpv4.OptionServerIdentifier) {
+			t.Errorf("in %v: sent %v to %v", state, e.sent, e.to)
+		}
+		for _, most := range []time.Duration{firstInterval, 2 * firstInterval, 4 * firstInterval, 8 * firstInterval} {
+			if passed, event := e.tick(); passed > most*5/4 || event != NoEvent {
+				t.Errorf("in %v: after %v, event %v, want a REQUEST after %v", state, passed, event, most)
+			}
+			e.expect(Rebinding, mtRequest)
+		}
+		if event := e.receive(e.reply(mtAck, from(serverB))); event != Renewed || e.c.State() != Bound {
+			t.Errorf("in %v: event %v, state %v, want a renewal", state, event, e.c.State())
+		}
+		// The next extension is not asked for that often.
+		e.tick()
+		if passed, _ := e.tick(); passed < time.Minute {
+			t.Errorf("in %v: the second REQUEST of RENEWING after %v", state, passed)
+		}
+
+		e = reach(t, state)
+		e.do(e.c.Confirm(e.now))
+		if event := e.receive(e.reply(mtNak, from(serverB))); event != Lost || e.c.State() != Selecting || e.c.Lease() != nil {
+			t.Errorf("in %v: event %v, state %v, want the lease lost", state, event, e.c.State())
+		}
+		e = reach(t, state)
+		e.do(e.c.Confirm(e.now))
+		for e.c.State() == Rebinding {
+			e.tick()
+		}
+		if e.now != end {
+			t.Errorf("in %v: the lease was lost at %v, want %v", state, e.now, end)
+		}
+	}
+	e := newExchange(t, nil)
+	e.do(e.c.Confirm(e.now))
+	e.expect(Selecting, mtDiscover)
+}
+
 func TestRelease(t *testing.T) {
 	for _, state := range allStates {
 		e := reach(t, state)

@@ -61,9 +61,13 @@ func NewLease(payload []byte) (*Lease, error) {
 
 // newLease returns nil if the message lacks a usable address, or says nothing of the server.
 func newLease(m *message) *Lease {
+	address, server := m.address(), m.addr(optServer)
+	if !address.IsHost() || !server.IsHost() {
+		return nil
+	}
 	l := &Lease{
-		Address:  inet.Prefix{Addr: m.address()},
-		Server:   m.addr(optServer),
+		Address:  inet.Prefix{Addr: address, Bits: m.prefixLength()},
+		Server:   server,
 		Domain:   m.name(optDomain),
 		Hostname: m.name(optHostname),
 		Routers:  m.hosts(optRouter),
@@ -72,10 +76,6 @@ func newLease(m *message) *Lease {
 		T1:       m.duration(optT1),
 		T2:       m.duration(optT2),
 	}
-	if !l.Address.Addr.IsHost() || !l.Server.IsHost() {
-		return nil
-	}
-	l.Address.Bits = m.prefixLength()
 	if a := m.addr(optBroadcast); !a.IsUnspecified() {
 		l.Broadcast = a
 	}

@@ -89,7 +89,7 @@ func (s *Socket) Close() {
 // ENETDOWN means that the interface went down; the socket works again when that is up.
 func (s *Socket) Receive(buf []byte) (Datagram, error) {
 	for range mostFrames {
-		n, control, _, _, err := unix.Recvmsg(s.packet, buf, s.control[:], 0)
+		n, control, err := s.receive(buf)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -109,6 +109,20 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		}
 	}
 	return Datagram{}, unix.EAGAIN // poll will say at once that there is more
+}
+
+// receive is recvmsg(2) without the sender. That of package unix allocates for each packet, which in PID 1 would let those who
+// send many make its memory grow, until the garbage collector runs.
+func (s *Socket) receive(buf []byte) (n, control int, err error) {
+	data := unix.Iovec{Base: &buf[0]}
+	data.SetLen(len(buf))
+	msg := unix.Msghdr{Iov: &data, Iovlen: 1, Control: &s.control[0]}
+	msg.SetControllen(len(s.control))
+	r, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.packet), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
+	if errno != 0 {
+		return 0, 0, errno
+	}
+	return int(r), int(msg.Controllen), nil
 }
 
 // partialChecksum tells whether a packet's control message says that its UDP checksum was never completed: it comes from

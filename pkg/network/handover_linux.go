@@ -11,6 +11,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/dhcp"
 	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/loop"
 )
 
 // Handover returns what another process needs to go on in the place of this one, for Resume: each interface's name and,
@@ -110,5 +111,11 @@ func (i *Interface) resume(h inherited) (err error) {
 		return errors.Join(fault.Wrap(err, i.Name), i.start())
 	}
 	i.lease, i.acquired, i.config = lease, h.acquired, i.configOf(lease)
-	return i.goOn(h.ack, h.acquired)
+	i.newClient()
+	now := loop.Now()
+	action, err := i.client.Resume(now, h.ack, h.acquired)
+	if err != nil { // it is not for the hardware address that the interface has now
+		return errors.Join(i.handle(dhcp.Lost), i.do(i.client.Start(now)))
+	}
+	return i.do(action)
 }

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -78,6 +79,9 @@ func (i *Interface) look() error {
 	if i.link.Index == 0 {
 		return errors.Join(i.start(), i.startIPv6())
 	}
+	if !bytes.Equal(link.HardwareAddr, i.link.HardwareAddr) {
+		i.forget() // to servers it is another one
+	}
 	connected := link.Carrier && !i.link.Carrier
 	if i.config != nil {
 		link.MTU = i.link.MTU // that of the time before the lease
@@ -103,8 +107,7 @@ func (i *Interface) forget() {
 	i.network.updateResolvConf()
 }
 
-// connected asks for a lease or, when there has been a carrier before, whether the one that is held is good for the network
-// at the other end.
+// connected asks for a lease or, when one is held, whether that is good for the network at the other end.
 func (i *Interface) connected() error {
 	if !i.network.cfg.IPv4 {
 		return nil
@@ -113,23 +116,10 @@ func (i *Interface) connected() error {
 		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
 	}
 	if i.lease != nil {
-		// As if it were time to rebind: any server may answer, and say no.
-		return i.goOn(i.client.Ack(), min(i.acquired, loop.Now()-i.lease.T2))
+		return i.do(i.client.Confirm(loop.Now()))
 	}
 	i.newClient()
 	return i.do(i.client.Start(loop.Now()))
-}
-
-// goOn goes on with the lease of an ACK, as one that was acquired at a time.
-func (i *Interface) goOn(ack []byte, acquired time.Duration) error {
-	now := loop.Now()
-	i.newClient()
-	action, err := i.client.Resume(now, ack, acquired)
-	if err == nil {
-		return i.do(action)
-	}
-	// It is not for the hardware address that the interface has now.
-	return errors.Join(i.handle(dhcp.Lost), i.do(i.client.Start(now)))
 }
 
 func (i *Interface) newClient() {
@@ -247,10 +237,10 @@ func (i *Interface) handle(event dhcp.Event) error {
 		i.lease, i.acquired = i.client.Lease(), loop.Now()
 		err := i.apply(i.configOf(i.lease))
 		i.failed, i.refused = err != nil, false
-		n.updateResolvConf()
 		if name := i.lease.Hostname; name != "" && (old == nil || old.Hostname != name) && n.cfg.OnHostname != nil {
 			n.cfg.OnHostname(name)
 		}
+		n.updateResolvConf() // last: who has waited for name servers finds all the rest
 		return err
 	case dhcp.Lost:
 		err := i.apply(nil)

@@ -20,6 +20,8 @@ type ipv6 struct {
 	advertisements *ndp.Socket // nil: not started
 	heard          bool        // an advertisement
 	routers        ndp.Table
+	solicitAt      time.Duration // when to ask the routers again; 0: not
+	solicitPause   time.Duration // until then
 
 	client  *dhcp6.Client // nil: no router has asked for it
 	socket  *dhcp6.Socket
@@ -78,9 +80,26 @@ func (i *Interface) startIPv6() (err error) {
 	if !i.network.cfg.OfferOnly {
 		err = i.skipDetection()
 	}
-	// As long as there is no address of ours there is nothing to ask from; the kernel will ask when there is.
-	_ = i.v6.advertisements.Solicit()
+	i.v6.solicit(firstSolicitPause)
 	return err
+}
+
+// Pauses after router solicitations. They are doubled until they are as long as the kernel's, which asks too: that is too
+// long for a workload that waits. What is lost is, most of all, the first advertisement: a device that filters multicast
+// frames may do so for some time after the interface has joined a group.
+const (
+	firstSolicitPause = 100 * time.Millisecond
+	lastSolicitPause  = 4 * time.Second
+)
+
+// solicit asks the routers to speak, and will do so again after a pause unless one does.
+func (v *ipv6) solicit(pause time.Duration) {
+	v.solicitAt, v.solicitPause = 0, pause
+	if pause < lastSolicitPause {
+		v.solicitAt = loop.Now() + pause
+	}
+	// As long as there is no address of ours there is nothing to ask from; the kernel will ask when there is.
+	_ = v.advertisements.Solicit()
 }
 
 // reconnectIPv6 asks the routers again when there is a carrier again, and has their answers start DHCPv6 anew.
@@ -91,7 +110,7 @@ func (i *Interface) reconnectIPv6() {
 	}
 	v.closeSocket()
 	v.client, v.offer = nil, nil
-	_ = v.advertisements.Solicit()
+	v.solicit(firstSolicitPause)
 }
 
 func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
@@ -102,6 +121,9 @@ func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.D
 	wait := loop.Forever
 	if at, ok := v.routers.Deadline(); ok {
 		wait = max(at-now, 0)
+	}
+	if v.solicitAt != 0 && (wait < 0 || v.solicitAt-now < wait) {
+		wait = max(v.solicitAt-now, 0)
 	}
 	if v.client != nil {
 		if v.socket != nil {
@@ -135,7 +157,11 @@ func (i *Interface) runIPv6(now time.Duration) {
 			i.network.trace(i.Name, " router advertisement from ", a.Router.String())
 		}
 		v.heard, changed = true, true
+		v.solicitAt = 0
 		v.routers.Update(now, a)
+	}
+	if v.solicitAt != 0 && now >= v.solicitAt {
+		v.solicit(2 * v.solicitPause)
 	}
 	if at, ok := v.routers.Deadline(); ok && now >= at {
 		v.routers.Expire(now)

@@ -215,10 +215,13 @@ func (n *Network) startRest() {
 		return
 	}
 	n.warn(n.watch())
+	n.look() // what happened before somebody watched
+}
+
+// look has each interface find out what has become of it.
+func (n *Network) look() {
 	for _, i := range n.interfaces {
-		if !i.started() {
-			n.warn(i.look()) // it may have come before somebody watched
-		}
+		n.warn(i.look())
 	}
 }
 
@@ -226,9 +229,7 @@ func (n *Network) startRest() {
 func (n *Network) Run() {
 	now := loop.Now()
 	if n.monitor != nil && n.monitor.Changed() {
-		for _, i := range n.interfaces {
-			n.warn(i.look())
-		}
+		n.look()
 	}
 	for _, i := range n.interfaces {
 		i.run(now)

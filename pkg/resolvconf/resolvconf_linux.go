@@ -40,6 +40,10 @@ func (f *File) Update(configs ...Config) error {
 	if text == nil {
 		return f.Remove()
 	}
+	if f.open && f.isRemoved() {
+		unix.Close(f.fd)
+		*f = File{}
+	}
 	if f.open && bytes.Equal(text, f.text) {
 		return nil
 	}
@@ -220,6 +224,11 @@ func (f *File) Remove() error {
 func (f *File) is(name string) bool {
 	var file, named unix.Stat_t
 	return unix.Fstat(f.fd, &file) == nil && unix.Stat(name, &named) == nil && file.Dev == named.Dev && file.Ino == named.Ino
+}
+
+// isRemoved tells whether another process, which had adopted the file, has removed it.
+func (f *File) isRemoved() bool {
+	return !f.is(path) && unix.Access(memory, unix.F_OK) == unix.ENOENT
 }
 
 // Adopt takes over the file that another process has mounted, if there is one.

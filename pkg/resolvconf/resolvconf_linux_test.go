@@ -3,6 +3,7 @@ package resolvconf
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -212,6 +213,32 @@ func TestLeftBehind(t *testing.T) {
 		st, err := os.Stat(path)
 		if err != nil || st.Mode() != 0o644 || st.Size() != int64(len(c.Text())) {
 			t.Errorf("%s is %v, %v", path, st, err)
+		}
+	})
+}
+
+// What another process has removed is there again with the next update, even with one that says the same.
+func TestRemovedByAnother(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enter(t, dir)()
+		c := Config{Servers: []Server{server(1)}}
+		var f, other File
+		for range 2 {
+			if err := f.Update(c); err != nil {
+				t.Fatal(err)
+			}
+			if b, err := os.ReadFile(path); string(b) != string(c.Text()) {
+				t.Errorf("%s = %q, %v, want %q", path, b, err, c.Text())
+			}
+			if err := errors.Join(other.Adopt(), other.Remove()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Remove(); err != nil {
+			t.Errorf("Remove of what is removed: %v", err)
+		}
+		if _, err := os.Stat(memory); err == nil {
+			t.Errorf("%s is left", memory)
 		}
 	})
 }
