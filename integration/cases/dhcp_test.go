@@ -13,9 +13,11 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
@@ -26,15 +28,15 @@ import (
 
 // networkState is what a workload sees of the network.
 type networkState struct {
-	Greeting   string   // what came by the connection that the workload opened first of all, or why none did
-	Addresses  []string // IPv4 ones, as CIDR
-	Broadcasts []string
-	Routes     []string // "DESTINATION via GATEWAY dev NAME metric N"
-	MTU        int
-	Resolv     []string // lines of /etc/resolv.conf but for comments; nil: there is no such file
-	Hostname   string
-	Processes  []string // their names
-	Uptime     float64  // of the machine when the workload started, seconds
+	Greeting  string     // what came by the connection that the workload opened first of all, or why none did
+	Addresses []string   // IPv4 ones, as CIDR
+	Broadcast netip.Addr // of eth0
+	Routes    []string   // "DESTINATION via GATEWAY dev NAME metric N"
+	MTU       int
+	Resolv    []string // lines of /etc/resolv.conf but for comments; nil: there is no such file
+	Hostname  string
+	Processes []string // their names
+	Uptime    float64  // of the machine when the workload started, seconds
 }
 
 // networkGuest prints a networkState. Its arguments: "to=ADDRESS:PORT" is where to connect first; "until=WORD" waits, after
@@ -161,6 +163,7 @@ func (s *networkState) look(t *testing.T) {
 	for _, i := range interfaces {
 		if i.Name == "eth0" {
 			s.MTU = i.MTU
+			s.Broadcast = broadcast(t, i.Name)
 		}
 		addrs, _ := i.Addrs()
 		for _, a := range addrs {
@@ -194,6 +197,29 @@ func (s *networkState) look(t *testing.T) {
 	if out, err := exec.Command("/bin/sh", "-c", "cat /proc/[0-9]*/comm").Output(); err == nil {
 		s.Processes = strings.Fields(string(out))
 	}
+}
+
+// broadcast returns the broadcast address of an interface, if it has one.
+func broadcast(t *testing.T, name string) netip.Addr {
+	t.Helper()
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(s)
+	request, err := unix.NewIfreq(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if unix.IoctlIfreq(s, unix.SIOCGIFBRDADDR, request) != nil {
+		return netip.Addr{} // there is no address
+	}
+	b, err := request.Inet4Addr()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _ := netip.AddrFromSlice(b)
+	return address
 }
 
 // kernelAddr is an address as /proc/net/route has it.
@@ -330,7 +356,7 @@ func closing(t *testing.T, n *network.Network) {
 }
 
 // TestServers has a workload that connects to the host at once, on a network of each kind, and looks at what it has of
-// the lease and at what was said on the wire.
+// the lease and at what was said on the wire. No two boots have the same transaction identifier.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	onSegment := func(server network.Server) func(*testing.T) (*network.Network, network.Lease) {
@@ -347,14 +373,20 @@ func TestServers(t *testing.T) {
 			return n, n.Lease
 		}
 	}
-	four := []dhcpv4.MessageType{dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeOffer, dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeAck}
-	two := []dhcpv4.MessageType{dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeAck}
+	four := []dhcpv4.MessageType{discover, request} // of the guest's; OFFER and ACK are the others
+	two := []dhcpv4.MessageType{discover}
+	var mu sync.Mutex
+	boots, transactions := 0, map[dhcpv4.TransactionID]bool{}
+	t.Cleanup(func() {
+		if len(transactions) != boots {
+			t.Errorf("%d boots have the transactions %v", boots, transactions)
+		}
+	})
 	limited := network.Lease{Address: fullLease.Address, Routers: fullLease.Routers, Search: fullLease.Search, MTU: fullLease.MTU}
 	for _, c := range []struct {
 		name     string
 		start    func(*testing.T) (*network.Network, network.Lease)
 		exchange []dhcpv4.MessageType
-		timeout  string // of servers that need longer than krunbox's default
 	}{
 		{name: "slirp", start: func(t *testing.T) (*network.Network, network.Lease) {
 			return own(network.Slirp(network.Options{}, network.Lease{Search: fullLease.Search, Hostname: "guest"}))(t)
@@ -377,8 +409,7 @@ func TestServers(t *testing.T) {
 		{name: "dnsmasq, rapid commit", start: onSegment(network.Dnsmasq{Lease: fullLease, RapidCommit: true}), exchange: two},
 		{name: "kea", start: onSegment(network.Kea{Lease: fullLease}), exchange: four},
 		{name: "dhcpd", start: onSegment(network.Dhcpd{Lease: fullLease}), exchange: four},
-		// It asks by ARP whether the address is free, for two seconds.
-		{name: "udhcpd", start: onSegment(network.Udhcpd{Lease: fullLease}), timeout: "10000"},
+		{name: "udhcpd", start: onSegment(network.Udhcpd{Lease: fullLease}), exchange: four},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -387,36 +418,105 @@ func TestServers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg := onNetwork(t, "amd64", []string{"to=" + to.String()}, n)
-			if c.timeout != "" {
-				cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS="+c.timeout)
-			}
-			s := seen(t, cfg)
+			s := seen(t, onNetwork(t, "amd64", []string{"to=" + to.String()}, n))
 			if s.Greeting != "hello\n" {
 				t.Errorf("the first connection brought %q, want a greeting", s.Greeting)
 			}
 			s.wantLease(t, lease)
 			var types []dhcpv4.MessageType
+			var ack *dhcpv4.DHCPv4
 			for _, m := range checkMessages(t, n) {
-				types = append(types, m.MessageType())
+				if m.OpCode == dhcpv4.OpcodeBootRequest {
+					types = append(types, m.MessageType())
+				} else if m.MessageType() == dhcpv4.MessageTypeAck {
+					ack = m
+				}
 			}
-			if c.exchange != nil && !slices.Equal(types, c.exchange) {
-				t.Errorf("messages = %v, want %v", types, c.exchange)
+			// A server that this machine lets wait is asked again.
+			if types = slices.Compact(types); !slices.Equal(types, c.exchange) || ack == nil {
+				t.Fatalf("the guest sent %v, want %v; it got %v", types, c.exchange, ack)
 			}
+			if want := broadcastOf(lease.Address, ack.BroadcastAddress()); s.Broadcast != want {
+				t.Errorf("broadcast address = %v, want %v", s.Broadcast, want)
+			}
+			checkOthers(t, n, to)
+			mu.Lock()
+			defer mu.Unlock()
+			boots++
+			transactions[ack.TransactionID] = true
 		})
 	}
 }
 
-// checkMessages checks the fields of what the guest has sent to get one lease: RFC 2131 section 2 and table 5. It returns all
-// DHCP messages of the capture.
+// broadcastOf is the broadcast address of a subnet: what the server says or, if it says nothing, all ones.
+func broadcastOf(p netip.Prefix, said net.IP) netip.Addr {
+	if a, ok := netip.AddrFromSlice(said.To4()); ok {
+		return a
+	}
+	b := p.Addr().As4()
+	binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])|(1<<(32-p.Bits())-1))
+	return netip.AddrFrom4(b)
+}
+
+// checkOthers checks that of IPv4 the guest has sent its DHCP messages and what belongs to its connection, and nothing else:
+// it has not, for one, refused a datagram for an address that was not its own yet.
+func checkOthers(t *testing.T, n *network.Network, to netip.AddrPort) {
+	t.Helper()
+	packets, err := n.Packets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packets {
+		ip, ok := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+		if !ok || !p.FromGuest || p.DHCPv4() != nil {
+			continue
+		}
+		tcp, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
+		if !ok || ip.DstIP.String() != to.Addr().String() || uint16(tcp.DstPort) != to.Port() {
+			t.Errorf("the guest sent %v", p)
+		}
+	}
+}
+
+// checkHeaders checks what is around a message that the guest sends while it has no address.
+func checkHeaders(t *testing.T, n *network.Network, p network.Packet) {
+	t.Helper()
+	ethernet, _ := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
+	ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
+	udp, _ := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
+	if ethernet.SrcMAC.String() != n.MAC.String() || ethernet.DstMAC.String() != "ff:ff:ff:ff:ff:ff" {
+		t.Errorf("a message from %v to %v", ethernet.SrcMAC, ethernet.DstMAC)
+	}
+	if !ip.SrcIP.IsUnspecified() || !ip.DstIP.Equal(net.IPv4bcast) || udp.SrcPort != 68 || udp.DstPort != 67 || ip.TTL == 0 {
+		t.Errorf("a message from %v:%v to %v:%v, TTL %d", ip.SrcIP, udp.SrcPort, ip.DstIP, udp.DstPort, ip.TTL)
+	}
+	if len(udp.Payload) < 300 { // RFC 1542 section 2.1
+		t.Errorf("a message of %d bytes", len(udp.Payload))
+	}
+	// gopacket's lengths and checksums.
+	rightIP, rightUDP := *ip, *udp
+	err := rightUDP.SetNetworkLayerForChecksum(&rightIP)
+	if err == nil {
+		err = gopacket.SerializeLayers(gopacket.NewSerializeBuffer(), gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true},
+			&rightIP, &rightUDP, gopacket.Payload(udp.Payload))
+	}
+	if err != nil || ip.Checksum != rightIP.Checksum || ip.Length != rightIP.Length || udp.Checksum != rightUDP.Checksum ||
+		udp.Length != rightUDP.Length {
+		t.Errorf("checksums or lengths of %v (%v)", p, err)
+	}
+}
+
+// checkMessages checks the fields of what the guest has sent to get one lease: RFC 2131 section 2 and table 5; and when it has
+// sent it again. It returns all DHCP messages of the capture.
 func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 	t.Helper()
 	packets, err := n.Packets()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var offered *dhcpv4.DHCPv4
-	var discover *dhcpv4.DHCPv4
+	var offered, discover, last *dhcpv4.DHCPv4 // last is the guest's
+	var began, sent time.Time                  // the first DISCOVER, and last
+	var interval time.Duration                 // until last may be repeated, at least
 	for _, p := range packets {
 		m := p.DHCPv4()
 		if m == nil {
@@ -435,10 +535,22 @@ func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 				t.Errorf("%s of %v", what, m.Summary())
 			}
 		}
-		check("hardware address", m.ClientHWAddr.String() == n.MAC.String() && m.HWType == 1)
+		checkHeaders(t, n, p)
+		at := p.Metadata().Timestamp
+		// Retransmissions come at intervals that double, from 100 ms on, each changed by up to a quarter. The times are those
+		// at which QEMU got the packets.
+		const late = 50 * time.Millisecond
+		if last != nil && m.MessageType() == last.MessageType() {
+			check(fmt.Sprintf("repeated after %v, not at least %v:", at.Sub(sent), interval*3/4), at.Sub(sent) >= interval*3/4-late)
+			interval *= 2
+		} else {
+			interval = 100 * time.Millisecond
+		}
+		check("operation, hardware address", m.OpCode == dhcpv4.OpcodeBootRequest && m.HWType == 1 && m.ClientHWAddr.String() == n.MAC.String())
 		check("hops, yiaddr, siaddr, giaddr", m.HopCount == 0 && m.YourIPAddr.IsUnspecified() && m.ServerIPAddr.IsUnspecified() && m.GatewayIPAddr.IsUnspecified())
 		check("client identifier", slices.Equal(m.Options.Get(dhcpv4.OptionClientIdentifier), append([]byte{1}, n.MAC...)))
-		check("maximum message size", len(m.Options.Get(dhcpv4.OptionMaximumDHCPMessageSize)) == 2)
+		size, err := m.MaxMessageSize()
+		check("maximum message size", err == nil && size >= 576)
 		asked := m.Options.Get(dhcpv4.OptionParameterRequestList)
 		for _, code := range []byte{1, 3, 6, 15, 26, 28, 119, 121, 249} {
 			check(fmt.Sprintf("missing %d in the parameters requested", code), slices.Contains(asked, code))
@@ -447,24 +559,28 @@ func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 		switch m.MessageType() {
 		case dhcpv4.MessageTypeDiscover:
 			if discover == nil {
-				discover = m
+				discover, began = m, at
 			}
+			secs := int(at.Sub(began) / time.Second)
+			check(fmt.Sprintf("secs after %v", at.Sub(began)), int(m.NumSeconds) >= secs-2 && int(m.NumSeconds) <= secs+2)
 			check("transaction of a repeated DISCOVER", m.TransactionID == discover.TransactionID)
 			check("Rapid Commit", m.Options.Has(dhcpv4.OptionRapidCommit))
 			check("broadcast flag, ciaddr", m.IsBroadcast() && m.ClientIPAddr.IsUnspecified())
 			check("server identifier", !m.Options.Has(dhcpv4.OptionServerIdentifier))
 		case dhcpv4.MessageTypeRequest:
 			if offered == nil {
-				continue
+				t.Fatalf("the guest sent %v before there was an offer", m.Summary())
 			}
 			check("transaction", m.TransactionID == discover.TransactionID)
 			check("server identifier", m.ServerIdentifier().Equal(offered.ServerIdentifier()))
 			check("requested address", m.RequestedIPAddress().Equal(offered.YourIPAddr))
 			check("Rapid Commit", !m.Options.Has(dhcpv4.OptionRapidCommit))
 			check("ciaddr", m.ClientIPAddr.IsUnspecified())
+			check("secs", m.NumSeconds == last.NumSeconds) // section 4.4.1
 		default:
 			t.Errorf("the guest sent %v", m.Summary())
 		}
+		last, sent = m, at
 	}
 	return all
 }
