@@ -148,7 +148,7 @@ func (g *guest) planSidecars() ([]boot.Op, error) {
 		}
 		sidecars = append(sidecars, workload.Sidecar{Args: args,
 			Stdin: func() (int, error) {
-				if !timesync.HasHost() {
+				if !timesync.HasDevice() {
 					return -1, nil
 				}
 				return g.clock.FD(), nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 // Socket hears the answers to a Client on one interface, whatever address they are sent to, and sends its messages. It is
@@ -89,7 +90,7 @@ func (s *Socket) Close() {
 // ENETDOWN means that the interface went down; the socket works again when that is up.
 func (s *Socket) Receive(buf []byte) (Datagram, error) {
 	for range mostFrames {
-		n, control, err := s.receive(buf)
+		d, err := recvmsg.Receive[unix.RawSockaddrLinklayer](s.packet, buf, s.control[:], nil)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -98,9 +99,11 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		case err != nil:
 			return Datagram{}, fault.Wrap(err, "receive a DHCP message")
 		}
-		// A frame longer than buf is cut off, and thus not a whole datagram.
-		if d, ok := ParseFrame(buf[:n], partialChecksum(s.control[:control])); ok {
-			return d, nil
+		if d.Len > len(buf) {
+			continue
+		}
+		if datagram, ok := ParseFrame(buf[:d.Len], partialChecksum(s.control[:d.Control])); ok {
+			return datagram, nil
 		}
 		if !s.filters {
 			// Without the filter it works as well, only slower.
@@ -109,20 +112,6 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		}
 	}
 	return Datagram{}, unix.EAGAIN // poll will say at once that there is more
-}
-
-// receive is recvmsg(2) without the sender. That of package unix allocates for each packet, which in PID 1 would let those who
-// send many make its memory grow, until the garbage collector runs.
-func (s *Socket) receive(buf []byte) (n, control int, err error) {
-	data := unix.Iovec{Base: &buf[0]}
-	data.SetLen(len(buf))
-	msg := unix.Msghdr{Iov: &data, Iovlen: 1, Control: &s.control[0]}
-	msg.SetControllen(len(s.control))
-	r, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(s.packet), uintptr(unsafe.Pointer(&msg)), unix.MSG_DONTWAIT)
-	if errno != 0 {
-		return 0, 0, errno
-	}
-	return int(r), int(msg.Controllen), nil
 }
 
 // partialChecksum tells whether a packet's control message says that its UDP checksum was never completed: it comes from

@@ -10,7 +10,7 @@
 //	for {
 //		at, ok := client.Deadline() // not ok: nothing to do any more
 //		// open the socket where client.Listening() and it is closed; poll(2) it until at
-//		if datagram, err := socket.Receive(buf); err == nil {
+//		if datagram, err := recvmsg.Receive(buf); err == nil {
 //			do(client.Receive(now(), datagram))
 //		} else if now() >= at {
 //			do(client.Tick(now()))

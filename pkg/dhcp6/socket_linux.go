@@ -5,6 +5,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 // UDP ports, section 7.2.
@@ -71,7 +72,8 @@ func (s *Socket) Send(payload []byte) error {
 // Receive returns the next datagram, which lies in buf. One that does not fit is skipped. Without any its error is EAGAIN.
 func (s *Socket) Receive(buf []byte) (Datagram, error) {
 	for range mostLong {
-		n, from, err := unix.Recvfrom(s.fd, buf, unix.MSG_TRUNC)
+		var from unix.RawSockaddrInet6
+		d, err := recvmsg.Receive(s.fd, buf, nil, &from)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -80,8 +82,8 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		case err != nil:
 			return Datagram{}, fault.Wrap(err, "receive a DHCPv6 message on ", s.name)
 		}
-		if from, ok := from.(*unix.SockaddrInet6); ok && n <= len(buf) {
-			return Datagram{Payload: buf[:n], Source: inet.Addr6(from.Addr)}, nil
+		if from.Family == unix.AF_INET6 && d.Len <= len(buf) {
+			return Datagram{Payload: buf[:d.Len], Source: inet.Addr6(from.Addr)}, nil
 		}
 	}
 	return Datagram{}, unix.EAGAIN // poll will say at once that there is more

@@ -7,7 +7,7 @@
 //	for {
 //		at, ok := table.Deadline() // not ok: nothing expires
 //		// poll(2) the socket until at
-//		if advertisement, err := socket.Receive(buf); err == nil {
+//		if advertisement, err := recvmsg.Receive(buf); err == nil {
 //			table.Update(now(), advertisement)
 //		} else if now() >= at {
 //			table.Expire(now())

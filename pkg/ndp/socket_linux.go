@@ -7,6 +7,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 // Socket receives the router advertisements that arrive at one interface. It is a raw socket, raw(7), beside the kernel, which
@@ -69,7 +70,8 @@ func (s *Socket) Close() { unix.Close(s.fd) }
 // Without any its error is EAGAIN.
 func (s *Socket) Receive(buf []byte) (Advertisement, error) {
 	for range mostMessages {
-		n, control, flags, from, err := unix.Recvmsg(s.fd, buf, s.control[:], 0)
+		var router unix.RawSockaddrInet6
+		d, err := recvmsg.Receive(s.fd, buf, s.control[:], &router)
 		switch {
 		case err == unix.EINTR:
 			continue
@@ -79,11 +81,10 @@ func (s *Socket) Receive(buf []byte) (Advertisement, error) {
 			return Advertisement{}, fault.Wrap(err, "receive a router advertisement")
 		}
 		// Before the socket was bound to its interface, it may have heard something at another.
-		router, ok := from.(*unix.SockaddrInet6)
-		if !ok || int(router.ZoneId) != s.ifindex || flags&unix.MSG_TRUNC != 0 {
+		if router.Family != unix.AF_INET6 || int(router.Scope_id) != s.ifindex || d.Len > len(buf) {
 			continue
 		}
-		if a, err := Parse(buf[:n], inet.Addr6(router.Addr), hopLimit(s.control[:control])); err == nil {
+		if a, err := Parse(buf[:d.Len], inet.Addr6(router.Addr), hopLimit(s.control[:d.Control])); err == nil {
 			return a, nil
 		}
 	}

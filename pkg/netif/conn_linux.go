@@ -6,6 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 const (
@@ -218,7 +219,8 @@ func (c *Conn) send() error {
 // receive returns the next messages of the kernel.
 func (c *Conn) receive() ([]byte, error) {
 	for {
-		n, from, err := unix.Recvfrom(c.fd, c.buf[:], unix.MSG_TRUNC)
+		var sender unix.RawSockaddrNetlink
+		d, err := recvmsg.Receive(c.fd, c.buf[:], nil, &sender)
 		switch {
 		case err == unix.EAGAIN:
 			if err := c.wait(); err != nil {
@@ -228,13 +230,13 @@ func (c *Conn) receive() ([]byte, error) {
 		case err != nil: // ENOBUFS among them: answers were lost
 			return nil, err
 		default:
-			if sender, ok := from.(*unix.SockaddrNetlink); !ok || sender.Pid != 0 {
+			if sender.Family != unix.AF_NETLINK || sender.Pid != 0 {
 				continue // not the kernel
 			}
-			if n > len(c.buf) {
+			if d.Len > len(c.buf) {
 				return nil, unix.EMSGSIZE
 			}
-			return c.buf[:n], nil
+			return c.buf[:d.Len], nil
 		}
 	}
 }

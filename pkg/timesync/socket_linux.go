@@ -1,9 +1,9 @@
 package timesync
 
 import (
-	"unsafe"
-
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 // socket is where datagrams arrive.
@@ -30,7 +30,6 @@ func listen() (socket, error) {
 }
 
 // missing tells whether an error of listen means that there is no vsock, or none with datagrams.
-// missing tells whether an error of listen means that there is no vsock, or none with datagrams.
 func missing(err error) bool {
 	switch err {
 	case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV:
@@ -39,37 +38,20 @@ func missing(err error) bool {
 	return false
 }
 
-// HasHost tells whether a host can send something. Where the kernel has vsock but the machine has no device for it, a
-// socket works, for loopback alone.
-func HasHost() bool {
-	const device = "/dev/vsock"
-	fd, err := unix.Open(device, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return true // for all that is known
-	}
-	defer unix.Close(fd)
-	cid, err := unix.IoctlGetUint32(fd, unix.IOCTL_VM_SOCKETS_GET_LOCAL_CID)
-	return err != nil || cid != unix.VMADDR_CID_LOCAL && cid != unix.VMADDR_CID_ANY
-}
-
 func (s vsock) fd() int { return int(s) }
 
 func (s vsock) close() { unix.Close(int(s)) }
 
-// receive is recvfrom(2). That of package unix allocates an address for each datagram, which in PID 1 would make the garbage
-// collector run, and memory grow until it does.
 func (s vsock) receive(b *[size]byte) (n int, from Address, err error) {
 	var sender unix.RawSockaddrVM
-	length := uint32(unix.SizeofSockaddrVM)
-	r, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(s), uintptr(unsafe.Pointer(b)), size, unix.MSG_DONTWAIT,
-		uintptr(unsafe.Pointer(&sender)), uintptr(unsafe.Pointer(&length)))
-	if errno != 0 {
-		return 0, Address{}, errno
+	d, err := recvmsg.Receive(int(s), b[:], nil, &sender)
+	if err != nil {
+		return 0, Address{}, err
 	}
-	if sender.Family == unix.AF_VSOCK && length >= unix.SizeofSockaddrVM {
+	if sender.Family == unix.AF_VSOCK {
 		from = Address{sender.Cid, sender.Port}
 	}
-	return int(r), from, nil
+	return d.Len, from, nil
 }
 
 // HasDevice tells whether this machine is connected to a host by vsock, in the opinion of its /dev/vsock. Without one, a
