@@ -2,6 +2,7 @@ package network
 
 import (
 	"errors"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 type ipv6 struct {
 	advertisements *ndp.Socket // nil: not started
 	heard          bool        // an advertisement
+	uncollected    int         // advertisements since the last collection of garbage
 	routers        ndp.Table
 	solicitAt      time.Duration // when to ask the routers again; 0: not
 	solicitPause   time.Duration // until then
@@ -136,6 +138,10 @@ func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.D
 	return fds, wait
 }
 
+// collectAfter is how many advertisements make it worth to collect the garbage that they leave. Of a flood of them the runtime
+// would let 4 MiB pile up first; without one it takes routers hours to send so many.
+const collectAfter = 64
+
 func (i *Interface) runIPv6(now time.Duration) {
 	v := &i.v6
 	if v.advertisements == nil {
@@ -157,6 +163,10 @@ func (i *Interface) runIPv6(now time.Duration) {
 			i.network.trace(i.Name, " router advertisement from ", a.Router.String())
 		}
 		v.heard, changed = true, true
+		if v.uncollected++; v.uncollected == collectAfter {
+			v.uncollected = 0
+			runtime.GC()
+		}
 		v.solicitAt = 0
 		v.routers.Update(now, a)
 	}
