@@ -58,19 +58,29 @@ func bootGuest(args, env []string) (code int) {
 	g := newGuest(bootparam.Parse(args, env))
 	up, down := g.order()
 
+	runner := boot.Runner{Warn: warn}
+	if g.params.Debug {
+		runner.Clock, runner.Ended = loop.Now, g.ended
+	}
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
 	// no workload on its standard error.
 	g.code = exitreport.InitFailed
-	if err := boot.Run(up, warn); err != nil {
+	if err := runner.Run(up); err != nil {
 		g.code = workload.ExitCode(err)
 		say(g.streams[2], boot.Line(err))
 	} else {
 		g.code = exitreport.Code(g.status)
 	}
-	if err := boot.Run(down, warn); err != nil {
+	if err := runner.Run(down); err != nil {
 		warn(err)
 	}
 	return g.code
+}
+
+// ended tells who asked for it, by KRUN_DEBUG, what became of a stage.
+func (g *guest) ended(o boot.Outcome) {
+	g.outcomes = append(g.outcomes, o)
+	say(2, o.String())
 }
 
 func warn(err error) { say(2, "warning: "+boot.Line(err)) }
@@ -163,6 +173,7 @@ type guest struct {
 	tasks   loop.Loop        // what goes on beside the workload
 
 	leaseHostname string
+	outcomes      []boot.Outcome // of the stages that are over, for KRUN_DEBUG
 
 	pid    int
 	status unix.WaitStatus

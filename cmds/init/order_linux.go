@@ -67,7 +67,10 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
 		{Name: "time", OnError: boot.Warn, Plan: g.planTime},
 		{Name: "sidecars", OnError: boot.Warn, Plan: g.planSidecars},
+		{Name: "boot report", OnError: boot.Silent, Plan: g.planReport},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
+		{Name: "complete boot report", OnError: boot.Silent, Plan: g.planReport},
+		{Name: "supervision", OnError: boot.Fatal, Plan: g.planSupervision},
 	}
 	down = []boot.Stage{
 		{Name: "exit code", OnError: boot.Warn, Plan: boot.Ops(exitreport.Report{Root: "/", Code: &g.code})},
@@ -290,7 +293,15 @@ func (g *guest) planWorkdir() ([]boot.Op, error) {
 	return []boot.Op{workload.Workdir{Path: dir}}, nil
 }
 
-// planWorkload is the workload's start and, unless it becomes PID 1 itself, its supervision.
+// planReport leaves on /run what became of the stages so far, where that is asked for and the guest has a /run.
+func (g *guest) planReport() ([]boot.Op, error) {
+	if !g.params.Debug {
+		return nil, nil
+	}
+	return []boot.Op{writeReport{&g.outcomes}}, nil
+}
+
+// planWorkload is the workload's start; or it becomes PID 1 itself.
 func (g *guest) planWorkload() ([]boot.Op, error) {
 	limits, err := g.limits()
 	if err != nil {
@@ -313,8 +324,15 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	return []boot.Op{
 		workload.Start{Spec: spec, PID: &g.pid},
 		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
-		workload.Watch{PID: &g.pid, Signals: g.signals, Tasks: &g.tasks, Status: &g.status},
 	}, nil
+}
+
+// planSupervision looks after the workload until it ends.
+func (g *guest) planSupervision() ([]boot.Op, error) {
+	if g.params.InitPID1 {
+		return nil, nil
+	}
+	return []boot.Op{workload.Watch{PID: &g.pid, Signals: g.signals, Tasks: &g.tasks, Status: &g.status}}, nil
 }
 
 // limits are the configuration's, and the host's parameters over them.

@@ -1,4 +1,4 @@
-// Package boot runs a boot as a list of stages: what is to be done is data that can be printed, and a small runner
+// Package boot runs a boot as a list of stages: what is to be done is data that can be printed, and a small Runner
 // carries it out.
 //
 // A stage has a name, a policy for failures, and operations. Operations are planned when the stage's turn comes, because
@@ -9,6 +9,7 @@ package boot
 import (
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/krunbox/krunbox/pkg/fault"
 )
@@ -69,41 +70,66 @@ func (e *Error) Error() string { return e.Stage + ": " + e.Err.Error() }
 // Unwrap returns the failure without its stage.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as an *Error; failures
-// in Warn stages are handed to warn, each as an *Error. A panic in an operation is a failure like any other: the process
-// that boots a machine must not die of it.
-func Run(stages []Stage, warn func(error)) error {
-	for _, s := range stages {
-		if err := s.run(warn); err != nil {
+// Runner carries out stages.
+type Runner struct {
+	// Warn is told of each failure in a Warn stage, as an *Error.
+	Warn func(error)
+	// Ended, if not nil, is told of each stage that had something to do, when it has ended; Clock is what its times are by.
+	Ended func(Outcome)
+	Clock func() time.Duration
+}
+
+// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as an *Error. A panic in an
+// operation is a failure like any other: the process that boots a machine must not die of it.
+func (r *Runner) Run(stages []Stage) error {
+	for i := range stages {
+		if r.Ended == nil {
+			if _, err := r.run(&stages[i], nil); err != nil {
+				return err
+			}
+			continue
+		}
+		o := Outcome{Stage: stages[i].Name, OnError: stages[i].OnError, Start: r.Clock()}
+		ops, err := r.run(&stages[i], &o.Errors)
+		if o.Ops, o.Duration = ops, r.Clock()-o.Start; ops > 0 || len(o.Errors) > 0 {
+			r.Ended(o)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Stage) run(warn func(error)) error {
+// run carries out a stage, and returns how many operations it had and the failure that ends the boot.
+func (r *Runner) run(s *Stage, errs *[]error) (done int, err error) {
 	ops, err := s.plan()
-	if err := s.judge(err, warn); err != nil {
-		return err
+	if err := r.judge(s, err, errs); err != nil {
+		return 0, err
 	}
-	for _, op := range ops {
-		if err := s.judge(fault.Guard(op.Do), warn); err != nil {
-			return err
+	for i, op := range ops {
+		if err := r.judge(s, fault.Guard(op.Do), errs); err != nil {
+			return i + 1, err
 		}
 	}
-	return nil
+	return len(ops), nil
 }
 
 // judge applies the stage's policy to the outcome of one step. Errors joined by errors.Join are reported one by one.
-func (s *Stage) judge(err error, warn func(error)) error {
-	if err == nil || s.OnError == Silent {
+func (r *Runner) judge(s *Stage, err error, errs *[]error) error {
+	if err == nil {
 		return nil
 	}
-	if s.OnError == Fatal {
-		return &Error{s.Name, err}
+	if errs != nil {
+		*errs = append(*errs, each(err)...)
 	}
-	for _, e := range each(err) {
-		warn(&Error{s.Name, e})
+	switch s.OnError {
+	case Fatal:
+		return &Error{s.Name, err}
+	case Warn:
+		for _, e := range each(err) {
+			r.Warn(&Error{s.Name, e})
+		}
 	}
 	return nil
 }

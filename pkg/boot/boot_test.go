@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // op is an operation that notes that it was done.
@@ -41,9 +42,8 @@ func TestRunPolicies(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			var done, warnings []string
 			ops := []Op{op{"one", bad, &done}, op{"panics", nil, &done}, op{"three", nil, &done}}
-			err := Run([]Stage{{Name: "stage", OnError: c.policy, Plan: Ops(ops...)}}, func(err error) {
-				warnings = append(warnings, err.Error())
-			})
+			runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
+			err := runner.Run([]Stage{{Name: "stage", OnError: c.policy, Plan: Ops(ops...)}})
 			if got := strings.ReplaceAll(strings.Join(done, " "), "panics", "two"); got != c.done {
 				t.Errorf("done = %q, want %q", got, c.done)
 			}
@@ -74,7 +74,8 @@ func TestRunPlansInTurn(t *testing.T) {
 		{Name: "fifth", Plan: Ops(op{"never", nil, &done})},
 	}
 	var warnings []string
-	err := Run(stages, func(err error) { warnings = append(warnings, err.Error()) })
+	runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
+	err := runner.Run(stages)
 	if want := []string{"one", "after one", "last"}; !reflect.DeepEqual(done, want) {
 		t.Errorf("done = %q, want %q", done, want)
 	}
@@ -84,6 +85,57 @@ func TestRunPlansInTurn(t *testing.T) {
 	var e *Error
 	if !errors.As(err, &e) || e.Stage != "fourth" {
 		t.Errorf("Run() = %v, want an *Error of stage fourth", err)
+	}
+}
+
+func TestRunReportsOutcomes(t *testing.T) {
+	var done []string
+	a, b := errors.New("a"), errors.New("b\n")
+	stages := []Stage{
+		{Name: "nothing", Plan: Ops()},
+		{Name: "well", Plan: Ops(op{"1", nil, &done}, op{"2", nil, &done})},
+		{Name: "warned", OnError: Warn, Plan: Ops(op{"3", errors.Join(a, b), &done})},
+		{Name: "silent", OnError: Silent, Plan: func() ([]Op, error) { return nil, a }},
+		{Name: "fatal", Plan: Ops(op{"4", b, &done}, op{"never", nil, &done})},
+		{Name: "never", Plan: Ops(op{"never", nil, &done})},
+	}
+	var now time.Duration
+	var outcomes []Outcome
+	var lines []string
+	runner := Runner{
+		Warn: func(error) {},
+		Clock: func() time.Duration {
+			now += 1234567 * time.Nanosecond
+			return now
+		},
+		Ended: func(o Outcome) {
+			outcomes = append(outcomes, o)
+			lines = append(lines, o.String())
+		},
+	}
+	if err := runner.Run(stages); err == nil {
+		t.Error("Run() = nil, want the failure of stage fatal")
+	}
+	want := []string{
+		"well: at 0.003703 s, 1.234 ms, ok",
+		"warned: at 0.006172 s, 1.234 ms, warn: a; b ",
+		"silent: at 0.008641 s, 1.234 ms, silent: a",
+		"fatal: at 0.011111 s, 1.234 ms, fatal: b ",
+	}
+	if !reflect.DeepEqual(lines, want) {
+		t.Errorf("the outcomes are\n%q, want\n%q", lines, want)
+	}
+	var got []map[string]any
+	if err := json.Unmarshal(AppendOutcomes(nil, outcomes), &got); err != nil {
+		t.Fatalf("AppendOutcomes() is no JSON: %v", err)
+	}
+	wantJSON := map[string]any{"stage": "warned", "start": 0.006172, "duration": 0.001234, "ops": 1.0, "onError": "warn",
+		"errors": []any{"a", "b "}}
+	if len(got) != 4 || !reflect.DeepEqual(got[1], wantJSON) {
+		t.Errorf("AppendOutcomes() = %v, want four, the second %v", got, wantJSON)
+	}
+	if err := json.Unmarshal(AppendOutcomes(nil, nil), &got); err != nil || len(got) != 0 {
+		t.Errorf("AppendOutcomes() of none = %v, %v", got, err)
 	}
 }
 

@@ -51,6 +51,14 @@ const (
 	EnvBlockRootDevice  = "KRUN_BLOCK_ROOT_DEVICE"
 	EnvBlockRootFSType  = "KRUN_BLOCK_ROOT_FSTYPE"
 	EnvBlockRootOptions = "KRUN_BLOCK_ROOT_OPTIONS"
+	// EnvBlockRootTimeout is how long the device may take to appear, in milliseconds; see BlockRoot.Timeout.
+	EnvBlockRootTimeout = "KRUN_BLOCK_ROOT_TIMEOUT_MS"
+	// EnvRootOverlay asks for a root whose changes go elsewhere, see Params.RootOverlay.
+	EnvRootOverlay = "KRUN_ROOT_OVERLAY"
+	// EnvRunTmpfs is "0" where /run is to stay as the image has it.
+	EnvRunTmpfs = "KRUN_RUN_TMPFS"
+	// EnvDebug asks, by "1", for a line on each stage of the boot.
+	EnvDebug = "KRUN_DEBUG"
 )
 
 // Params is what the host handed to init. A variable that is empty counts as not
@@ -66,6 +74,14 @@ type Params struct {
 	DHCP      []string  // EnvDHCP: names of interfaces; AllInterfaces alone for all
 	InitPID1  bool      // EnvInitPID1 begins with "1"
 	BlockRoot BlockRoot // EnvBlockRoot*
+
+	// RootOverlay is what takes the changes to the root, so that the root itself stays as it is: "tmpfs", or a block device,
+	// named as BlockRoot.Device is. Empty: the root takes them.
+	RootOverlay string
+	// NoRunTmpfs is EnvRunTmpfs, "0".
+	NoRunTmpfs bool
+	// Debug is EnvDebug, "1".
+	Debug bool
 
 	// DHCPTimeout is EnvDHCPTimeout, up to MaxDHCPTimeout; DefaultDHCPTimeout where it is not given or no such number.
 	DHCPTimeout time.Duration
@@ -95,18 +111,27 @@ const (
 	MaxDHCPTimeout     = 10 * time.Minute
 )
 
+// How long a block root may take to appear.
+const (
+	DefaultBlockRootTimeout = 5 * time.Second
+	MaxBlockRootTimeout     = 10 * time.Minute
+)
+
 // BlockRoot describes a block device to be mounted as root, mount(8). There is
 // one to mount if Device is set.
 type BlockRoot struct {
-	Device  string // its path, such as /dev/vda
-	FSType  string // type of its file system; empty: to be found by trying
+	Device  string // its path, such as /dev/vda, or UUID=, LABEL=, PARTUUID=, PARTLABEL= and a value, as in fstab(5)
+	FSType  string // type of its file system; empty: to be found
 	Options string // mount options, comma-separated
+	// Timeout is EnvBlockRootTimeout, up to MaxBlockRootTimeout; DefaultBlockRootTimeout where it is not given or no such
+	// number.
+	Timeout time.Duration
 }
 
 // Parse sorts the arguments and the environment of init. Both may be empty; argv
 // may lack even argv[0].
 func Parse(argv, environ []string) Params {
-	p := Params{DHCPTimeout: DefaultDHCPTimeout}
+	p := Params{DHCPTimeout: DefaultDHCPTimeout, BlockRoot: BlockRoot{Timeout: DefaultBlockRootTimeout}}
 	if len(argv) > 1 {
 		p.Args = argv[1:]
 	}
@@ -145,17 +170,10 @@ func (p *Params) set(name, value string) {
 	case EnvDHCP:
 		p.DHCP = interfaces(value)
 	case EnvDHCPTimeout:
-		ms, err := strconv.ParseUint(value, 10, 32)
-		if limit := time.Duration(ms) * time.Millisecond; err == nil && limit <= MaxDHCPTimeout {
-			p.DHCPTimeout = limit
-		} else if value != "" {
-			p.Malformed = append(p.Malformed, name+"="+value)
-		}
+		p.milliseconds(&p.DHCPTimeout, MaxDHCPTimeout, name, value)
 	case EnvTimesync:
 		p.NoTimesync, p.Slew = value == "0", value == "slew"
-		if !p.NoTimesync && !p.Slew && value != "" && value != "1" {
-			p.Malformed = append(p.Malformed, name+"="+value)
-		}
+		p.check(p.NoTimesync || p.Slew || value == "" || value == "1", name, value)
 	case EnvInitPID1:
 		p.InitPID1 = strings.HasPrefix(value, "1")
 	case EnvBlockRootDevice:
@@ -164,10 +182,38 @@ func (p *Params) set(name, value string) {
 		p.BlockRoot.FSType = value
 	case EnvBlockRootOptions:
 		p.BlockRoot.Options = value
+	case EnvBlockRootTimeout:
+		p.milliseconds(&p.BlockRoot.Timeout, MaxBlockRootTimeout, name, value)
+	case EnvRootOverlay:
+		p.RootOverlay = value
+	case EnvRunTmpfs:
+		p.NoRunTmpfs = value == "0"
+		p.check(p.NoRunTmpfs || value == "" || value == "1", name, value)
+	case EnvDebug:
+		p.Debug = value == "1"
+		p.check(p.Debug || value == "" || value == "0", name, value)
 	default:
 		if value != "" {
 			p.Unsupported = append(p.Unsupported, name)
 		}
+	}
+}
+
+// milliseconds takes a time in milliseconds up to limit; what is none leaves to as it is.
+func (p *Params) milliseconds(to *time.Duration, limit time.Duration, name, value string) {
+	ms, err := strconv.ParseUint(value, 10, 32)
+	d := time.Duration(ms) * time.Millisecond
+	ok := err == nil && d <= limit
+	if ok {
+		*to = d
+	}
+	p.check(ok || value == "", name, value)
+}
+
+// check notes a variable whose value is not one it can have.
+func (p *Params) check(ok bool, name, value string) {
+	if !ok {
+		p.Malformed = append(p.Malformed, name+"="+value)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestParse(t *testing.T) {
 			want:    Params{Unsupported: []string{"KRUN_LATER", "KRUN_", "KRUN_INIT_PID10"}},
 		},
 	} {
-		test.want.DHCPTimeout = DefaultDHCPTimeout
+		test.want.DHCPTimeout, test.want.BlockRoot.Timeout = DefaultDHCPTimeout, DefaultBlockRootTimeout
 		if got := Parse(test.argv, test.environ); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: Parse(%q, %q) = %+v, want %+v", test.name, test.argv, test.environ, got, test.want)
 		}
@@ -94,26 +94,52 @@ func TestParseDHCP(t *testing.T) {
 			t.Errorf("Parse(KRUN_DHCP=%q).DHCP = %q, want %q", value, got, want)
 		}
 	}
-	for value, want := range map[string]time.Duration{"": DefaultDHCPTimeout, "0": 0, "2500": 2500 * time.Millisecond, "600000": MaxDHCPTimeout,
-		"600001": -1, "-1": -1, "1s": -1, "99999999999": -1} {
-		p := Parse(nil, []string{"KRUN_DHCP_TIMEOUT_MS=" + value})
-		malformed := strings.Join(p.Malformed, " ")
-		if want < 0 {
-			if p.DHCPTimeout != DefaultDHCPTimeout || malformed != "KRUN_DHCP_TIMEOUT_MS="+value {
-				t.Errorf("KRUN_DHCP_TIMEOUT_MS=%q: %v, malformed %q", value, p.DHCPTimeout, malformed)
+}
+
+func TestParseMilliseconds(t *testing.T) {
+	for _, v := range []struct {
+		name     string
+		field    func(Params) time.Duration
+		standard time.Duration
+	}{
+		{"KRUN_DHCP_TIMEOUT_MS", func(p Params) time.Duration { return p.DHCPTimeout }, DefaultDHCPTimeout},
+		{"KRUN_BLOCK_ROOT_TIMEOUT_MS", func(p Params) time.Duration { return p.BlockRoot.Timeout }, DefaultBlockRootTimeout},
+	} {
+		for value, want := range map[string]time.Duration{"": v.standard, "0": 0, "2500": 2500 * time.Millisecond,
+			"600000": 10 * time.Minute, "600001": -1, "-1": -1, "1s": -1, "99999999999": -1} {
+			malformed := ""
+			if want < 0 {
+				want, malformed = v.standard, v.name+"="+value
 			}
-		} else if p.DHCPTimeout != want || malformed != "" {
-			t.Errorf("KRUN_DHCP_TIMEOUT_MS=%q: %v, malformed %q, want %v", value, p.DHCPTimeout, malformed, want)
+			p := Parse(nil, []string{v.name + "=" + value})
+			if got := strings.Join(p.Malformed, " "); v.field(p) != want || got != malformed {
+				t.Errorf("%s=%q: %v, malformed %q, want %v, %q", v.name, value, v.field(p), got, want, malformed)
+			}
 		}
 	}
 }
 
-func TestParseTimesync(t *testing.T) {
-	for value, want := range map[string]Params{"": {}, "1": {}, "0": {NoTimesync: true}, "slew": {Slew: true},
-		"fast": {Malformed: []string{"KRUN_TIMESYNC=fast"}}} {
-		got := Parse(nil, []string{"KRUN_TIMESYNC=" + value})
-		if want.DHCPTimeout = DefaultDHCPTimeout; !reflect.DeepEqual(got, want) {
-			t.Errorf("Parse(KRUN_TIMESYNC=%q) = %+v, want %+v", value, got, want)
+// Variables that have few values.
+func TestParseChoices(t *testing.T) {
+	for entry, want := range map[string]Params{
+		"KRUN_TIMESYNC=":      {},
+		"KRUN_TIMESYNC=1":     {},
+		"KRUN_TIMESYNC=0":     {NoTimesync: true},
+		"KRUN_TIMESYNC=slew":  {Slew: true},
+		"KRUN_TIMESYNC=fast":  {Malformed: []string{"KRUN_TIMESYNC=fast"}},
+		"KRUN_RUN_TMPFS=":     {},
+		"KRUN_RUN_TMPFS=1":    {},
+		"KRUN_RUN_TMPFS=0":    {NoRunTmpfs: true},
+		"KRUN_RUN_TMPFS=no":   {Malformed: []string{"KRUN_RUN_TMPFS=no"}},
+		"KRUN_ROOT_OVERLAY=x": {RootOverlay: "x"},
+		"KRUN_DEBUG=1":        {Debug: true},
+		"KRUN_DEBUG=0":        {},
+		"KRUN_DEBUG=yes":      {Malformed: []string{"KRUN_DEBUG=yes"}},
+	} {
+		got := Parse(nil, []string{entry})
+		want.DHCPTimeout, want.BlockRoot.Timeout = DefaultDHCPTimeout, DefaultBlockRootTimeout
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("Parse(%s) = %+v, want %+v", entry, got, want)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package sysfile reads small files and directories by plain system calls. Package os would do, but its first opened file
+// Package sysfile reads and writes small files by plain system calls. Package os would do, but its first opened file
 // starts the runtime's network poller, and that costs every boot more than the reads. Errors name operation and path.
 package sysfile
 
@@ -47,6 +47,29 @@ func Read(path string, most int) ([]byte, error) {
 			buf = append(buf, 0)[:len(buf)]
 		}
 	}
+}
+
+// Write makes data the contents of the file at path, which is made where it is missing, with the permissions mode before umask.
+// A symbolic link is not followed.
+func Write(path string, data []byte, mode uint32) error {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
+	if err != nil {
+		return fault.Wrap(err, "open ", path)
+	}
+	defer unix.Close(fd)
+	for len(data) > 0 {
+		n, err := unix.Write(fd, data)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return fault.Wrap(err, "write ", path)
+		case n == 0:
+			return fault.Wrap(unix.EIO, "write ", path)
+		default:
+			data = data[n:]
+		}
+	}
+	return nil
 }
 
 // Names returns the names in the directory at path, in the kernel's order.

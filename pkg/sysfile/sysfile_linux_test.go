@@ -55,6 +55,33 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	big := strings.Repeat("x", 1<<20)
+	for _, data := range []string{big, "short", ""} { // each replaces the one before
+		if err := Write(dir+"/file", []byte(data), 0o640); err != nil {
+			t.Errorf("Write(%d bytes) = %v", len(data), err)
+		}
+		if got, err := os.ReadFile(dir + "/file"); err != nil || string(got) != data {
+			t.Errorf("after Write(%d bytes) the file has %d, %v", len(data), len(got), err)
+		}
+	}
+	if info, err := os.Stat(dir + "/file"); err != nil || info.Mode() != 0o640 {
+		t.Errorf("mode = %v, %v, want 0640", info.Mode(), err)
+	}
+	if err := os.Symlink(dir+"/file", dir+"/link"); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]error{"/link": unix.ELOOP, "/no/file": unix.ENOENT, "": unix.EISDIR} {
+		if err := Write(dir+path, []byte("x"), 0o600); !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "open "+dir+path+": ") {
+			t.Errorf("Write(%q) = %v, want %v", path, err, want)
+		}
+	}
+	if err := Write("/dev/full", []byte("x"), 0o600); !errors.Is(err, unix.ENOSPC) || !strings.HasPrefix(err.Error(), "write /dev/full: ") {
+		t.Errorf("Write(/dev/full) = %v, want ENOSPC", err)
+	}
+}
+
 func TestMakeDirs(t *testing.T) {
 	dir := t.TempDir()
 	for _, path := range []string{"/a", "/a/b/c", "/a/b/c", "/d/e/", "//f//g"} {
