@@ -19,6 +19,8 @@ func (e *Error) Error() string { return e.Doing + ": " + e.Err.Error() }
 func (e *Error) Unwrap() error { return e.Err }
 
 // Wrap returns err with what was being done, in parts that are put together. It returns nil if err is nil.
+//
+//go:noinline
 func Wrap(err error, doing ...string) error {
 	if err == nil {
 		return nil

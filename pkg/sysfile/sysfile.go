@@ -14,8 +14,11 @@ import (
 
 // Read returns the contents of the file at path. The file is looked up, opened and closed once, as a libkrun host's
 // one-shot files need it. A file of more than most bytes is an error, and so is one that would block.
-func Read(path string, most int) ([]byte, error) {
-	fd, err := open(path, unix.O_NONBLOCK)
+func Read(path string, most int) ([]byte, error) { return ReadAt(unix.AT_FDCWD, path, most) }
+
+// ReadAt is Read for a path that begins at the directory dir, openat(2).
+func ReadAt(dir int, path string, most int) ([]byte, error) {
+	fd, err := openAt(dir, path, unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +77,7 @@ func Write(path string, data []byte, mode uint32) error {
 
 // Names returns the names in the directory at path, in the kernel's order.
 func Names(path string) ([]string, error) {
-	fd, err := open(path, unix.O_DIRECTORY)
+	fd, err := openAt(unix.AT_FDCWD, path, unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
 	}
@@ -95,9 +98,9 @@ func Names(path string) ([]string, error) {
 	}
 }
 
-func open(path string, flags int) (int, error) {
+func openAt(dir int, path string, flags int) (int, error) {
 	for {
-		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|flags, 0)
+		fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOCTTY|flags, 0)
 		if err == nil {
 			return fd, nil
 		}
