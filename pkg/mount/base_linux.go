@@ -46,3 +46,10 @@ func Optional(fresh *bool) []boot.Op {
 		Chmod{Path: "/dev/kvm", Mode: 0o666},
 	}
 }
+
+// Run is the tmpfs for what programs keep while they run, where the image has the directory and nothing is mounted there.
+// fresh is what Essential has found.
+func Run(fresh *bool) boot.Op {
+	return Mount{Type: "tmpfs", Source: "tmpfs", Target: "/run", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=0755",
+		Optional: true, Once: true, Unmounted: fresh}
+}

@@ -3,8 +3,8 @@
 package mount
 
 import (
-	"bytes"
 	"errors"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,13 +14,16 @@ import (
 )
 
 // Mount mounts a file system; see mount(2) for the fields. The mount point is made where it is missing, and a target on
-// which the same file system is mounted already (EBUSY) is fine.
+// which the same file system, if it is no device's, is mounted already (EBUSY) is fine.
 type Mount struct {
 	Type, Source, Target string
 	Flags                uintptr // MS_*
 	Data                 string  // options of the file system, comma-separated
+	After                Attrs   // what is set when it is mounted
 	// Parents makes missing parents of the mount point too.
 	Parents bool
+	// Optional does nothing where the mount point is missing.
+	Optional bool
 	// Once leaves a target alone that is a mount point, whatever is mounted there.
 	Once bool
 	// Fresh, if not nil, is set to whether the mount was made and not there before.
@@ -32,43 +35,71 @@ type Mount struct {
 // Describe implements boot.Op.
 func (m Mount) Describe() boot.Desc {
 	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
-		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", optionText(m.Flags, m.Data)),
+		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", optionText(m.Flags, m.Data, m.After.names()...)),
 	}}
 }
 
 // Do implements boot.Op.
 func (m Mount) Do() error {
-	if m.Once && (m.Unmounted == nil || !*m.Unmounted) {
-		mounted, err := Mounted(m.Target)
-		if mounted {
-			return nil
-		}
-		// Without /proc nothing is known; then it is better to mount twice than not at all.
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return m.wrap(err)
+	if there, err := m.there(); there || err != nil {
+		return m.wrap(err)
+	}
+	return m.wrap(m.mount())
+}
+
+// there tells whether a mount that is to be made once is there.
+func (m Mount) there() (bool, error) {
+	if !m.Once || m.Unmounted != nil && *m.Unmounted {
+		return false, nil
+	}
+	mounted, err := Mounted(m.Target)
+	// Without /proc nothing is known; then it is better to mount twice than not at all.
+	if errors.Is(err, unix.ENOENT) {
+		err = nil
+	}
+	return mounted, err
+}
+
+func (m Mount) mount() error {
+	device := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose tags can look like that
+	if device {
+		// The kernel would complain on the console, and what is missing could as well be the mount point.
+		if err := unix.Access(m.Source, unix.F_OK); err != nil {
+			return err
 		}
 	}
 	// The mount point is nearly always there: try first, and save the round trip to the host.
 	err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
+	if m.Optional && (err == unix.ENOENT || err == unix.ENOTDIR) {
+		return nil
+	}
 	if err == unix.ENOENT {
 		if err := m.mkdir(); err != nil {
-			return m.wrap(err)
+			return err
 		}
 		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
 	}
-	if err == nil || err == unix.EBUSY {
-		if m.Fresh != nil {
-			*m.Fresh = err == nil
-		}
-		return nil
+	switch {
+	case err == unix.ENODEV:
+		return fault.Wrap(err, "the kernel has no file system of that type")
+	case err == unix.EINVAL && m.Type == "virtiofs":
+		return fault.Wrap(err, "the host shares nothing by that name, or options are wrong")
+	case err != nil && (err != unix.EBUSY || device):
+		return err
 	}
-	if err == unix.ENODEV {
-		return m.wrap(fault.Wrap(err, "the kernel has no file system of that type"))
+	if m.Fresh != nil {
+		*m.Fresh = err == nil
 	}
-	return m.wrap(err)
+	return m.After.apply(m.Target)
 }
 
-func (m Mount) wrap(err error) error { return fault.Wrap(err, "mount ", m.Type, " on ", m.Target) }
+func (m Mount) wrap(err error) error {
+	what := m.Type
+	if m.Source != "" && m.Source != m.Type {
+		what += " " + m.Source
+	}
+	return fault.Wrap(err, "mount ", what, " on ", m.Target)
+}
 
 func (m Mount) mkdir() error {
 	var err error
@@ -97,26 +128,6 @@ func (r Remount) Do() error {
 	return fault.Wrap(unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data), "remount ", r.Target)
 }
 
-// Unsupported stands for a mount that is asked for and not made. It is an error unless something is mounted there.
-type Unsupported struct{ Type, Target string }
-
-// Describe implements boot.Op.
-func (u Unsupported) Describe() boot.Desc {
-	return boot.Desc{Verb: "expect mount", Object: u.Target, Attrs: []boot.Attr{boot.A("type", u.Type)}}
-}
-
-// Do implements boot.Op.
-func (u Unsupported) Do() error {
-	mounted, err := Mounted(u.Target)
-	if err == nil && !mounted {
-		err = boot.ErrUnsupported
-	}
-	if err != nil {
-		return fault.Wrap(err, "mount ", u.Type, " on ", u.Target)
-	}
-	return nil
-}
-
 // Propagation sets the propagation type of a mount and all below it; Flag is MS_SHARED, MS_SLAVE, MS_PRIVATE or
 // MS_UNBINDABLE.
 type Propagation struct {
@@ -138,46 +149,3 @@ func (p Propagation) Do() error {
 	}
 	return nil
 }
-
-// Mounted reports whether target is a mount point of this mount namespace. It asks the kernel's table, because stat would
-// trigger an automount, and can hang on a dead one.
-func Mounted(target string) (bool, error) {
-	table, err := sysfile.Read("/proc/self/mounts", 16<<20)
-	if err != nil {
-		return false, fault.Wrap(err, "read the mount table")
-	}
-	return inTable(table, target), nil
-}
-
-// inTable finds a mount point in the text of /proc/self/mounts.
-func inTable(table []byte, target string) bool {
-	for len(table) > 0 {
-		var line []byte
-		line, table, _ = bytes.Cut(table, []byte("\n"))
-		_, rest, _ := bytes.Cut(line, []byte(" "))
-		point, _, ok := bytes.Cut(rest, []byte(" "))
-		if ok && string(unescape(point)) == target {
-			return true
-		}
-	}
-	return false
-}
-
-// unescape undoes, in place, the octal escapes of blank, tab, newline and backslash, fstab(5).
-func unescape(s []byte) []byte {
-	if bytes.IndexByte(s, '\\') < 0 {
-		return s
-	}
-	plain := s[:0]
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) && octal(s[i+1]) && octal(s[i+2]) && octal(s[i+3]) {
-			plain = append(plain, (s[i+1]-'0')<<6|(s[i+2]-'0')<<3|(s[i+3]-'0'))
-			i += 3
-			continue
-		}
-		plain = append(plain, s[i])
-	}
-	return plain
-}
-
-func octal(c byte) bool { return '0' <= c && c <= '7' }

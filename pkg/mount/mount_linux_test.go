@@ -10,45 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/boot"
 )
-
-func TestParseOptions(t *testing.T) {
-	for _, c := range []struct {
-		set     uintptr
-		options string
-		flags   uintptr
-		data    string
-	}{
-		{0, "", 0, ""},
-		{0, "defaults", 0, ""},
-		{0, "ro,nosuid,size=64m,mode=1777", unix.MS_RDONLY | unix.MS_NOSUID, "size=64m,mode=1777"},
-		{unix.MS_NOEXEC | unix.MS_NODEV, "exec", unix.MS_NODEV, ""},
-		{0, "ro,rw", 0, ""},
-		{0, "rbind,rslave", unix.MS_BIND | unix.MS_REC | unix.MS_SLAVE, ""},
-		{0, "strictatime,lazytime", unix.MS_STRICTATIME | unix.MS_LAZYTIME, ""},
-	} {
-		flags, data := ParseOptions(c.set, strings.Split(c.options, ","))
-		if flags != c.flags || data != c.data {
-			t.Errorf("ParseOptions(%#x, %q) = %#x, %q, want %#x, %q", c.set, c.options, flags, data, c.flags, c.data)
-		}
-	}
-}
-
-// What is printed is what would be parsed.
-func TestFlagNames(t *testing.T) {
-	for _, f := range flags {
-		if f.clear {
-			if got, _ := ParseOptions(^uintptr(0), []string{f.name}); got != ^f.bit {
-				t.Errorf("ParseOptions(all, %q) leaves %#x, want all but %#x", f.name, got, f.bit)
-			}
-			continue
-		}
-		if got := flagNames(f.bit); len(got) != 1 || got[0] != f.name {
-			t.Errorf("flagNames(%#x) = %q, want %q", f.bit, got, f.name)
-		}
-	}
-}
 
 // What is mounted as a base file system is known as one.
 func TestIsBase(t *testing.T) {
@@ -61,25 +23,6 @@ func TestIsBase(t *testing.T) {
 	if IsBase("/tmp") || IsBase("/dev/mqueue") {
 		t.Error("IsBase of another mount point = true, want false")
 	}
-}
-
-func TestInTable(t *testing.T) {
-	const table = "devtmpfs /dev devtmpfs rw 0 0\n" +
-		`tmpfs /a\040b\134c tmpfs rw 0 0` + "\n" +
-		"proc /proc proc rw 0 0"
-	for target, want := range map[string]bool{
-		"/dev": true, "/proc": true, `/a b\c`: true, "/": false, "/de": false, "/dev/": false, "tmpfs": false, "": false,
-	} {
-		if got := inTable([]byte(table), target); got != want {
-			t.Errorf("inTable(%q) = %v, want %v", target, got, want)
-		}
-	}
-}
-
-func FuzzInTable(f *testing.F) {
-	f.Add(`a /b\0 c`, "/b")
-	f.Add("a /b\\040\n", "/b ")
-	f.Fuzz(func(t *testing.T, table, target string) { inTable([]byte(table), target) })
 }
 
 func TestMountInNamespace(t *testing.T) {
@@ -126,12 +69,6 @@ func TestMountInNamespace(t *testing.T) {
 			if strings.Contains(line, " "+dir) && !strings.Contains(line, " shared:") {
 				t.Errorf("not shared: %s", line)
 			}
-		}
-		if err := (Unsupported{"mqueue", deep}).Do(); err != nil {
-			t.Errorf("Unsupported on a mount point = %v, want nil", err)
-		}
-		if err := (Unsupported{"mqueue", dir + "/x"}).Do(); !errors.Is(err, boot.ErrUnsupported) {
-			t.Errorf("Unsupported elsewhere = %v, want ErrUnsupported", err)
 		}
 	})
 }

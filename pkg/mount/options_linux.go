@@ -1,14 +1,18 @@
 package mount
 
 import (
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// flags are the options that mount(2) takes as bits, by their names in fstab(5) and in OCI configurations. An option
-// with clear set takes the bit away. Names of more bits stand before those of fewer.
-var flags = []struct {
+// propagationTypes are the flags of which a mount has one.
+const propagationTypes = unix.MS_SHARED | unix.MS_SLAVE | unix.MS_PRIVATE | unix.MS_UNBINDABLE
+
+// flags are the options that mount(2) takes as bits, by their names in mount(8) and in the OCI runtime specification. An
+// option with clear set takes the bit away. Names of more bits stand before those of fewer.
+var flags = [...]struct {
 	name  string
 	bit   uintptr
 	clear bool
@@ -21,6 +25,8 @@ var flags = []struct {
 	{"dev", unix.MS_NODEV, true},
 	{"noexec", unix.MS_NOEXEC, false},
 	{"exec", unix.MS_NOEXEC, true},
+	{"nosymfollow", unix.MS_NOSYMFOLLOW, false},
+	{"symfollow", unix.MS_NOSYMFOLLOW, true},
 	{"sync", unix.MS_SYNCHRONOUS, false},
 	{"async", unix.MS_SYNCHRONOUS, true},
 	{"dirsync", unix.MS_DIRSYNC, false},
@@ -34,8 +40,13 @@ var flags = []struct {
 	{"nostrictatime", unix.MS_STRICTATIME, true},
 	{"lazytime", unix.MS_LAZYTIME, false},
 	{"nolazytime", unix.MS_LAZYTIME, true},
+	{"iversion", unix.MS_I_VERSION, false},
+	{"noiversion", unix.MS_I_VERSION, true},
+	{"mand", unix.MS_MANDLOCK, false},
+	{"nomand", unix.MS_MANDLOCK, true},
 	{"silent", unix.MS_SILENT, false},
 	{"loud", unix.MS_SILENT, true},
+	{"remount", unix.MS_REMOUNT, false},
 	{"rbind", unix.MS_BIND | unix.MS_REC, false},
 	{"bind", unix.MS_BIND, false},
 	{"rshared", unix.MS_SHARED | unix.MS_REC, false},
@@ -48,47 +59,102 @@ var flags = []struct {
 	{"unbindable", unix.MS_UNBINDABLE, false},
 }
 
-// ParseOptions splits mount options as people write them, in fstab(5) or in an OCI configuration, into the flags of
-// mount(2) and the data for the file system. set are flags to start from; later options win over earlier ones.
-func ParseOptions(set uintptr, options []string) (uintptr, string) {
-	var data []string
-next:
-	for _, o := range options {
-		if o == "" || o == "defaults" {
-			continue
-		}
-		for _, f := range flags {
-			if f.name == o {
-				if f.clear {
-					set &^= f.bit
-				} else {
-					set |= f.bit
-				}
-				continue next
-			}
-		}
-		data = append(data, o)
-	}
-	return set, strings.Join(data, ",")
+// options are the mount options of an entry, sorted by who is told them.
+type options struct {
+	flags   uintptr // MS_*, for mount(2); no propagation
+	cleared uintptr // MS_*, of options that take one away and had the last word
+	data    string  // for the file system
+	copyUp  bool
+	// after are those that calls of their own set once the mount is there; per-mount ones not included.
+	after Attrs
+	// unsupported are those that can't be had.
+	unsupported []string
 }
 
-// flagNames is the inverse of ParseOptions for flags, to print them.
-func flagNames(set uintptr) []string {
+// parse sorts options. set are flags to start from; later options win over earlier ones.
+func parse(set uintptr, list []string) options {
+	o := options{flags: set}
+	var data []string
+	for _, name := range list {
+		switch {
+		case o.flag(name), forUserSpace(name):
+		case name == "tmpcopyup":
+			o.copyUp = true
+		case name == "idmap", name == "ridmap":
+			o.unsupported = append(o.unsupported, name)
+		default:
+			data = append(data, name)
+		}
+	}
+	o.data = strings.Join(data, ",")
+	return o
+}
+
+// flag takes an option that is one of flags, or one of the attributes among them for all mounts below: the same with an r.
+func (o *options) flag(name string) bool {
+	rest, forAll := strings.CutPrefix(name, "r")
+	for _, f := range flags {
+		set, cleared := &o.flags, &o.cleared
+		switch {
+		case f.name == name:
+		case forAll && f.name == rest && f.bit&attributes != 0:
+			set, cleared = &o.after.RecSet, &o.after.RecClear
+		default:
+			continue
+		}
+		switch {
+		case f.bit&propagationTypes != 0:
+			o.after.Propagation = f.bit
+		case f.clear:
+			*set &^= f.bit
+			*cleared |= f.bit
+		default:
+			*set |= f.bit
+			*cleared &^= f.bit
+		}
+		return true
+	}
+	return false
+}
+
+// forUserSpace tells options of fstab(5) that are for mount(8) and others who read that file, never for the kernel.
+func forUserSpace(name string) bool {
+	switch name {
+	case "", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nogroup", "_netdev", "nofail":
+		return true
+	}
+	return strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") || strings.HasPrefix(name, "comment=")
+}
+
+// ParseOptions splits mount options as people write them, in fstab(5) or in an OCI configuration, into the flags of
+// mount(2) and the data for the file system. set are flags to start from; later options win over earlier ones. Options
+// that need calls of their own (propagation, attributes of all mounts below) are in neither.
+func ParseOptions(set uintptr, list []string) (uintptr, string) {
+	o := parse(set, list)
+	return o.flags, o.data
+}
+
+// flagNames is the inverse of parse for flags that are set and flags that are taken away, to print them.
+func flagNames(set, cleared uintptr) []string {
 	var names []string
 	for _, f := range flags {
-		if !f.clear && set&f.bit == f.bit {
+		from := &set
+		if f.clear {
+			from = &cleared
+		}
+		if *from&f.bit == f.bit {
 			names = append(names, f.name)
-			set &^= f.bit
+			*from &^= f.bit
 		}
 	}
 	return names
 }
 
-// optionText is the inverse of ParseOptions, on one line.
-func optionText(set uintptr, data string) string {
-	options := flagNames(set)
+// optionText is the inverse of parse, on one line.
+func optionText(set uintptr, data string, after ...string) string {
+	names := flagNames(set, 0)
 	if data != "" {
-		options = append(options, data)
+		names = append(names, data)
 	}
-	return strings.Join(options, ",")
+	return strings.Join(slices.Concat(names, after), ",")
 }

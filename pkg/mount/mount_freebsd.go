@@ -1,0 +1,73 @@
+// Package mount has the mounts of a guest as operations of a boot: on FreeBSD, that of a disk with the configuration.
+package mount
+
+import (
+	"bytes"
+	"errors"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+)
+
+// Mount mounts a file system read-only; see nmount(2) for the fields. The mount point is made where it is missing.
+type Mount struct{ Type, Source, Target string }
+
+// Describe implements boot.Op.
+func (m Mount) Describe() boot.Desc {
+	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
+		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", "ro"),
+	}}
+}
+
+// Do implements boot.Op.
+func (m Mount) Do() error {
+	err := m.mount()
+	if errors.Is(err, unix.ENOENT) {
+		if err := sysfile.MakeDirs(m.Target); err != nil {
+			return fault.Wrap(err, "make the mount point ", m.Target)
+		}
+		err = m.mount()
+	}
+	return fault.Wrap(err, "mount ", m.Type, " ", m.Source, " on ", m.Target)
+}
+
+func (m Mount) mount() error {
+	var why [256]byte // filled in by file systems that have more to say than an errno
+	var vector []unix.Iovec
+	for _, parameter := range [...]struct{ name, value string }{
+		{"fstype", m.Type}, {"fspath", m.Target}, {"from", m.Source},
+	} {
+		for _, text := range [...]string{parameter.name, parameter.value} {
+			b, err := unix.ByteSliceFromString(text)
+			if err != nil {
+				return err
+			}
+			vector = append(vector, iovec(b))
+		}
+	}
+	vector = append(vector, iovec([]byte("errmsg\x00")), iovec(why[:]))
+	_, _, errno := syscall.Syscall(unix.SYS_NMOUNT, uintptr(unsafe.Pointer(&vector[0])), uintptr(len(vector)), unix.MNT_RDONLY)
+	if errno == 0 {
+		return nil
+	}
+	if text, _, _ := bytes.Cut(why[:], []byte{0}); len(text) > 0 {
+		return fault.Wrap(errno, string(text))
+	}
+	return errno
+}
+
+func iovec(b []byte) unix.Iovec { return unix.Iovec{Base: &b[0], Len: uint64(len(b))} }
+
+// Unmount is the operation that takes the file system on Target away, unmount(2).
+type Unmount struct{ Target string }
+
+// Describe implements boot.Op.
+func (u Unmount) Describe() boot.Desc { return boot.Desc{Verb: "unmount", Object: u.Target} }
+
+// Do implements boot.Op.
+func (u Unmount) Do() error { return fault.Wrap(unix.Unmount(u.Target, 0), "unmount ", u.Target) }

@@ -1,0 +1,16 @@
+package mount
+
+import (
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+)
+
+// Mounted reports whether target is a mount point of this mount namespace. It asks the kernel's table, because stat would
+// trigger an automount, and can hang on a dead one.
+func Mounted(target string) (bool, error) {
+	table, err := sysfile.Read("/proc/self/mounts", maxTable)
+	if err != nil {
+		return false, fault.Wrap(err, "read the mount table")
+	}
+	return inTable(table, target), nil
+}
