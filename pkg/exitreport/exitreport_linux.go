@@ -2,6 +2,7 @@ package exitreport
 
 import (
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +28,8 @@ func Code(status unix.WaitStatus) int {
 // understand it, and is left alone.
 type Report struct {
 	Root string
+	// FD, unless nil, returns a descriptor by which the root can be opened, whatever Root is by then, if there is one.
+	FD   func() (fd int, ok bool)
 	Code *int // read when the operation is done
 }
 
@@ -39,7 +42,13 @@ func (r Report) Describe() boot.Desc {
 
 // Do implements boot.Op.
 func (r Report) Do() error {
-	fd, err := unix.Open(r.Root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	dir, path := unix.AT_FDCWD, r.Root
+	if r.FD != nil {
+		if kept, ok := r.FD(); ok {
+			dir, path = kept, "."
+		}
+	}
+	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": open ", r.Root)
 	}
@@ -78,14 +87,56 @@ func (PowerOff) Describe() boot.Desc { return boot.Desc{Verb: "reboot", Object: 
 
 // Do implements boot.Op.
 func (PowerOff) Do() error {
-	if unix.Getpid() != 1 || inPIDNamespace() {
+	if !isMachine() {
 		return nil
 	}
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
-		return fault.Wrap(err, "reboot")
+	return fault.Wrap(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART), "reboot")
+}
+
+// Deadline is the operation after which the machine has a time to end by itself: then it ends as by PowerOff, whatever hangs:
+// sync(2) on a file system whose host is gone, an unmount, a console that nobody reads. Where PowerOff does nothing, it
+// does nothing.
+type Deadline struct {
+	After time.Duration
+	Arm   func(after time.Duration) error // signals.RestartAfter
+}
+
+// Describe implements boot.Op.
+func (d Deadline) Describe() boot.Desc {
+	return boot.Desc{Verb: "limit", Object: "the end", Attrs: []boot.Attr{boot.A("to", d.After.String()), boot.A("then", "RB_AUTOBOOT")}}
+}
+
+// Do implements boot.Op.
+func (d Deadline) Do() error {
+	if !isMachine() {
+		return nil
+	}
+	return d.Arm(d.After)
+}
+
+// CtrlAltDel is the operation after which Ctrl-Alt-Del does not restart the machine at once: the kernel raises SIGINT for
+// process 1, see reboot(2). It does nothing in another process or in a PID namespace.
+type CtrlAltDel struct{}
+
+// Describe implements boot.Op.
+func (CtrlAltDel) Describe() boot.Desc {
+	return boot.Desc{Verb: "catch", Object: "Ctrl-Alt-Del", Attrs: []boot.Attr{boot.A("as", "SIGINT")}}
+}
+
+// Do implements boot.Op.
+func (CtrlAltDel) Do() error {
+	if unix.Getpid() != 1 {
+		return nil
+	}
+	// Before /proc is there, the error is what tells a namespace from the machine.
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != unix.EINVAL {
+		return fault.Wrap(err, "catch Ctrl-Alt-Del")
 	}
 	return nil
 }
+
+// isMachine reports whether this process is the first of a machine, whose end is its own.
+func isMachine() bool { return unix.Getpid() == 1 && !inPIDNamespace() }
 
 // inPIDNamespace reports whether this process is known to be in a PID namespace other than the machine's, whose inode
 // number is fixed (PROC_PID_INIT_INO in linux/proc_ns.h).

@@ -5,10 +5,12 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
+	"github.com/krunbox/krunbox/pkg/boot"
 )
 
 func TestCode(t *testing.T) {
@@ -31,20 +33,42 @@ func TestReport(t *testing.T) {
 	if err := (Report{Root: "/proc", Code: &code}).Do(); err != nil {
 		t.Errorf("a root that is no virtiofs: %v, want nil", err)
 	}
-	err := Report{Root: "/no/such", Code: &code}.Do()
+	// A descriptor is what counts, where there is one.
+	fd, err := unix.Open("/proc", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := func() (int, bool) { return fd, fd >= 0 }
+	if err := (Report{Root: "/no/such", FD: kept, Code: &code}).Do(); err != nil {
+		t.Errorf("a descriptor that is no virtiofs: %v, want nil", err)
+	}
+	if err := unix.Close(fd); err != nil {
+		t.Errorf("close the descriptor: %v, want it still open", err)
+	}
+	if err := (Report{Root: "/proc", FD: kept, Code: &code}).Do(); !errors.Is(err, unix.EBADF) {
+		t.Errorf("a closed descriptor: %v, want EBADF", err)
+	}
+	fd = -1
+	if err := (Report{Root: "/proc", FD: kept, Code: &code}).Do(); err != nil {
+		t.Errorf("no descriptor: %v, want nil", err)
+	}
+	err = Report{Root: "/no/such", FD: kept, Code: &code}.Do()
 	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "report exit code 7: open /no/such: ") {
 		t.Errorf("a missing root: %v", err)
 	}
 }
 
 // In a PID namespace the process goes on, and the machine too.
-func TestPowerOffInNamespace(t *testing.T) {
+func TestEndInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if !inPIDNamespace() {
 			t.Fatal("inPIDNamespace() = false, want true")
 		}
-		if err := (PowerOff{}).Do(); err != nil {
-			t.Error(err)
+		arm := func(time.Duration) error { return errors.New("a time was set") }
+		for _, op := range []boot.Op{CtrlAltDel{}, Deadline{After: time.Hour, Arm: arm}, PowerOff{}} {
+			if err := op.Do(); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

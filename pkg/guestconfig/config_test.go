@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/krunbox/krunbox/pkg/process"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -108,15 +109,112 @@ func TestParse(t *testing.T) {
 				{Destination: "/a", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "size=1k"}}, {},
 			}},
 		},
+		{
+			`{"root": {"path": "r", "readonly": true}, "linux": {"rootfsPropagation": "rslave", "maskedPaths": ["/a", "b"],
+			  "readonlyPaths": ["/c"], "namespaces": [{"type": "pid"}, {"path": "/n", "type": "mount"}, {}]}}`,
+			Config{
+				RootReadonly: true, RootfsPropagation: "rslave", MaskedPaths: []string{"/a", "b"},
+				ReadonlyPaths: []string{"/c"}, MountNamespace: true,
+			},
+		},
+		{`{"root": {"readonly": true}, "root": {"readonly": false}}`, Config{}},
+		{`{"linux": {"namespaces": [{"type": "mount"}], "namespaces": [{"path": "mount"}], "rootfsPropagation": ""}}`, Config{}},
 		{`{"hostname": "box"}`, Config{Hostname: "box"}},
 		{`{"Hostname": "box"}`, Config{Hostname: "box"}},
 		{`{"user": "u", "rlimits": 1, "process": {"hostname": 1, "mounts": 1}, "linux": {"args": 1}}`, Config{}},
+
+		// The state of the process.
+		{
+			`{"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_BPF"], "effective": ["CAP_KILL"],
+			  "permitted": ["CAP_KILL", "CAP_BPF"], "inheritable": ["CAP_BPF"], "ambient": ["CAP_BPF"], "all": 1}, "noNewPrivileges": true}}`,
+			Config{
+				Capabilities: &process.Capabilities{
+					Bounding: capability("CAP_KILL", "CAP_CHOWN", "CAP_BPF"), Effective: capability("CAP_KILL"),
+					Permitted: capability("CAP_KILL", "CAP_BPF"), Inheritable: capability("CAP_BPF"), Ambient: capability("CAP_BPF"),
+				},
+				NoNewPrivileges: true,
+			},
+		},
+		{`{"process": {"capabilities": {}, "noNewPrivileges": false}}`, Config{Capabilities: &process.Capabilities{}}},
+		{
+			`{"process": {"capabilities": {"bounding": ["CAP_KILL"]}, "capabilities": {"permitted": ["CAP_KILL"], "bounding": []}}}`,
+			Config{Capabilities: &process.Capabilities{Permitted: capability("CAP_KILL")}},
+		},
+		{`{"process": {"capabilities": null, "oomScoreAdj": null, "scheduler": null, "ioPriority": null, "consoleSize": null}}`, Config{}},
+		{`{"process": {"oomScoreAdj": 0}}`, Config{OOMScoreAdj: new(0)}},
+		{`{"process": {"oomScoreAdj": -1000}}`, Config{OOMScoreAdj: new(-1000)}},
+		{
+			`{"process": {"scheduler": {"policy": "SCHED_DEADLINE", "nice": -20, "priority": 1, "runtime": 18446744073709551615,
+			  "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"], "deadline": 2, "period": 3, "later": 1}}}`,
+			Config{Scheduler: &process.Scheduler{
+				Policy: 6, Nice: -20, Priority: 1, Flags: 5, Runtime: 1<<64 - 1, Deadline: 2, Period: 3,
+			}},
+		},
+		{
+			`{"process": {"scheduler": {"policy": "SCHED_RR", "nice": 1}, "scheduler": {"priority": 2}}}`,
+			Config{Scheduler: &process.Scheduler{Policy: 2, Nice: 1, Priority: 2}},
+		},
+		{
+			`{"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 7}}}`,
+			Config{IOPriority: &process.IOPriority{Class: 2, Priority: 7}},
+		},
+		{`{"process": {"execCPUAffinity": {"initial": "0", "final": "0-1,65"}}}`, Config{CPUs: process.CPUs{3, 2}}},
+		{`{"process": {"execCPUAffinity": {"initial": "7", "final": ""}}}`, Config{}},
+		{
+			`{"process": {"terminal": true, "consoleSize": {"height": 65535, "width": 1}}}`,
+			Config{Terminal: true, ConsoleSize: Size{65535, 1}},
+		},
+		{`{"process": {"terminal": false, "consoleSize": {"height": 2, "width": 1}}}`, Config{}},
+
+		// Users by name, where there is no number.
+		{`{"User": "app:grp"}`, Config{Username: "app:grp"}},
+		{`{"User": "app", "process": {"User": "1:2"}}`, Config{Username: "1:2"}},
+		{`{"User": "app", "process": {"user": {}}}`, Config{User: &User{}}},
+		{
+			`{"process": {"user": {"username": "app", "additionalGids": [1]}}}`,
+			Config{Username: "app", User: &User{AdditionalGIDs: []uint32{1}}},
+		},
+		{`{"process": {"user": {"uid": 0, "gid": 0, "username": "app"}}}`, Config{Username: "app", User: &User{}}},
+		{`{"process": {"user": {"uid": 0, "gid": 5, "username": "root:root"}}}`, Config{User: &User{GID: 5}}},
+		{`{"process": {"user": {"username": "0"}}}`, Config{User: &User{}}},
+		{`{"process": {"user": {"uid": 1, "username": "app"}}}`, Config{User: &User{UID: 1}}},
+
+		// The rest of an image's configuration.
+		{`{"StopSignal": "SIGRTMIN+3", "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/v": {}}, "Labels": {"a": "b"}}`, Config{StopSignal: 37}},
+		{`{"StopSignal": "9", "process": {"StopSignal": "INT"}}`, Config{StopSignal: 2}},
+
+		// The whole guest.
+		{`{"domainname": "example.org"}`, Config{Domainname: "example.org"}},
+		{
+			`{"linux": {"sysctl": {"b.c": "1", "a": "", "\u0062.c": "2\n", "none": null}}}`,
+			Config{Sysctls: []Sysctl{{"b.c", "1"}, {"a", ""}, {"b.c", "2\n"}}},
+		},
+		{
+			`{"linux": {"devices": [{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438, "uid": 0, "gid": 5},
+			  {"path": "/p", "type": "p"}, {"path": "/b", "type": "b", "major": 4095, "minor": 1048575}]}}`,
+			Config{Devices: []Device{
+				{Path: "/dev/fuse", Type: 'c', Major: 10, Minor: 229, FileMode: new(uint32(0o666)), UID: new(uint32(0)), GID: new(uint32(5))},
+				{Path: "/p", Type: 'p'}, {Path: "/b", Type: 'b', Major: 4095, Minor: 1048575},
+			}},
+		},
 	} {
 		got, err := Parse([]byte(test.in))
 		if err != nil || !equal(got, test.want) {
 			t.Errorf("Parse(%q) = %+v, %v, want %+v", test.in, got, err, test.want)
 		}
 	}
+}
+
+// capability returns the set of the capabilities with the names.
+func capability(names ...string) (set process.CapabilitySet) {
+	for _, name := range names {
+		c, ok := process.ParseCapability(name)
+		if !ok {
+			panic(name)
+		}
+		set |= c
+	}
+	return set
 }
 
 // equal compares configurations, where an empty list is as good as none.
@@ -132,21 +230,23 @@ func TestParseUnsupported(t *testing.T) {
 		in   string
 		want []string
 	}{
-		{`{"linux": {"sysctl": {"a": "b"}, "seccomp": {}, "devices": [ ], "namespaces": [1], "resources": {"a": 1}}}`,
-			[]string{"linux.sysctl"}},
-		{`{"root": {"path": "rootfs", "readonly": true}}`, []string{"root.readonly"}},
-		{`{"root": {"path": "rootfs", "readonly": false}}`, nil},
-		{`{"User": "app:app", "domainname": ""}`, []string{"User"}},
-		{`{"domainname": "example.org", "ExposedPorts": {"80": {}}, "StopSignal": "TERM", "hooks": {"a": [1]}}`,
-			[]string{"domainname"}},
-		{`{"process": {"noNewPrivileges": true, "oomScoreAdj": 0, "capabilities": null, "terminal": true}}`,
-			[]string{"process.noNewPrivileges"}},
-		{`{"process": {"user": {"uid": 1, "username": "app"}, "oomScoreAdj": -5, "capabilities": {"bounding": []}}}`,
-			[]string{"process.capabilities", "process.oomScoreAdj", "process.user.username"}},
-		{`{"process": {"noNewPrivileges": true, "noNewPrivileges": false}}`, nil},
+		{`{"linux": {"sysctl": {"a": "b"}, "seccomp": {}, "personality": {"domain": "LINUX32"}, "resources": {"a": 1}}}`,
+			[]string{"linux.personality"}},
+		{`{"root": {"path": "rootfs", "readonly": true, "seccomp": true}}`, nil},
+		{`{"mounts": [{"uidMappings": [{"size": 1}]}, {"uidMappings": [], "gidMappings": null}]}`, []string{"mounts.uidMappings"}},
+		{`{"mounts": [{"gidMappings": [], "uidMappings": null}]}`, nil},
+		{`{"annotations": {"a": "b"}, "ExposedPorts": {"80": {}}, "OnBuild": ["x"], "hooks": {"a": [1]}}`, nil},
+		{`{"process": {"selinuxLabel": "", "apparmorProfile": null}}`, nil},
 		{`{"process": {"apparmorProfile": "a"}, "process": {"selinuxLabel": "b", "apparmorProfile": "c"}}`,
 			[]string{"process.apparmorProfile", "process.selinuxLabel"}},
-		{`{"seccomp": {"a": 1}, "linux": {"noNewPrivileges": true}}`, nil},
+		{`{"seccomp": {"a": 1}, "linux": {"selinuxLabel": "a"}}`, nil},
+
+		// Values.
+		{`{"process": {"capabilities": {"bounding": ["CAP_FOO", "kill", "CAP_FOO"], "effective": ["CAP_FOO"]}}}`,
+			[]string{`process.capabilities.bounding "CAP_FOO"`, `process.capabilities.bounding "kill"`, `process.capabilities.effective "CAP_FOO"`}},
+		{`{"process": {"capabilities": {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "ambient": ["CAP_BPF"]}}}`,
+			[]string{`process.capabilities "CAP_KILL CAP_BPF"`}},
+		{`{"StopSignal": "SIGFOO", "linux": {"seccomp": {"defaultAction": "x"}}}`, []string{"linux.seccomp", `StopSignal "SIGFOO"`}},
 	} {
 		got, err := Parse([]byte(test.in))
 		if err != nil || !slices.Equal(got.Unsupported, test.want) {
@@ -181,6 +281,36 @@ func TestParseErrors(t *testing.T) {
 		{`{"linux": false}`, "line 1, column 11: linux: expected an object, found false"},
 		{`{"mounts": [{}, {"options": [-1]}]}`, "line 1, column 30: mounts[1].options[0]: expected a string, found a number"},
 
+		{`{"root": {"readonly": "true"}}`, "line 1, column 23: root.readonly: expected true or false, found a string"},
+		{`{"process": {"noNewPrivileges": 1}}`, "line 1, column 33: process.noNewPrivileges: expected true or false, found a number"},
+		{`{"process": {"capabilities": {"bounding": [1]}}}`,
+			"line 1, column 44: process.capabilities.bounding[0]: expected a string, found a number"},
+		{`{"process": {"capabilities": ["CAP_KILL"]}}`, "line 1, column 30: process.capabilities: expected an object, found a list"},
+		{`{"User": 1000}`, "line 1, column 10: User: expected a string, found a number"},
+		{`{"linux": {"sysctl": {"a": 1}}}`, "line 1, column 28: linux.sysctl.a: expected a string, found a number"},
+		{`{"linux": {"sysctl": {"a\n": "1", "b\u0000": "1"}}}`, `line 1, column 46: linux.sysctl."b\x00": the name contains a NUL byte`},
+		{`{"linux": {"sysctl": {"a\n.` + strings.Repeat("b", 50) + `": 1}}}`,
+			`line 1, column 81: linux.sysctl."a\n.` + strings.Repeat("b", 37) + `...": expected a string, found a number`},
+
+		// A choice of words, and what has to be there.
+		{`{"process": {"scheduler": {"policy": "SCHED_NORMAL"}}}`,
+			`line 1, column 38: process.scheduler.policy: unknown policy "SCHED_NORMAL"`},
+		{`{"process": {"scheduler": {"policy": "SCHED_RR", "flags": ["RESET_ON_FORK"]}}}`,
+			`line 1, column 60: process.scheduler.flags[0]: unknown flag "RESET_ON_FORK"`},
+		{`{"process": {"scheduler": {"nice": 1}}}`, "line 1, column 27: process.scheduler: no policy"},
+		{`{"process": {"ioPriority": {"class": "BE"}}}`, `line 1, column 38: process.ioPriority.class: unknown class "BE"`},
+		{`{"process": {"ioPriority": {}}}`, "line 1, column 28: process.ioPriority: no class"},
+		{`{"process": {"execCPUAffinity": {"initial": "0-"}}}`,
+			`line 1, column 45: process.execCPUAffinity.initial: unknown list of CPUs "0-"`},
+		{`{"linux": {"devices": [{"path": "/d", "type": "d"}]}}`, `line 1, column 47: linux.devices[0].type: unknown type of device "d"`},
+		{`{"linux": {"devices": [{"type": "c"}]}}`, "line 1, column 24: linux.devices[0]: a device without path or type"},
+		{`{"linux": {"devices": [{"path": "/d"}]}}`, "line 1, column 24: linux.devices[0]: a device without path or type"},
+		{`{"linux": {"namespaces": ["mount"]}}`, "line 1, column 27: linux.namespaces[0]: expected an object, found a string"},
+		{`{"linux": {"maskedPaths": "/a"}}`, "line 1, column 27: linux.maskedPaths: expected a list, found a string"},
+		{`{"linux": {"readonlyPaths": ["/a\u0000"]}}`, "line 1, column 30: linux.readonlyPaths[0]: contains a NUL byte"},
+		{`{"linux": {"rootfsPropagation": "Shared"}}`,
+			`line 1, column 33: linux.rootfsPropagation: unknown propagation "Shared"`},
+
 		// Numbers.
 		{`{"process": {"user": {"uid": "0"}}}`, "line 1, column 30: process.user.uid: expected a number, found a string"},
 		{`{"process": {"user": {"uid": -1}}}`,
@@ -196,6 +326,17 @@ func TestParseErrors(t *testing.T) {
 		{`{"process": {"user": {"uid": 1` + strings.Repeat("0", 50) + `}}}`,
 			"line 1, column 30: process.user.uid: expected an integer from 0 to 4294967294, found 1" + strings.Repeat("0", 39) + "..."},
 		{`{"process": {"user": {"uid": 01}}}`, "line 1, column 31: process.user: expected ',' or '}', found a number"},
+
+		{`{"process": {"oomScoreAdj": 1001}}`, "line 1, column 29: process.oomScoreAdj: expected an integer from -1000 to 1000, found 1001"},
+		{`{"process": {"oomScoreAdj": "1"}}`, "line 1, column 29: process.oomScoreAdj: expected a number, found a string"},
+		{`{"process": {"scheduler": {"nice": -2147483649}}}`,
+			"line 1, column 36: process.scheduler.nice: expected an integer from -2147483648 to 2147483647, found -2147483649"},
+		{`{"process": {"ioPriority": {"priority": 8}}}`,
+			"line 1, column 41: process.ioPriority.priority: expected an integer from 0 to 7, found 8"},
+		{`{"process": {"consoleSize": {"width": 65536}}}`,
+			"line 1, column 39: process.consoleSize.width: expected an integer from 0 to 65535, found 65536"},
+		{`{"linux": {"devices": [{"minor": 1048576}]}}`,
+			"line 1, column 34: linux.devices[0].minor: expected an integer from 0 to 1048575, found 1048576"},
 
 		// Limits.
 		{`{"process": {"rlimits": [{"type": "NOFILE"}]}}`, `line 1, column 26: process.rlimits[0]: unknown resource "NOFILE"`},

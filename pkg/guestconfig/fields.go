@@ -11,11 +11,10 @@ import (
 // parser collects the fields of a configuration file as the reader meets them.
 type parser struct {
 	reader
+	Config                  // the fields of which there is only one
 	flat, process           command
 	hostname, imageHostname string
-	user                    *User
-	rlimits                 []rlimit.Limit
-	mounts                  []Mount
+	username                string                 // of process.user
 	unsupported             [len(unsupported)]bool // by place in unsupported
 }
 
@@ -24,6 +23,7 @@ type command struct {
 	args, cmd, entrypoint     []string
 	env, imageEnv             []string
 	cwd, imageCwd, workingDir string
+	user, stopSignal          string
 }
 
 // topLevel reads a field of the outermost object.
@@ -35,19 +35,17 @@ func (p *parser) topLevel(name []byte) (known bool, err error) {
 		p.hostname, err = p.cstring()
 	case "Hostname":
 		p.imageHostname, err = p.cstring()
+	case "domainname":
+		p.Domainname, err = p.cstring()
 	case "mounts":
-		p.mounts = nil
+		p.Mounts = nil
 		err = p.array(p.mount)
-	case "linux", "root":
-		section := string(name)
-		err = p.object(func(name []byte) (bool, error) {
-			return p.unsupportedField(section, name)
-		})
+	case "root":
+		err = p.object(p.rootField)
+	case "linux":
+		err = p.object(p.linuxField)
 	default:
-		if known, err = p.commandField(&p.flat, name); !known {
-			known, err = p.unsupportedField("", name)
-		}
-		return known, err
+		return p.commandField(&p.flat, name)
 	}
 	return true, err
 }
@@ -71,6 +69,10 @@ func (p *parser) commandField(c *command, name []byte) (known bool, err error) {
 		c.imageCwd, err = p.cstring()
 	case "WorkingDir":
 		c.workingDir, err = p.cstring()
+	case "User":
+		c.user, err = p.cstring()
+	case "StopSignal":
+		c.stopSignal, err = p.cstring()
 	default:
 		return false, nil
 	}
@@ -81,13 +83,30 @@ func (p *parser) commandField(c *command, name []byte) (known bool, err error) {
 func (p *parser) processField(name []byte) (known bool, err error) {
 	switch string(name) {
 	case "user":
-		if p.user == nil {
-			p.user = new(User)
-		}
+		p.User = orNew(p.User)
 		err = p.object(p.userField)
 	case "rlimits":
-		p.rlimits = nil
+		p.Rlimits = nil
 		err = p.array(p.rlimit)
+	case "capabilities":
+		p.Capabilities = orNew(p.Capabilities)
+		err = p.object(p.capabilitiesField)
+	case "noNewPrivileges":
+		p.NoNewPrivileges, err = p.bool()
+	case "oomScoreAdj":
+		var score int64
+		score, err = p.int(-1000, 1000)
+		p.OOMScoreAdj = new(int(score))
+	case "scheduler":
+		err = p.scheduler()
+	case "ioPriority":
+		err = p.ioPriority()
+	case "execCPUAffinity":
+		err = p.object(p.affinityField)
+	case "terminal":
+		p.Terminal, err = p.bool()
+	case "consoleSize":
+		err = p.object(p.sizeField)
 	default:
 		if known, err = p.commandField(&p.process, name); !known {
 			known, err = p.unsupportedField("process", name)
@@ -101,22 +120,22 @@ func (p *parser) processField(name []byte) (known bool, err error) {
 func (p *parser) userField(name []byte) (known bool, err error) {
 	switch string(name) {
 	case "uid":
-		p.user.UID, err = p.id()
+		p.User.UID, err = p.id()
 	case "gid":
-		p.user.GID, err = p.id()
+		p.User.GID, err = p.id()
 	case "additionalGids":
-		p.user.AdditionalGIDs = nil
+		p.User.AdditionalGIDs = nil
 		err = p.array(func() error {
 			gid, err := p.id()
-			p.user.AdditionalGIDs = append(p.user.AdditionalGIDs, gid)
+			p.User.AdditionalGIDs = append(p.User.AdditionalGIDs, gid)
 			return err
 		})
 	case "umask":
-		var umask uint64
-		umask, err = p.uint(1<<32 - 1)
-		p.user.Umask = new(uint32(umask))
+		p.User.Umask, err = pointer(p.uint32(1<<32 - 1))
+	case "username":
+		p.username, err = p.cstring()
 	default:
-		return p.unsupportedField("process.user", name)
+		return false, nil
 	}
 	return true, err
 }
@@ -147,13 +166,13 @@ func (p *parser) rlimit() error {
 		return p.errorAt(start, "unknown resource "+strconv.Quote(clip(name)))
 	}
 	limit.Resource = resource
-	if slices.ContainsFunc(p.rlimits, func(l rlimit.Limit) bool { return l.Resource == resource }) {
+	if slices.ContainsFunc(p.Rlimits, func(l rlimit.Limit) bool { return l.Resource == resource }) {
 		return p.errorAt(start, name+" is limited twice")
 	}
 	if err := limit.Validate(); err != nil {
 		return p.errorAt(start, name+": "+err.Error())
 	}
-	p.rlimits = append(p.rlimits, limit)
+	p.Rlimits = append(p.Rlimits, limit)
 	return nil
 }
 
@@ -171,30 +190,29 @@ func (p *parser) mount() error {
 		case "options":
 			m.Options, err = p.cstrings()
 		default:
-			return false, nil
+			return p.unsupportedField("mounts", name)
 		}
 		return true, err
 	})
-	p.mounts = append(p.mounts, m)
+	p.Mounts = append(p.Mounts, m)
 	return err
 }
 
 // id reads the number of a user or group. The largest one means "leave it as it
 // is" to setresuid(2) and its like, and is nobody's.
-func (p *parser) id() (uint32, error) {
-	n, err := p.uint(1<<32 - 2)
-	return uint32(n), err
-}
+func (p *parser) id() (uint32, error) { return p.uint32(1<<32 - 2) }
 
 // cstring reads a string that can be passed to the kernel, where NUL ends it.
 func (p *parser) cstring() (string, error) {
 	start := p.pos
 	s, err := p.string()
-	if err == nil && strings.IndexByte(s, 0) >= 0 {
+	if err == nil && hasNUL(s) {
 		err = p.errorAt(start, "contains a NUL byte")
 	}
 	return s, err
 }
+
+func hasNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
 // cstrings reads a list of such strings.
 func (p *parser) cstrings() ([]string, error) {

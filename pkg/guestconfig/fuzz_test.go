@@ -17,6 +17,12 @@ func FuzzParse(f *testing.F) {
 		`{"process": {"user": {"uid": 1, "umask": 18, "additionalGids": [1]}, "noNewPrivileges": true}}`,
 		`{"process": {"rlimits": [{"type": "RLIMIT_AS", "soft": 1, "hard": 2}]}, "root": {"readonly": true}}`,
 		`{"mounts": [{"destination": "/a", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}]}`,
+		`{"linux": {"rootfsPropagation": "shared", "maskedPaths": ["/a"], "namespaces": [{"type": "mount"}]}}`,
+		`{"process": {"capabilities": {"bounding": ["CAP_KILL", "X"], "ambient": ["CAP_BPF"]}, "oomScoreAdj": -1, "terminal": true}}`,
+		`{"process": {"scheduler": {"policy": "SCHED_RR", "flags": ["SCHED_FLAG_RECLAIM"], "nice": -1}, "consoleSize": {"width": 1}}}`,
+		`{"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 7}, "execCPUAffinity": {"final": "0-1,7"}}}`,
+		`{"User": "a:b", "StopSignal": "SIGRTMIN+1", "domainname": "d", "linux": {"sysctl": {"a.b": "1", "c\n": 1}}}`,
+		`{"linux": {"devices": [{"path": "/d", "type": "c", "major": 1, "minor": 2, "fileMode": 3, "uid": 4, "gid": 5}]}}`,
 		`{"args": ["\u0000"]}`, `{"args": ["\ud83d\udc4b"], "args": null, "linux": {"sysctl": {}}}`,
 	} {
 		f.Add([]byte(seed))
@@ -39,6 +45,21 @@ func FuzzParse(f *testing.F) {
 				t.Errorf("Parse(%q).Env has %q, want NAME=VALUE", data, entry)
 			}
 			all = append(all, entry)
+		}
+		all = append(append(append(all, config.RootfsPropagation), config.MaskedPaths...), config.ReadonlyPaths...)
+		all = append(all, config.Domainname, config.Username)
+		for _, s := range config.Sysctls {
+			all = append(all, s.Name, s.Value)
+		}
+		for _, d := range config.Devices {
+			if all = append(all, d.Path); d.Path == "" || d.Type == 0 {
+				t.Errorf("Parse(%q) has a device %q of type %q, want both", data, d.Path, d.Type)
+			}
+		}
+		if c := config.Capabilities; c != nil {
+			if _, refused := c.Grantable(); refused != 0 {
+				t.Errorf("Parse(%q) has the capabilities %q, want none that the kernel refuses", data, refused.Names())
+			}
 		}
 		for _, m := range config.Mounts {
 			all = append(append(all, m.Destination, m.Type, m.Source), m.Options...)

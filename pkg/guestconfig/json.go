@@ -67,7 +67,7 @@ func (r *reader) object(member func(name []byte) (known bool, err error)) error 
 				name = unescape(name)
 			}
 			if known, err = member(name); err != nil {
-				return within(string(name), err)
+				return within(printable(string(name)), err)
 			}
 		}
 		if !known {
@@ -94,13 +94,21 @@ func (r *reader) array(element func() error) error {
 			}
 			continue
 		}
-		if r.elements++; r.elements > maxElements {
-			return r.errorAt(r.pos, "more than "+strconv.Itoa(maxElements)+" list elements")
+		if err := r.count(); err != nil {
+			return err
 		}
 		if err := element(); err != nil {
 			return within("["+strconv.Itoa(i)+"]", err)
 		}
 	}
+}
+
+// count counts an element that is read.
+func (r *reader) count() error {
+	if r.elements++; r.elements > maxElements {
+		return r.errorAt(r.pos, "more than "+strconv.Itoa(maxElements)+" list elements")
+	}
+	return nil
 }
 
 // open enters an object or list, called what in errors, that begins with bracket.

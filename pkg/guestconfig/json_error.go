@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -76,6 +77,15 @@ func within(outer string, err error) error {
 	}
 	e.path = outer + e.path
 	return e
+}
+
+// printable renders a name that anybody may have given in an error message, on one line.
+func printable(name string) string {
+	name = clip(name)
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // clip shortens s to what fits in an error message.

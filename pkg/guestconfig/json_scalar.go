@@ -149,6 +149,16 @@ func hexDigit(c byte) rune {
 	return -1
 }
 
+// bool reads true or false.
+func (r *reader) bool() (bool, error) {
+	literal := r.literal()
+	if literal != "true" && literal != "false" {
+		return false, r.expected("true or false")
+	}
+	r.pos += len(literal)
+	return literal == "true", nil
+}
+
 // uint reads an integer from 0 to limit. Like encoding/json for integer types, it
 // refuses 1.0, 1e3 and -0.
 func (r *reader) uint(limit uint64) (uint64, error) {
@@ -164,6 +174,36 @@ func (r *reader) uint(limit uint64) (uint64, error) {
 	if err != nil || n > limit {
 		return 0, r.errorAt(start, "expected an integer from 0 to "+strconv.FormatUint(limit, 10)+
 			", found "+clip(string(digits)))
+	}
+	return n, nil
+}
+
+// uint32 reads an integer from 0 to limit.
+func (r *reader) uint32(limit uint32) (uint32, error) {
+	n, err := r.uint(uint64(limit))
+	return uint32(n), err
+}
+
+// int32 reads any integer of 32 bits.
+func (r *reader) int32() (int32, error) {
+	n, err := r.int(-1<<31, 1<<31-1)
+	return int32(n), err
+}
+
+// int reads an integer from least to most, as uint does.
+func (r *reader) int(least, most int64) (int64, error) {
+	start := r.pos
+	if !isNumberStart(r.peek()) {
+		return 0, r.expected("a number")
+	}
+	digits, err := r.number()
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	if err != nil || n < least || n > most {
+		return 0, r.errorAt(start, "expected an integer from "+strconv.FormatInt(least, 10)+" to "+
+			strconv.FormatInt(most, 10)+", found "+clip(string(digits)))
 	}
 	return n, nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/krunbox/krunbox/pkg/process"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -41,10 +42,19 @@ func TestParseOCIFile(t *testing.T) {
 				Options: []string{"bind", "rprivate"},
 			},
 		},
-		Unsupported: []string{
-			"linux.maskedPaths", "linux.readonlyPaths", "linux.seccomp", "linux.sysctl",
-			"process.capabilities", "root.readonly",
+		RootReadonly:   true,
+		MaskedPaths:    []string{"/proc/kcore", "/sys/firmware"},
+		ReadonlyPaths:  []string{"/proc/sys"},
+		MountNamespace: true,
+		Capabilities: &process.Capabilities{
+			Bounding: capability("CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"), Effective: capability("CAP_CHOWN"),
+			Permitted: capability("CAP_CHOWN"),
 		},
+		OOMScoreAdj: new(0),
+		Terminal:    true,
+		ConsoleSize: Size{Height: 50, Width: 132},
+		Sysctls:     []Sysctl{{"net.ipv4.ping_group_range", "0 0"}},
+		Unsupported: []string{"linux.seccomp"},
 	}
 	if got, err := Parse(ociFile(t)); err != nil || !equal(got, want) {
 		t.Errorf("Parse(oci.json) = %+v, %v, want %+v", got, err, want)
@@ -108,7 +118,8 @@ func TestParseDepth(t *testing.T) {
 		{nested(`{"a":`, "1", "}", maxDepth+1), "line 1, column 641: nested more than 128 deep"},
 		{`{"a":` + nested("[", "", "]", maxDepth), "line 1, column 133: nested more than 128 deep"},
 		{`{"a":` + nested("[", "", "", 1_000_000), "line 1, column 133: nested more than 128 deep"},
-		{`{"User":` + nested(`{"a":[`, "", "", 500_000), "line 1, column 392: User: nested more than 128 deep"},
+		{`{"mounts":[{"gidMappings":` + nested(`{"a":[`, "", "", 500_000),
+			"line 1, column 404: mounts[0].gidMappings: nested more than 128 deep"},
 		{nested("[", "", "", 1_000_000), "line 1, column 1: expected an object, found a list"},
 	} {
 		if _, err := Parse([]byte(test.in)); err == nil || err.Error() != test.want {
@@ -125,6 +136,7 @@ func TestParseElements(t *testing.T) {
 	for _, in := range []string{
 		"{" + list("args", `""`, maxElements) + "}",
 		"{" + list("args", `""`, maxElements/2) + "," + list("mounts", "{}", maxElements/2) + "}",
+		"{" + list("args", `""`, maxElements-1) + `,"linux":{"sysctl":{"a":"b"}}}`,
 		"{" + list("skipped", `""`, 2*maxElements) + "}",
 	} {
 		if _, err := Parse([]byte(in)); err != nil {
@@ -139,6 +151,10 @@ func TestParseElements(t *testing.T) {
 		{
 			"{" + list("args", `""`, maxElements) + "," + list("mounts", "{}", 1) + "}",
 			"line 1, column 786453: mounts: more than 262144 list elements",
+		},
+		{
+			"{" + list("args", `""`, maxElements) + `,"linux":{"sysctl":{"a":"b"}}}`,
+			"line 1, column 786466: linux.sysctl.a: more than 262144 list elements",
 		},
 	} {
 		if _, err := Parse([]byte(test.in)); err == nil || err.Error() != test.want {

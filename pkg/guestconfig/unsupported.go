@@ -1,39 +1,36 @@
 package guestconfig
 
+import (
+	"slices"
+	"strconv"
+)
+
 // unsupported are the fields that change what a workload can see or do, and
 // that Config does not hold.
 var unsupported = [...]struct {
-	object string // path of the object the field is in, empty at top level
+	object string // path of the object the field is in, or of a list of them
 	name   string
 }{
-	{"", "User"}, // of an image: a name or number that the host has not resolved
-	{"", "domainname"},
-	{"linux", "devices"},
-	{"linux", "maskedPaths"},
+	{"linux", "memoryPolicy"},
 	{"linux", "personality"},
-	{"linux", "readonlyPaths"},
 	{"linux", "seccomp"},
-	{"linux", "sysctl"},
-	{"process", "User"},
+	{"linux", "timeOffsets"},
+	{"mounts", "gidMappings"},
+	{"mounts", "uidMappings"},
 	{"process", "apparmorProfile"},
-	{"process", "capabilities"},
-	{"process", "execCPUAffinity"},
-	{"process", "ioPriority"},
-	{"process", "noNewPrivileges"},
-	{"process", "oomScoreAdj"},
-	{"process", "scheduler"},
 	{"process", "selinuxLabel"},
-	{"process.user", "username"},
-	{"root", "readonly"},
 }
 
 // unsupportedField takes note of a field of object if it is an unsupported one.
+// In a list of objects, and of objects given twice, one that asks for it will do.
 func (p *parser) unsupportedField(object string, name []byte) (known bool, err error) {
 	for i, field := range unsupported {
 		if field.object == object && field.name == string(name) {
 			start := p.pos
 			err := p.skip()
-			p.unsupported[i] = err == nil && asksForSomething(p.data[start:p.pos])
+			if err == nil && asksForSomething(p.data[start:p.pos]) {
+				p.unsupported[i] = true
+			}
 			return true, err
 		}
 	}
@@ -63,12 +60,19 @@ func (p *parser) unsupportedFields() []string {
 	var paths []string
 	for i, field := range unsupported {
 		if p.unsupported[i] {
-			path := field.name
-			if field.object != "" {
-				path = field.object + "." + field.name
-			}
-			paths = append(paths, path)
+			paths = append(paths, field.object+"."+field.name)
 		}
 	}
 	return paths
+}
+
+// maxUnknown is how many unknown values are reported; a file can have any number of them.
+const maxUnknown = 16
+
+// unknown takes note of a value that means nothing here. The same is noted once.
+func (p *parser) unknown(field, value string) {
+	note := field + " " + strconv.Quote(clip(value))
+	if len(p.Unsupported) < maxUnknown && !slices.Contains(p.Unsupported, note) {
+		p.Unsupported = append(p.Unsupported, note)
+	}
 }

@@ -16,19 +16,30 @@ import (
 // Pipe is where signals arrive.
 type Pipe struct {
 	fd      int
+	last    byte   // what Next has returned
 	pending []byte // read from fd, not returned yet
 	buf     [64]byte
 }
 
-// writeEnd is the descriptor that the handler writes to, and runtimeHandler the address of Go's own handler; one of each a
-// process. They change once.
+// fromKernel is the bit beside a signal's number that says that no process sent it.
+const fromKernel = 0x80
+
+// What the handlers use, one of each a process. They change once.
+//
+// The kernel hands signals to any thread that does not block them, and of two threads the one that got the later signal may
+// be first to write it. So every thread but the first, which is there as long as the process is, blocks them once it has
+// handled one: from then on they keep the kernel's order.
 var (
-	writeEnd       int32
-	runtimeHandler uintptr
+	writeEnd       int32   // the descriptor that signals are written to
+	runtimeHandler uintptr // the address of Go's own handler
+	ordered        uint64  // the set of signals that other threads block
 )
 
 // Open makes the pipe and takes over the handling of the signals, for the life of the process. It can be called once, and
 // not by a program that uses package os/signal for the same signals.
+//
+// Signals come in the kernel's order: of those that wait for a thread to handle them the lowest first, a real-time signal as
+// often as it was sent. Threads may have them blocked: whoever executes a program sets its mask.
 //
 // Of SIGILL, SIGBUS, SIGFPE and SIGSEGV only those are taken that somebody has sent; the process's own faults stay Go's
 // panics.
@@ -72,23 +83,19 @@ func (p *Pipe) Next() (syscall.Signal, error) {
 		}
 		p.pending = p.buf[:n]
 	}
-	sig := syscall.Signal(p.pending[0])
-	p.pending = p.pending[1:]
-	return sig, nil
+	p.last, p.pending = p.pending[0], p.pending[1:]
+	return syscall.Signal(p.last &^ fromKernel), nil
 }
 
-// sigaction is the kernel's struct sigaction of amd64 and arm64, which is not that of the C library; see rt_sigaction(2).
-type sigaction struct {
-	handler  uintptr
-	flags    uint64
-	restorer uintptr
-	mask     uint64
-}
+// FromKernel tells whether the kernel raised the signal that Next returned last, and not a process by kill(2): a child's
+// end, a timer, a key of a terminal, Ctrl-Alt-Del. A process can't pretend it: see si_code in sigaction(2).
+func (p *Pipe) FromKernel() bool { return p.last&fromKernel != 0 }
 
-// Flags of sigaction(2): an alternate stack, which each thread of Go has, and system calls that go on.
+// Flags of sigaction(2): an alternate stack, which each thread of Go has, system calls that go on, and a siginfo_t.
 const (
 	saOnStack = 0x08000000
 	saRestart = 0x10000000
+	saSiginfo = 0x00000004
 )
 
 func handle(sig syscall.Signal) error {
@@ -104,9 +111,18 @@ func handle(sig syscall.Signal) error {
 		}
 		action.handler = faultHandlerAddress()
 	default:
-		action = sigaction{handlerAddress(), saOnStack | saRestart | saRestorer, restorerAddress(), ^uint64(0)}
+		action = newAction(handlerAddress())
+		if sig != unix.SIGALRM { // RestartAfter needs any thread that there is
+			ordered = ordered | 1<<(sig-1)
+		}
 	}
 	return rtSigaction(sig, &action, nil)
+}
+
+// newAction returns the action of a handler during which no other signal is handled.
+func newAction(handler uintptr) sigaction {
+	return sigaction{handler: handler, flags: saOnStack | saRestart | saSiginfo | saRestorer, restorer: restorerAddress(),
+		mask: ^uint64(0)}
 }
 
 func rtSigaction(sig syscall.Signal, action, old *sigaction) error {
@@ -123,6 +139,9 @@ func handlerAddress() uintptr
 
 // faultHandlerAddress returns the address of the handler for signals that may be faults.
 func faultHandlerAddress() uintptr
+
+// restartHandlerAddress returns the address of the handler that restarts the machine.
+func restartHandlerAddress() uintptr
 
 // restorerAddress returns the address of the code that ends a handler, or 0 where the kernel has its own.
 func restorerAddress() uintptr

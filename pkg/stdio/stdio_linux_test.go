@@ -132,3 +132,18 @@ func TestReopenInNamespace(t *testing.T) {
 		}
 	})
 }
+
+func TestPreferred(t *testing.T) {
+	for consoles, want := range map[string]string{
+		"hvc0                 -W- (EC    p  )  229:0\n":                                          "hvc0",
+		"ttyS0                -W- (E   a   )    4:64\ntty0                 -WU (EC p   )    4:7": "tty0",
+		"ttyS0                -W- (E   a   )    4:64\n":                                          "",
+		"":           "",
+		"\n(C":       "",
+		"../C (C)\n": "",
+	} {
+		if got := preferred(consoles); got != want {
+			t.Errorf("preferred(%q) = %q, want %q", consoles, got, want)
+		}
+	}
+}

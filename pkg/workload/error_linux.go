@@ -11,19 +11,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/fault"
-)
-
-// step is a part of starting a program that can fail.
-type step int32
-
-const (
-	stepFork step = iota + 1
-	stepStreams
-	stepLimits
-	stepGroups
-	stepGID
-	stepUID
-	stepExec
+	"github.com/krunbox/krunbox/pkg/process"
 )
 
 // StartError is the reason why a program could not be started.
@@ -53,23 +41,45 @@ func (s *Spec) startError(f failure, candidates []string) error {
 		e.Op = "fork"
 	case stepStreams:
 		e.Op = "put the standard streams in place"
+	case stepOOMScore:
+		e.Op = "set oom_score_adj " + strconv.Itoa(*s.OOMScoreAdj)
+	case stepCPUs:
+		e.Op = "set the CPUs " + s.CPUs.String()
+	case stepScheduler:
+		e.Op = "set the scheduler " + s.Scheduler.String()
+	case stepIOPriority:
+		e.Op = "set the I/O priority " + s.IOPriority.String()
 	case stepLimits:
-		e.Op = "set " + s.Limits[f.candidate].String()
+		e.Op = "set " + s.Limits[f.index].String()
+	case stepBounding:
+		e.Op = "drop " + capabilityName(f.index) + " from the bounding set"
 	case stepGroups:
 		e.Op = "set the additional groups"
 	case stepGID:
 		e.Op = "set gid " + utoa(s.User.GID)
 	case stepUID:
 		e.Op = "set uid " + utoa(s.User.UID)
+	case stepCapabilities:
+		e.Op = "set the capabilities " + strings.Join(s.Capabilities.Permitted.Names(), ",")
+	case stepAmbient:
+		e.Op = "set the ambient capability " + capabilityName(f.index)
+	case stepNoNewPrivileges:
+		e.Op = "set no_new_privs"
+	case stepSignals:
+		e.Op = "unblock signals"
 	default:
 		e.Op = "execute " + strconv.Quote(s.Args[0])
 		e.Code = exitreport.NotExecutable
 		if f.errno == unix.ENOENT {
 			e.Code = exitreport.NotFound
 		}
-		e.Err = explain(f.errno, candidates, int(f.candidate))
+		e.Err = explain(f.errno, candidates, int(f.index))
 	}
 	return e
+}
+
+func capabilityName(number int32) string {
+	return process.CapabilitySet(1 << number).Names()[0]
 }
 
 // explain says in the user's terms why execve(2) refused a file, where its errno alone would puzzle.

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/process"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -17,12 +18,22 @@ type Spec struct {
 	Path string
 	// User is nil for a program that runs as this process does.
 	User *User
+	// Capabilities are set as they are, capabilities(7). Nil: those of this process for root, none for others.
+	Capabilities *process.Capabilities
+	// NoNewPrivileges sets no_new_privs, prctl(2).
+	NoNewPrivileges bool
+	// OOMScoreAdj is written to oom_score_adj, proc(5): -1000 to 1000. Nil: that of this process.
+	OOMScoreAdj *int
+	// Scheduler, IOPriority and CPUs say when and where the program runs. Nil, or none: as this process.
+	Scheduler  *process.Scheduler
+	IOPriority *process.IOPriority
+	CPUs       process.CPUs
 	// Limits are set as they are; the program does not start without them.
 	Limits []rlimit.Limit
 	// Wanted are limits that are set where Limits has none for the resource, and where the kernel permits it.
 	Wanted []rlimit.Limit
 	// Streams are this process's descriptors for standard input, output and error. Each is its own number (0, 1, 2) or
-	// above 2.
+	// above 2. One that is closed stands for /dev/null.
 	Streams [3]int
 	// NewSession gives the program a session of its own, whose controlling terminal is the first of its standard streams
 	// that is a terminal, if any.
@@ -87,6 +98,26 @@ func (s *Spec) describe(verb string) boot.Desc {
 		wanted = append(wanted, l.String())
 	}
 	d.Attrs = append(d.Attrs, boot.L("rlimits", limits), boot.L("wantedRlimits", wanted))
+	if c := s.Capabilities; c != nil {
+		d.Attrs = append(d.Attrs, boot.L("bounding", c.Bounding.Names()), boot.L("effective", c.Effective.Names()),
+			boot.L("inheritable", c.Inheritable.Names()), boot.L("permitted", c.Permitted.Names()),
+			boot.L("ambient", c.Ambient.Names()))
+	}
+	if s.NoNewPrivileges {
+		d.Attrs = append(d.Attrs, boot.A("noNewPrivileges", "true"))
+	}
+	if s.OOMScoreAdj != nil {
+		d.Attrs = append(d.Attrs, boot.A("oomScoreAdj", strconv.Itoa(*s.OOMScoreAdj)))
+	}
+	if s.CPUs != (process.CPUs{}) {
+		d.Attrs = append(d.Attrs, boot.A("cpus", s.CPUs.String()))
+	}
+	if s.Scheduler != nil {
+		d.Attrs = append(d.Attrs, boot.A("scheduler", s.Scheduler.String()))
+	}
+	if s.IOPriority != nil {
+		d.Attrs = append(d.Attrs, boot.A("ioPriority", s.IOPriority.String()))
+	}
 	if s.NewSession {
 		d.Attrs = append(d.Attrs, boot.A("session", "new"))
 	}

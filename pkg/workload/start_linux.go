@@ -2,7 +2,6 @@ package workload
 
 import (
 	"errors"
-	"math"
 	"runtime"
 	"slices"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
 // The runtime's hooks around a fork. Package syscall's own fork can't set resource limits, and limits set beforehand, on
@@ -40,20 +40,20 @@ func (s *Spec) Start() (pid int, err error) {
 }
 
 // Exec replaces this process by the program. It returns only with an error, a *StartError; this process is then as it was,
-// but for its session, its standard streams and its signal handlers.
+// but for its session, standard streams, umask, score of the OOM killer and signal handlers.
 func (s *Spec) Exec() error {
 	return s.tryShell(func(im *image) failure {
 		own := make([]unix.Rlimit, len(im.limits))
 		for i, l := range im.limits {
-			_ = unix.Prlimit(0, l.resource, nil, &own[i])
+			_ = unix.Prlimit(0, l.Resource, nil, &own[i])
 		}
 		defer func() {
 			for i, l := range im.limits {
-				_ = unix.Prlimit(0, l.resource, &own[i], nil)
+				_ = unix.Prlimit(0, l.Resource, &own[i], nil)
 			}
 		}()
-		// Identity and signal mask belong to a thread: this one ends when the program can't be executed, and no other
-		// thread sees what was changed.
+		// Identity, capabilities, scheduling and signal mask belong to a thread: this one ends when the program can't be
+		// executed, and no other thread sees what was changed.
 		result := make(chan failure)
 		go func() {
 			runtime.LockOSThread()
@@ -73,15 +73,19 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 	}
 	candidates := []string{s.Path}
 	if s.Path == "" {
-		candidates = Candidates(s.Args[0], pathOf(s.Env))
+		path, ok := lookUp(s.Env, "PATH")
+		if !ok {
+			path = DefaultPath
+		}
+		candidates = Candidates(s.Args[0], path)
 	}
 	im, err := s.image(candidates, s.Args)
 	if err != nil {
 		return err
 	}
 	f := start(im)
-	if f.errno == unix.ENOEXEC && isScript(candidates[f.candidate]) {
-		script := candidates[f.candidate]
+	if f.errno == unix.ENOEXEC && isScript(candidates[f.index]) {
+		script := candidates[f.index]
 		if im, err = s.image([]string{Shell}, append([]string{Shell, script}, s.Args[1:]...)); err != nil {
 			return err
 		}
@@ -97,49 +101,46 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 	return s.startError(f, candidates)
 }
 
-// pathOf is the search path of an environment.
-func pathOf(env []string) string {
+// lookUp returns the value of a variable in an environment, and whether it is there.
+func lookUp(env []string, name string) (string, bool) {
 	for _, entry := range slices.Backward(env) {
-		if path, ok := strings.CutPrefix(entry, "PATH="); ok {
-			return path
+		if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
+			return entry[len(name)+1:], true
 		}
 	}
-	return DefaultPath
+	return "", false
 }
 
-// failure says at which step, and for the last one at which candidate, a program could not be started. The zero value is
-// success.
+// failure says at which step a program could not be started. The zero value is success.
 type failure struct {
-	step      step
-	candidate int32 // index in image.paths; of a limit, in Spec.Limits
-	errno     syscall.Errno
+	step  step
+	index int32 // what of it: the number of a capability, the place in image.limits, for execution that in image.paths
+	errno syscall.Errno
 }
 
-// image is a Spec in the form of system call arguments, for between fork and exec nothing can be allocated.
+// image is a Spec in the form of system calls, for between fork and exec nothing can be allocated.
 type image struct {
-	paths   []*byte
-	argv    []*byte
-	envv    []*byte
-	limits  []limit
-	groups  []uint32
-	setIDs  bool
-	uid     uint32
-	gid     uint32
-	umask   int // -1: none
-	streams [3]int
-	tty     int // standard descriptor that becomes the controlling terminal; -1: none
+	calls []call // what turns a process into one in the state that is asked for
+	paths []*byte
+	argv  []*byte
+	envv  []*byte
 
-	newSession, closeOthers bool
+	limits []rlimit.Limit
+	kept   []unsafe.Pointer // what arguments of calls point to
 }
 
-type limit struct {
-	resource int
-	value    unix.Rlimit
-	optional bool
+// call is a system call.
+type call struct {
+	number    uintptr
+	args      [5]uintptr
+	step      step  // what the call is part of
+	index     int32 // see failure
+	optional  bool  // the program can do without
+	useResult bool  // the first argument is the result of the call before
 }
 
 func (s *Spec) image(candidates, args []string) (*image, error) {
-	im := &image{umask: -1, streams: s.Streams, tty: -1, newSession: s.NewSession, closeOthers: s.CloseOthers}
+	im := &image{calls: make([]call, 0, 16)}
 	for _, list := range []struct {
 		strings []string
 		to      *[]*byte
@@ -150,31 +151,7 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 		}
 	}
 	im.paths = im.paths[:len(candidates)] // without the terminating nil
-	for _, l := range s.Limits {
-		im.limits = append(im.limits, limit{l.Resource, unix.Rlimit{Cur: l.Soft, Max: l.Hard}, false})
-	}
-	for _, l := range s.wanted() {
-		im.limits = append(im.limits, limit{l.Resource, unix.Rlimit{Cur: l.Soft, Max: l.Hard}, true})
-	}
-	if u := s.User; u != nil {
-		im.setIDs, im.uid, im.gid, im.groups = true, u.UID, u.GID, u.AdditionalGIDs
-		if u.Umask != nil {
-			im.umask = int(*u.Umask)
-		}
-	}
-	for i, fd := range s.Streams {
-		var st unix.Stat_t
-		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev == unix.Mkdev(1, 3) {
-			continue
-		}
-		if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && im.tty < 0 && s.NewSession {
-			im.tty = i
-		}
-		if im.setIDs && im.uid != st.Uid {
-			// A terminal or port is the user's, who may open it anew by /dev/stdout. A root that can't, can't.
-			_ = unix.Fchown(fd, int(im.uid), -1)
-		}
-	}
+	s.prepare(im)
 	return im, nil
 }
 
@@ -242,62 +219,23 @@ func vfork() int
 // become turns the calling process into the program. It runs between beforeFork and, if it returns, afterFork, maybe in a
 // forked child: it must not allocate, grow the stack, or call anything but raw system calls.
 //
-// The order is that of what a step still needs: the terminal and raised limits need root's rights, groups those of the old
-// identity, and the signal mask opens when the handlers are gone.
-//
 //go:nosplit
 //go:norace
 func (im *image) become() failure {
 	afterForkInChild() // signal handlers to default
-
-	if im.newSession {
-		// EPERM says that this process leads its group, and so has a session already.
-		syscall.RawSyscall(syscall.SYS_SETSID, 0, 0, 0)
-	}
-	for i := range im.streams {
-		if im.streams[i] == i {
-			continue
+	var result uintptr
+	for i := range im.calls {
+		c := &im.calls[i]
+		first := c.args[0]
+		if c.useResult {
+			first = result
 		}
-		if _, _, e := syscall.RawSyscall(syscall.SYS_DUP3, uintptr(im.streams[i]), uintptr(i), 0); e != 0 {
-			return failure{step: stepStreams, errno: e}
+		r, _, errno := syscall.RawSyscall6(c.number, first, c.args[1], c.args[2], c.args[3], c.args[4], 0)
+		if errno != 0 && !c.optional {
+			return failure{c.step, c.index, errno}
 		}
+		result = r
 	}
-	if im.tty >= 0 {
-		// 1: taken from the session that has it, if any. Without a terminal the program can still run.
-		syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(im.tty), unix.TIOCSCTTY, 1)
-	}
-	if im.closeOthers {
-		// Ours close by themselves; these are what somebody left to us. Kernels before 5.11 don't know the call.
-		syscall.RawSyscall(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	}
-	if im.umask >= 0 {
-		syscall.RawSyscall(syscall.SYS_UMASK, uintptr(im.umask), 0, 0)
-	}
-	for i := range im.limits {
-		l := &im.limits[i]
-		_, _, e := syscall.RawSyscall6(syscall.SYS_PRLIMIT64, 0, uintptr(l.resource), uintptr(unsafe.Pointer(&l.value)), 0, 0, 0)
-		if e != 0 && !l.optional {
-			return failure{step: stepLimits, candidate: int32(i), errno: e}
-		}
-	}
-	if im.setIDs {
-		var groups unsafe.Pointer
-		if len(im.groups) > 0 {
-			groups = unsafe.Pointer(&im.groups[0])
-		}
-		if _, _, e := syscall.RawSyscall(syscall.SYS_SETGROUPS, uintptr(len(im.groups)), uintptr(groups), 0); e != 0 {
-			return failure{step: stepGroups, errno: e}
-		}
-		gid, uid := uintptr(im.gid), uintptr(im.uid)
-		if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESGID, gid, gid, gid); e != 0 {
-			return failure{step: stepGID, errno: e}
-		}
-		if _, _, e := syscall.RawSyscall(syscall.SYS_SETRESUID, uid, uid, uid); e != 0 {
-			return failure{step: stepUID, errno: e}
-		}
-	}
-	var none uint64
-	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&none)), 0, 8, 0, 0)
 	return im.execute()
 }
 
@@ -314,12 +252,12 @@ func (im *image) execute() failure {
 		switch e {
 		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
 			if f.errno == unix.ENOENT {
-				f.candidate, f.errno = int32(i), e
+				f.index, f.errno = int32(i), e
 			}
 		case unix.EACCES:
-			f.candidate, f.errno = int32(i), e
+			f.index, f.errno = int32(i), e
 		default:
-			return failure{step: stepExec, candidate: int32(i), errno: e}
+			return failure{stepExec, int32(i), e}
 		}
 	}
 	return f
