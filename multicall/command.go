@@ -12,6 +12,7 @@ import (
 	"io"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/krunbox/krunbox/multicall/dispatch"
@@ -47,6 +48,12 @@ func (b *builder) findCommands(ctx context.Context) ([]command, error) {
 	}
 	if len(commands) == 0 {
 		return nil, fmt.Errorf("no commands in %s", strings.Join(b.opts.Commands, " "))
+	}
+	for i, c := range commands {
+		same := slices.IndexFunc(commands[:i], func(other command) bool { return path.Base(other.ImportPath) == path.Base(c.ImportPath) })
+		if same >= 0 {
+			return nil, fmt.Errorf("%s and %s have the same name", commands[same].ImportPath, c.ImportPath)
+		}
 	}
 	return commands, nil
 }

@@ -55,6 +55,7 @@ var shared = []string{
 	module + "pkg/fault",      // wraps errors
 	module + "pkg/inet",       // addresses
 	module + "pkg/loop",       // what runs while a workload does
+	module + "pkg/process",    // what a process is, as a configuration and a workload have it
 	module + "pkg/recvmsg",    // receives datagrams
 	module + "pkg/rlimit",     // as a configuration and a workload have them
 	module + "pkg/sysfile",    // reads files

@@ -20,14 +20,15 @@ type goCommand struct {
 	path    string // of the go command
 	version string // language version of the module, such as go1.26
 	release string // of the toolchain, such as go1.26.8
-	goarch  string // to build for
+	goos    string // to build for
+	goarch  string
 	goroot  string
 	gopath  string
 	gocache string
 }
 
-func newGoCommand(ctx context.Context, dir, goarch string) (goCommand, error) {
-	c := goCommand{dir: dir, goarch: goarch}
+func newGoCommand(ctx context.Context, dir, goos, goarch string) (goCommand, error) {
+	c := goCommand{dir: dir, goos: goos, goarch: goarch}
 	// A go command that is not the one go.mod asks for runs that one, and reports its GOROOT.
 	out, err := run(ctx, dir, c.moduleEnv(), "go", "env", "-json", "GOROOT", "GOPATH", "GOCACHE", "GOVERSION")
 	if err != nil {
@@ -52,7 +53,7 @@ func newGoCommand(ctx context.Context, dir, goarch string) (goCommand, error) {
 // buildEnv is common to all environments. The CPU is the oldest, and not what the user may have chosen for this host.
 func (c *goCommand) buildEnv() []string {
 	return []string{
-		"GOOS=linux", "GOARCH=" + c.goarch, "GOAMD64=v1", "GOARM64=v8.0", "CGO_ENABLED=0",
+		"GOOS=" + c.goos, "GOARCH=" + c.goarch, "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "CGO_ENABLED=0",
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"go/format"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -36,12 +37,18 @@ type Options struct {
 	Output string
 	// Commands are patterns of main packages, as "go list" takes them. None: ./cmds/...
 	Commands []string
-	// GOARCH is the guest's architecture, amd64 or arm64. Empty: the host's.
+	// GOOS is the guest's system: linux, the default, or freebsd.
+	GOOS string
+	// GOARCH is the guest's architecture: amd64, arm64 or, for linux, riscv64. Empty: the host's.
 	GOARCH string
 	// Version is what "krunbox --version" prints. It has no blanks and no quotes. Empty: dev.
 	Version string
 	// Tags are build tags.
 	Tags []string
+	// Small leaves out inlining: a binary with many commands is a seventh smaller.
+	Small bool
+	// Aliases are further names of commands: "sh" may stand for "gosh". One for a command that is not there is ignored.
+	Aliases map[string]string
 	// GenDir is where to leave the generated source, a GOPATH tree: a directory that is empty or does not exist.
 	// Empty: it is not kept.
 	GenDir string
@@ -79,6 +86,9 @@ func build(ctx context.Context, opts Options) error {
 	if err := b.generate(ctx); err != nil {
 		return err
 	}
+	if opts.GOOS == freebsd {
+		return b.compile(ctx, output)
+	}
 	return b.compile(ctx, output, entryFlag)
 }
 
@@ -89,8 +99,11 @@ const (
 	ourPath    = "github.com/krunbox/krunbox/multicall"
 )
 
-// entryFlag makes the linker use our entry point, of krunbox/entry_linux_*.s.
+// entryFlag makes the linker use our entry point, of krunbox/entry_linux_*.s. FreeBSD needs none: its kernel mounts devfs
+// before it starts init, so that Go's runtime finds the /dev/null that it opens for closed descriptors.
 const entryFlag = "-E=_rt0_krunbox"
+
+const freebsd = "freebsd"
 
 // ours are the packages of the binary that are not commands.
 //
@@ -98,12 +111,39 @@ const entryFlag = "-E=_rt0_krunbox"
 var ours embed.FS
 
 // registerSource is package bbmain as the generated commands import it.
-const registerSource = `package bbmain
+func registerSource(aliases map[string]string) []byte {
+	var buf bytes.Buffer
+	fmt.Fprintf(&buf, "package bbmain\n\nimport %q\n\n", ourPath+"/bbmain")
+	buf.WriteString("func Register(name string, init, main func()) {\n\tbbmain.Register(name, init, main)\n")
+	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
+		fmt.Fprintf(&buf, "\tif name == %q {\n\t\tbbmain.Register(%q, init, main)\n\t}\n", aliases[alias], alias)
+	}
+	buf.WriteString("}\n")
+	return buf.Bytes()
+}
 
-import "` + ourPath + `/bbmain"
-
-func Register(name string, init, main func()) { bbmain.Register(name, init, main) }
-`
+// Names returns the names under which the commands of a binary can be called that Build builds with opts, sorted.
+func Names(ctx context.Context, opts Options) ([]string, error) {
+	b, err := newBuilder(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	commands, err := b.findCommands(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range commands {
+		names = append(names, path.Base(c.ImportPath))
+	}
+	for alias, name := range opts.Aliases {
+		if slices.Contains(names, name) {
+			names = append(names, alias)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
 
 // A builder builds one binary.
 type builder struct {
@@ -118,8 +158,13 @@ func newBuilder(ctx context.Context, opts Options) (*builder, error) {
 	if opts.GOARCH == "" {
 		opts.GOARCH = runtime.GOARCH
 	}
-	if _, err := fs.Stat(ours, "krunbox/entry_linux_"+opts.GOARCH+".s"); err != nil {
-		return nil, fmt.Errorf("architecture %s: not supported", opts.GOARCH)
+	if opts.GOOS == "" {
+		opts.GOOS = "linux"
+	}
+	switch opts.GOOS + "/" + opts.GOARCH {
+	case "linux/amd64", "linux/arm64", "linux/riscv64", "freebsd/amd64", "freebsd/arm64":
+	default:
+		return nil, fmt.Errorf("platform %s/%s: not supported", opts.GOOS, opts.GOARCH)
 	}
 	if len(opts.Commands) == 0 {
 		opts.Commands = []string{defaultCommands}
@@ -128,7 +173,7 @@ func newBuilder(ctx context.Context, opts Options) (*builder, error) {
 	if opts.GenDir, err = filepath.Abs(opts.GenDir); err != nil {
 		return nil, err
 	}
-	command, err := newGoCommand(ctx, opts.Dir, opts.GOARCH)
+	command, err := newGoCommand(ctx, opts.Dir, opts.GOOS, opts.GOARCH)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +208,7 @@ func (b *builder) generate(ctx context.Context) error {
 	if err := b.copyOurs(); err != nil {
 		return err
 	}
-	if err := b.write(bbmainPath, "register.go", []byte(registerSource)); err != nil {
+	if err := b.write(bbmainPath, "register.go", registerSource(b.opts.Aliases)); err != nil {
 		return err
 	}
 	applets, err := appletsSource(commands, b.version)
@@ -239,6 +284,9 @@ func (b *builder) compile(ctx context.Context, output string, linkerFlags ...str
 	args := []string{"build", "-trimpath", "-ldflags=" + strings.Join(flags, " "), "-o", output}
 	if len(b.opts.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(b.opts.Tags, ","))
+	}
+	if b.opts.Small {
+		args = append(args, "-gcflags=all=-l")
 	}
 	_, err := run(ctx, b.source(mainPath), b.gopathEnv(b.opts.GenDir), b.path, args...)
 	return err

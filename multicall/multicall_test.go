@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -176,30 +177,62 @@ func TestAppletsOfThisRepository(t *testing.T) {
 	}
 }
 
+// Of the commands of this repository, FreeBSD gets those that are for it.
+func TestAppletsForFreeBSD(t *testing.T) {
+	b, err := newBuilder(t.Context(), Options{Dir: moduleRoot, GOOS: "freebsd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands, err := b.findCommands(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range commands {
+		names = append(names, filepath.Base(c.ImportPath))
+	}
+	if want := []string{"init"}; !slices.Equal(names, want) {
+		t.Errorf("commands for FreeBSD are %q, want %q", names, want)
+	}
+}
+
 // The binary runs on any kernel alone: static, with the behaviour of the Go version that go.mod names, built for the
 // oldest CPU.
 func TestBinary(t *testing.T) {
 	for _, tt := range []struct {
-		goarch  string
-		machine elf.Machine
-		cpu     string
+		goos, goarch string
+		machine      elf.Machine
+		abi          elf.OSABI
+		cpu          string
 	}{
-		{"amd64", elf.EM_X86_64, "GOAMD64=v1"},
-		{"arm64", elf.EM_AARCH64, "GOARM64=v8.0"},
+		{"linux", "amd64", elf.EM_X86_64, elf.ELFOSABI_NONE, "GOAMD64=v1"},
+		{"linux", "arm64", elf.EM_AARCH64, elf.ELFOSABI_NONE, "GOARM64=v8.0"},
+		{"linux", "riscv64", elf.EM_RISCV, elf.ELFOSABI_NONE, "GORISCV64=rva20u64"},
+		{"freebsd", "amd64", elf.EM_X86_64, elf.ELFOSABI_FREEBSD, "GOAMD64=v1"},
+		{"freebsd", "arm64", elf.EM_AARCH64, elf.ELFOSABI_FREEBSD, "GOARM64=v8.0"},
 	} {
-		t.Run(tt.goarch, func(t *testing.T) {
+		t.Run(tt.goos+"-"+tt.goarch, func(t *testing.T) {
 			opts := harmless()
-			opts.GOARCH, opts.GenDir, opts.Output = tt.goarch, "", filepath.Join(t.TempDir(), "krunbox")
+			opts.GOOS, opts.GOARCH, opts.GenDir, opts.Output = tt.goos, tt.goarch, "", filepath.Join(t.TempDir(), "krunbox")
 			if err := Build(t.Context(), opts); err != nil {
 				t.Fatal(err)
+			}
+			// From another generated tree it is the same; amd64's is looked at more closely by TestBuildIsReproducible.
+			again := opts
+			again.Output = filepath.Join(t.TempDir(), "again")
+			if err := Build(t.Context(), again); err != nil {
+				t.Fatal(err)
+			}
+			if a, b := digest(t, opts.Output), digest(t, again.Output); a != b {
+				t.Errorf("a second Build() has digest %x, want %x", b, a)
 			}
 			f, err := elf.Open(opts.Output)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer f.Close()
-			if f.Machine != tt.machine {
-				t.Errorf("machine is %v, want %v", f.Machine, tt.machine)
+			if f.Machine != tt.machine || f.OSABI != tt.abi {
+				t.Errorf("machine and system are %v, %v, want %v, %v", f.Machine, f.OSABI, tt.machine, tt.abi)
 			}
 			for _, p := range f.Progs {
 				if p.Type == elf.PT_INTERP {
@@ -307,7 +340,8 @@ func TestBuildErrors(t *testing.T) {
 		want string
 	}{
 		{"no output", Options{Dir: moduleRoot}, "no output file"},
-		{"architecture", Options{Dir: moduleRoot, Output: output, GOARCH: "riscv64"}, "architecture riscv64"},
+		{"architecture", Options{Dir: moduleRoot, Output: output, GOARCH: "mips"}, "platform linux/mips"},
+		{"system", Options{Dir: moduleRoot, Output: output, GOOS: "freebsd", GOARCH: "riscv64"}, "platform freebsd/riscv64"},
 		{"version", Options{Dir: moduleRoot, Output: output, Version: "v1 -extld=x"}, `version "v1 -extld=x"`},
 		{"no such directory", Options{Dir: "/nonexistent", Output: output}, "/nonexistent"},
 		{"no such command", Options{Dir: moduleRoot, Output: output, Commands: []string{"./cmds/nosuch"}}, "cmds/nosuch"},

@@ -2,7 +2,7 @@
 //
 // Synopsis:
 //
-//	go run ./multicall/build -o FILE [-goarch ARCH] [-version V] [-tags TAG,...] [-gen DIR] [PACKAGE...]
+//	go run ./multicall/build -o FILE [-goos OS] [-goarch ARCH] [-version V] [-tags TAG,...] [-gen DIR] [PACKAGE...]
 //
 // PACKAGE is a main package or a pattern of such, as the go command takes them; by default ./cmds/...
 package main
@@ -31,7 +31,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.Output, "o", "build/krunbox", "write the binary to `FILE`")
-	flags.StringVar(&opts.GOARCH, "goarch", "", "build for `ARCH`, amd64 or arm64 (default: this host's)")
+	flags.StringVar(&opts.GOOS, "goos", "", "build for `OS`, linux or freebsd (default: linux)")
+	flags.StringVar(&opts.GOARCH, "goarch", "", "build for `ARCH`, amd64, arm64 or, for linux, riscv64 (default: this host's)")
 	flags.StringVar(&opts.Version, "version", "", "`V` is what krunbox --version prints")
 	flags.StringVar(&opts.GenDir, "gen", "", "leave the generated source in `DIR`, which is empty or does not exist")
 	flags.Func("tags", "build with these `TAGS`, separated by commas", func(tags string) error {

@@ -57,6 +57,10 @@ const (
 	EnvRootOverlay = "KRUN_ROOT_OVERLAY"
 	// EnvRunTmpfs is "0" where /run is to stay as the image has it.
 	EnvRunTmpfs = "KRUN_RUN_TMPFS"
+	// EnvSignalGroup asks, by "1", to send signals to the workload's process group.
+	EnvSignalGroup = "KRUN_SIGNAL_GROUP"
+	// EnvStopTimeout is how long a workload may take that was asked to end, in seconds; see Params.StopTimeout.
+	EnvStopTimeout = "KRUN_STOP_TIMEOUT"
 	// EnvDebug asks, by "1", for a line on each stage of the boot.
 	EnvDebug = "KRUN_DEBUG"
 )
@@ -80,6 +84,10 @@ type Params struct {
 	RootOverlay string
 	// NoRunTmpfs is EnvRunTmpfs, "0".
 	NoRunTmpfs bool
+	// SignalGroup is EnvSignalGroup, "1".
+	SignalGroup bool
+	// StopTimeout is EnvStopTimeout, up to MaxStopTimeout; DefaultStopTimeout where it is not given or no such number.
+	StopTimeout time.Duration
 	// Debug is EnvDebug, "1".
 	Debug bool
 
@@ -111,6 +119,12 @@ const (
 	MaxDHCPTimeout     = 10 * time.Minute
 )
 
+// How long a workload may take to end.
+const (
+	DefaultStopTimeout = 10 * time.Second
+	MaxStopTimeout     = 24 * time.Hour
+)
+
 // How long a block root may take to appear.
 const (
 	DefaultBlockRootTimeout = 5 * time.Second
@@ -131,7 +145,11 @@ type BlockRoot struct {
 // Parse sorts the arguments and the environment of init. Both may be empty; argv
 // may lack even argv[0].
 func Parse(argv, environ []string) Params {
-	p := Params{DHCPTimeout: DefaultDHCPTimeout, BlockRoot: BlockRoot{Timeout: DefaultBlockRootTimeout}}
+	p := Params{
+		DHCPTimeout: DefaultDHCPTimeout,
+		BlockRoot:   BlockRoot{Timeout: DefaultBlockRootTimeout},
+		StopTimeout: DefaultStopTimeout,
+	}
 	if len(argv) > 1 {
 		p.Args = argv[1:]
 	}
@@ -170,7 +188,7 @@ func (p *Params) set(name, value string) {
 	case EnvDHCP:
 		p.DHCP = interfaces(value)
 	case EnvDHCPTimeout:
-		p.milliseconds(&p.DHCPTimeout, MaxDHCPTimeout, name, value)
+		p.time(&p.DHCPTimeout, time.Millisecond, MaxDHCPTimeout, name, value)
 	case EnvTimesync:
 		p.NoTimesync, p.Slew = value == "0", value == "slew"
 		p.check(p.NoTimesync || p.Slew || value == "" || value == "1", name, value)
@@ -183,12 +201,17 @@ func (p *Params) set(name, value string) {
 	case EnvBlockRootOptions:
 		p.BlockRoot.Options = value
 	case EnvBlockRootTimeout:
-		p.milliseconds(&p.BlockRoot.Timeout, MaxBlockRootTimeout, name, value)
+		p.time(&p.BlockRoot.Timeout, time.Millisecond, MaxBlockRootTimeout, name, value)
 	case EnvRootOverlay:
 		p.RootOverlay = value
 	case EnvRunTmpfs:
 		p.NoRunTmpfs = value == "0"
 		p.check(p.NoRunTmpfs || value == "" || value == "1", name, value)
+	case EnvSignalGroup:
+		p.SignalGroup = value == "1"
+		p.check(p.SignalGroup || value == "" || value == "0", name, value)
+	case EnvStopTimeout:
+		p.time(&p.StopTimeout, time.Second, MaxStopTimeout, name, value)
 	case EnvDebug:
 		p.Debug = value == "1"
 		p.check(p.Debug || value == "" || value == "0", name, value)
@@ -199,10 +222,10 @@ func (p *Params) set(name, value string) {
 	}
 }
 
-// milliseconds takes a time in milliseconds up to limit; what is none leaves to as it is.
-func (p *Params) milliseconds(to *time.Duration, limit time.Duration, name, value string) {
-	ms, err := strconv.ParseUint(value, 10, 32)
-	d := time.Duration(ms) * time.Millisecond
+// time takes a number of units up to limit; what is none leaves to as it is.
+func (p *Params) time(to *time.Duration, unit, limit time.Duration, name, value string) {
+	n, err := strconv.ParseUint(value, 10, 32)
+	d := time.Duration(n) * unit
 	ok := err == nil && d <= limit
 	if ok {
 		*to = d

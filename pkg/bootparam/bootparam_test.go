@@ -3,6 +3,7 @@ package bootparam
 import (
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func TestParse(t *testing.T) {
 			want:    Params{Unsupported: []string{"KRUN_LATER", "KRUN_", "KRUN_INIT_PID10"}},
 		},
 	} {
-		test.want.DHCPTimeout, test.want.BlockRoot.Timeout = DefaultDHCPTimeout, DefaultBlockRootTimeout
+		test.want.setDefaults()
 		if got := Parse(test.argv, test.environ); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: Parse(%q, %q) = %+v, want %+v", test.name, test.argv, test.environ, got, test.want)
 		}
@@ -96,17 +97,26 @@ func TestParseDHCP(t *testing.T) {
 	}
 }
 
-func TestParseMilliseconds(t *testing.T) {
+// setDefaults sets what is not the zero value where nothing is given.
+func (p *Params) setDefaults() {
+	p.DHCPTimeout, p.BlockRoot.Timeout, p.StopTimeout = 500*time.Millisecond, 5*time.Second, 10*time.Second
+}
+
+func TestParseTimes(t *testing.T) {
 	for _, v := range []struct {
 		name     string
 		field    func(Params) time.Duration
+		unit     time.Duration
+		most     uint64
 		standard time.Duration
 	}{
-		{"KRUN_DHCP_TIMEOUT_MS", func(p Params) time.Duration { return p.DHCPTimeout }, DefaultDHCPTimeout},
-		{"KRUN_BLOCK_ROOT_TIMEOUT_MS", func(p Params) time.Duration { return p.BlockRoot.Timeout }, DefaultBlockRootTimeout},
+		{"KRUN_DHCP_TIMEOUT_MS", func(p Params) time.Duration { return p.DHCPTimeout }, time.Millisecond, 600000, DefaultDHCPTimeout},
+		{"KRUN_BLOCK_ROOT_TIMEOUT_MS", func(p Params) time.Duration { return p.BlockRoot.Timeout }, time.Millisecond, 600000, DefaultBlockRootTimeout},
+		{"KRUN_STOP_TIMEOUT", func(p Params) time.Duration { return p.StopTimeout }, time.Second, 86400, DefaultStopTimeout},
 	} {
-		for value, want := range map[string]time.Duration{"": v.standard, "0": 0, "2500": 2500 * time.Millisecond,
-			"600000": 10 * time.Minute, "600001": -1, "-1": -1, "1s": -1, "99999999999": -1} {
+		most := time.Duration(v.most)
+		for value, want := range map[string]time.Duration{"": v.standard, "0": 0, "2500": 2500 * v.unit,
+			strconv.FormatUint(v.most, 10): most * v.unit, strconv.FormatUint(v.most+1, 10): -1, "-1": -1, "1s": -1, "99999999999": -1} {
 			malformed := ""
 			if want < 0 {
 				want, malformed = v.standard, v.name+"="+value
@@ -132,12 +142,15 @@ func TestParseChoices(t *testing.T) {
 		"KRUN_RUN_TMPFS=0":    {NoRunTmpfs: true},
 		"KRUN_RUN_TMPFS=no":   {Malformed: []string{"KRUN_RUN_TMPFS=no"}},
 		"KRUN_ROOT_OVERLAY=x": {RootOverlay: "x"},
+		"KRUN_SIGNAL_GROUP=1": {SignalGroup: true},
+		"KRUN_SIGNAL_GROUP=0": {},
+		"KRUN_SIGNAL_GROUP=2": {Malformed: []string{"KRUN_SIGNAL_GROUP=2"}},
 		"KRUN_DEBUG=1":        {Debug: true},
 		"KRUN_DEBUG=0":        {},
 		"KRUN_DEBUG=yes":      {Malformed: []string{"KRUN_DEBUG=yes"}},
 	} {
 		got := Parse(nil, []string{entry})
-		want.DHCPTimeout, want.BlockRoot.Timeout = DefaultDHCPTimeout, DefaultBlockRootTimeout
+		want.setDefaults()
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("Parse(%s) = %+v, want %+v", entry, got, want)
 		}

@@ -1,6 +1,6 @@
-// Package rlimit knows the resource limits of Linux, getrlimit(2): their
-// numbers, their names in the OCI runtime-spec, and the notation in which a
-// libkrun host hands them to the guest.
+// Package rlimit knows the resource limits of Linux, getrlimit(2), and, built
+// for FreeBSD, those of FreeBSD: their numbers, their names in the OCI
+// runtime-spec, and the notation in which a libkrun host hands them to the guest.
 //
 // It only reads and prints limits; setting them is up to the caller. It
 // formats without package fmt, which the program that runs as PID 1 would pay
@@ -13,12 +13,13 @@ import (
 	"strings"
 )
 
-// Infinity is the value of a limit that is none, RLIM_INFINITY of Linux.
+// Infinity is the value of a limit that is none, RLIM_INFINITY of Linux; for
+// FreeBSD it is all above its own RLIM_INFINITY, 1<<63 - 1.
 const Infinity uint64 = 1<<64 - 1
 
 // Limit is one resource limit of a process.
 type Limit struct {
-	Resource int    // number of the resource, RLIMIT_* of Linux
+	Resource int    // number of the resource, RLIMIT_* of the system
 	Soft     uint64 // what the kernel enforces, in the unit of the resource
 	Hard     uint64 // up to where the process may raise Soft
 }
@@ -35,12 +36,12 @@ func format(value uint64) string {
 	return strconv.FormatUint(value, 10)
 }
 
-// Validate reports a resource that Linux does not have, or a soft limit above
+// Validate reports a resource that the system does not have, or a soft limit above
 // the hard one, which the kernel would refuse.
 func (l Limit) Validate() error {
 	if l.Resource < 0 || l.Resource >= len(names) {
 		return errors.New("resource " + strconv.Itoa(l.Resource) +
-			" is not one of Linux, 0 to " + strconv.Itoa(len(names)-1))
+			" is not one of " + system + ", 0 to " + strconv.Itoa(len(names)-1))
 	}
 	if l.Soft > l.Hard {
 		return errors.New("soft limit " + format(l.Soft) + " is above hard limit " + format(l.Hard))

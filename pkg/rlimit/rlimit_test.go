@@ -60,8 +60,8 @@ func TestParseErrors(t *testing.T) {
 		{"7=1:18446744073709551616", `1 "7=1:18446744073709551616": hard limit 18446744073709551616 is above 18446744073709551615`},
 		{"7=5:4", `1 "7=5:4": soft limit 5 is above hard limit 4`},
 		{"7=18446744073709551615:4", `1 "7=18446744073709551615:4": soft limit unlimited is above hard limit 4`},
-		{"16=1:2", `1 "16=1:2": resource 16 is not one of Linux, 0 to 15`},
-		{"4294967303=1:2", `1 "4294967303=1:2": resource 4294967303 is not one of Linux, 0 to 15`},
+		{"16=1:2", `1 "16=1:2": resource 16 is not one of ` + system + `, 0 to 15`},
+		{"4294967303=1:2", `1 "4294967303=1:2": resource 4294967303 is not one of ` + system + `, 0 to 15`},
 	} {
 		got, err := Parse(test.in)
 		if got != nil || err == nil || err.Error() != prefix+test.want {
@@ -82,7 +82,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("Resource(%q) = %d, true, want false", name, got)
 		}
 	}
-	for resource, want := range map[int]string{-1: "-1", 7: "RLIMIT_NOFILE", 16: "16"} {
+	for resource, want := range map[int]string{-1: "-1", 4: "RLIMIT_CORE", 16: "16"} {
 		if got := Name(resource); got != want {
 			t.Errorf("Name(%d) = %q, want %q", resource, got, want)
 		}
@@ -94,7 +94,7 @@ func TestLimitString(t *testing.T) {
 		limit Limit
 		want  string
 	}{
-		{Limit{7, 1024, 4096}, "RLIMIT_NOFILE=1024:4096"},
+		{Limit{4, 1024, 4096}, "RLIMIT_CORE=1024:4096"},
 		{Limit{0, 0, Infinity}, "RLIMIT_CPU=0:unlimited"},
 		{Limit{99, Infinity, Infinity}, "99=unlimited:unlimited"},
 	} {

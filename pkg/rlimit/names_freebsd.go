@@ -1,0 +1,25 @@
+package rlimit
+
+// system is whose resources names holds.
+const system = "FreeBSD"
+
+// names holds the name of each resource in the place of its number, sys/resource.h
+// of FreeBSD 14, getrlimit(2). Where Linux has the same name, it means the same.
+var names = [...]string{
+	0:  "RLIMIT_CPU",
+	1:  "RLIMIT_FSIZE",
+	2:  "RLIMIT_DATA",
+	3:  "RLIMIT_STACK",
+	4:  "RLIMIT_CORE",
+	5:  "RLIMIT_RSS",
+	6:  "RLIMIT_MEMLOCK",
+	7:  "RLIMIT_NPROC",
+	8:  "RLIMIT_NOFILE",
+	9:  "RLIMIT_SBSIZE",
+	10: "RLIMIT_AS",
+	11: "RLIMIT_NPTS",
+	12: "RLIMIT_SWAP",
+	13: "RLIMIT_KQUEUES",
+	14: "RLIMIT_UMTXP",
+	15: "RLIMIT_PIPEBUF",
+}

@@ -1,0 +1,25 @@
+package rlimit
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func TestNumbers(t *testing.T) {
+	for name, want := range map[string]int{
+		"RLIMIT_CPU": unix.RLIMIT_CPU, "RLIMIT_FSIZE": unix.RLIMIT_FSIZE, "RLIMIT_DATA": unix.RLIMIT_DATA,
+		"RLIMIT_STACK": unix.RLIMIT_STACK, "RLIMIT_CORE": unix.RLIMIT_CORE, "RLIMIT_RSS": unix.RLIMIT_RSS,
+		"RLIMIT_MEMLOCK": unix.RLIMIT_MEMLOCK, "RLIMIT_NPROC": unix.RLIMIT_NPROC, "RLIMIT_NOFILE": unix.RLIMIT_NOFILE,
+		"RLIMIT_AS": unix.RLIMIT_AS,
+	} {
+		if got, ok := Resource(name); got != want || !ok {
+			t.Errorf("Resource(%q) = %d, %v, want %d, true", name, got, ok, want)
+		}
+	}
+	for _, name := range []string{"RLIMIT_LOCKS", "RLIMIT_NICE"} {
+		if got, ok := Resource(name); ok {
+			t.Errorf("Resource(%q) = %d, true, want false: it is one of Linux", name, got)
+		}
+	}
+}
