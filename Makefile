@@ -2,16 +2,17 @@
 # make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
 # make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
 
+GOOS    ?= linux
 GOARCH  ?= $(shell go env GOARCH)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 1m
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
 
-# The binaries of the other architecture go to a directory of their own.
-OUT = build$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH))
+# The binaries of other platforms, and those for confidential guests (TEE=1), go to directories of their own.
+OUT = build$(if $(TEE),/tee)$(if $(filter-out linux,$(GOOS)),/$(GOOS)-$(GOARCH),$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH)))
 
-# The guest's architecture is not that of the programs that build it.
-unexport GOARCH
+# The guest's platform is not that of the programs that build it.
+unexport GOOS GOARCH
 
 # A user's settings must change neither the modules nor the flags of the build.
 export GOFLAGS =
@@ -20,7 +21,7 @@ export GOWORK = off
 .PHONY: build run test bench vet lint fuzz clean deps krunhost
 
 build:
-	go run ./multicall/build -goarch $(GOARCH) -version '$(VERSION)' -o $(OUT)/krunbox
+	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' $(if $(TEE),-tags tee) -o $(OUT)/krunbox
 	ln -f $(OUT)/krunbox $(OUT)/init.krun
 
 krunhost:
@@ -35,6 +36,7 @@ run: deps build krunhost
 test: deps vet
 	$(MAKE) build
 	$(MAKE) build GOARCH=arm64
+	$(MAKE) build TEE=1
 	go test ./...
 	cd integration && go test -count=1 -timeout 20m ./... # the cache of results does not see a changed ../build
 
@@ -44,7 +46,10 @@ bench: deps build krunhost
 vet:
 	go vet ./...
 	GOARCH=arm64 go vet ./...
+	GOARCH=riscv64 go vet ./...
 	GOOS=freebsd go vet ./...
+	GOOS=freebsd GOARCH=arm64 go vet ./...
+	go vet -tags tee ./cmds/init
 	cd integration && go vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 

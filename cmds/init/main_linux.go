@@ -34,11 +34,14 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/option"
+	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/timesync"
@@ -63,11 +66,10 @@ func bootGuest(args, env []string) (code int) {
 		runner.Clock, runner.Ended = loop.Now, g.ended
 	}
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
-	// no workload on its standard error.
+	// no workload, in its turn, on its standard error.
 	g.code = exitreport.InitFailed
-	if err := runner.Run(up); err != nil {
-		g.code = workload.ExitCode(err)
-		say(g.streams[2], boot.Line(err))
+	if g.failure = runner.Run(up); g.failure != nil {
+		g.code = workload.ExitCode(g.failure)
 	} else {
 		g.code = exitreport.Code(g.status)
 	}
@@ -83,6 +85,32 @@ func (g *guest) ended(o boot.Outcome) {
 	say(2, o.String())
 }
 
+// sayReason is the operation that says why the boot has failed, on what would be the workload's standard error.
+type sayReason struct{ *guest }
+
+// Describe implements boot.Op.
+func (sayReason) Describe() boot.Desc {
+	return boot.Desc{Verb: "say", Object: "why there is no workload"}
+}
+
+// Do implements boot.Op.
+func (s sayReason) Do() error {
+	say(s.stderr(), boot.Line(s.failure))
+	return nil
+}
+
+// stderr is the workload's standard error. A boot that failed early has not looked for it yet.
+func (g *guest) stderr() int {
+	if g.streams[2] == 2 {
+		sys := mount.Mount{Type: "sysfs", Source: "sysfs", Target: "/sys"}
+		ports := stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}
+		if fault.Guard(sys.Do) == nil {
+			_ = fault.Guard(ports.Do)
+		}
+	}
+	return g.streams[2]
+}
+
 func warn(err error) { say(2, "warning: "+boot.Line(err)) }
 
 // warnLater returns what reports warnings of a stage whose work goes on when the stage is over.
@@ -90,21 +118,28 @@ func warnLater(stage string) func(error) {
 	return func(err error) { warn(&boot.Error{Stage: stage, Err: err}) }
 }
 
-// say writes a line to a descriptor. A port whose host does not read must not stop the machine's end: after a second the
-// line goes to the console.
+// say writes a line to a descriptor, as far as somebody reads there: neither a port nor a console that is full must keep PID 1
+// from its work. After a second the line of a port goes to the console, and one of the console nowhere.
 func say(fd int, line string) {
 	const most = 2048
 	if len(line) > most {
 		line = line[:most] + "..."
 	}
 	text := []byte("krunbox: " + line + "\n")
-	if fd > 2 {
-		ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
-		if n, _ := unix.Poll(ready, 1000); n != 1 || ready[0].Revents&unix.POLLOUT == 0 {
-			fd = 2
+	if !writable(fd) {
+		if fd == 2 || !writable(2) {
+			return
 		}
+		fd = 2
 	}
 	_, _ = unix.Write(fd, text)
+}
+
+// writable waits up to a second until a descriptor takes what is written.
+func writable(fd int) bool {
+	ready := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(ready, 1000)
+	return err != nil || n == 1 && ready[0].Revents&unix.POLLOUT != 0
 }
 
 const usage = `usage: init -n [-json] [-root DIR] [-config FILE] [-cmdline TEXT] [--] [ARG...]
@@ -165,6 +200,7 @@ type guest struct {
 	readCmdline func() ([]byte, error)
 	cmdline     string // the kernel's command line, once it was read
 
+	first   rootfs.First // the root that was there before another one was mounted
 	signals *signals.Pipe
 	fresh   bool // nobody has mounted anything before
 	streams *stdio.Streams
@@ -175,7 +211,8 @@ type guest struct {
 	leaseHostname string
 	outcomes      []boot.Outcome // of the stages that are over, for KRUN_DEBUG
 
-	pid    int
-	status unix.WaitStatus
-	code   int
+	pid     int
+	status  unix.WaitStatus
+	failure error // of the boot; nil: the workload ran
+	code    int
 }

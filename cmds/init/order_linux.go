@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -14,10 +17,12 @@ import (
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/machine"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/sysfile"
@@ -27,6 +32,12 @@ import (
 
 // defaultConfig is where a host leaves the configuration, if it has one.
 const defaultConfig = "/.krun_config.json"
+
+// What the end of a guest may take.
+const (
+	grace    = 2 * time.Second  // for processes that the workload has left behind, once they are asked to end
+	endLimit = 60 * time.Second // for all of it, then the machine ends whatever hangs
+)
 
 // defaultFiles is the limit on open files where none is asked for: more than the kernel's 1024, which servers exceed, but
 // not so many that programs which close all possible descriptors take seconds for it.
@@ -47,7 +58,9 @@ func newGuest(p bootparam.Params) *guest {
 // order is the boot, from the first mount to the end of the workload, and what comes after that or after a failure.
 func (g *guest) order() (up, down []boot.Stage) {
 	up = []boot.Stage{
-		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
+		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals}, rootfs.Keep{First: &g.first})},
+		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: boot.Ops(exitreport.CtrlAltDel{})},
+		{Name: "root", OnError: boot.Fatal, Plan: g.planRoot},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
 		{Name: "clock", OnError: boot.Warn, Plan: g.planClock},
@@ -64,17 +77,27 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
 		{Name: "lease", OnError: boot.Warn, Plan: g.planLease},
 		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
+		{Name: "hosts file", OnError: boot.Silent, Plan: g.planHosts},
+		{Name: "kernel parameters and devices", OnError: boot.Warn, Plan: g.planMachine},
+		{Name: "terminal", OnError: boot.Warn, Plan: g.planTerminal},
 		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
 		{Name: "time", OnError: boot.Warn, Plan: g.planTime},
 		{Name: "sidecars", OnError: boot.Warn, Plan: g.planSidecars},
+		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
+		{Name: "controllers, PID 1 mode", OnError: boot.Warn, Plan: g.planControllers(true)},
 		{Name: "boot report", OnError: boot.Silent, Plan: g.planReport},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
+		{Name: "controllers", OnError: boot.Warn, Plan: g.planControllers(false)},
 		{Name: "complete boot report", OnError: boot.Silent, Plan: g.planReport},
 		{Name: "supervision", OnError: boot.Fatal, Plan: g.planSupervision},
 	}
 	down = []boot.Stage{
-		{Name: "exit code", OnError: boot.Warn, Plan: boot.Ops(exitreport.Report{Root: "/", Code: &g.code})},
+		{Name: "deadline", OnError: boot.Warn, Plan: boot.Ops(exitreport.Deadline{After: endLimit, Arm: signals.RestartAfter})},
+		{Name: "exit code", OnError: boot.Warn, Plan: boot.Ops(exitreport.Report{Root: "/", FD: g.first.FD, Code: &g.code})},
+		{Name: "reason", OnError: boot.Silent, Plan: g.planReason},
+		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "flush", OnError: boot.Warn, Plan: boot.Ops(exitreport.Sync{})},
+		{Name: "unmount", OnError: boot.Warn, Plan: boot.Ops(mount.Teardown{}, rootfs.Clean{First: &g.first})},
 		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
 	}
 	return up, down
@@ -92,6 +115,15 @@ func (c catch) Do() (err error) {
 	return err
 }
 
+// planRoot changes the root file system, where the host asks for another one than the kernel has mounted.
+func (g *guest) planRoot() ([]boot.Op, error) {
+	root := g.rootConfig()
+	if root.Device == "" && root.Overlay == "" {
+		return nil, nil
+	}
+	return rootfs.Plan(root, &g.first), nil
+}
+
 // planParameters completes the arguments, and names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {
 	var errs []error
@@ -106,9 +138,6 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 	}
 	for _, variable := range g.params.Malformed {
 		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
-	}
-	if g.params.BlockRoot.Device != "" {
-		errs = append(errs, fault.Wrap(boot.ErrUnsupported, bootparam.EnvBlockRootDevice, "=", g.params.BlockRoot.Device))
 	}
 	return nil, errors.Join(errs...)
 }
@@ -221,14 +250,18 @@ func (g *guest) planTSI() ([]boot.Op, error) {
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
 // is named or there must be right.
 func (g *guest) planConfiguration() ([]boot.Op, error) {
-	path, file := g.params.Config, g.configFile
-	if path == "" {
-		path = defaultConfig
+	name, file := g.params.Config, g.configFile
+	if name == "" {
+		name = defaultConfig
 	}
 	if file == "" {
-		file = g.root + path
+		file = g.root + name
 	}
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
+	if first, kept := g.first.FD(); kept && errors.Is(err, unix.ENOENT) {
+		// The image has none; the host may have left one where init came from.
+		data, err = readFirst(first, name, err)
+	}
 	if errors.Is(err, unix.ENOENT) && g.params.Config == "" && g.configFile == "" {
 		return nil, nil
 	}
@@ -241,6 +274,15 @@ func (g *guest) planConfiguration() ([]boot.Op, error) {
 	return nil, nil
 }
 
+// readFirst reads a file of the first root, whose descriptor is first. Where that has none either, the error is missing.
+func readFirst(first int, name string, missing error) ([]byte, error) {
+	data, err := sysfile.Read("/proc/self/fd/"+strconv.Itoa(first)+"/"+name, guestconfig.MaxSize)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, missing
+	}
+	return data, err
+}
+
 // planUnsupported names what the configuration asks for and does not get.
 func (g *guest) planUnsupported() ([]boot.Op, error) {
 	if len(g.config.Unsupported) == 0 {
@@ -249,37 +291,75 @@ func (g *guest) planUnsupported() ([]boot.Op, error) {
 	return nil, fault.Wrap(boot.ErrUnsupported, strings.Join(g.config.Unsupported, ", "))
 }
 
-// planMounts are the tmpfs mounts of the configuration. Base file systems are there already; of /dev/shm the configuration
-// may want another size. Bind mounts are the host's to make, who alone has their sources.
+// planMounts are the mounts of the configuration, and a /run unless it has one, or has something in it.
 func (g *guest) planMounts() ([]boot.Op, error) {
-	var ops []boot.Op
-	for _, m := range g.config.Mounts {
-		flags, data := mount.ParseOptions(0, m.Options)
-		if len(m.Options) == 0 {
-			flags = unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
-		}
-		switch {
-		case m.Destination == "/dev/shm" && m.Type == "tmpfs":
-			ops = append(ops, mount.Remount{Target: m.Destination, Flags: flags, Data: data})
-		case mount.IsBase(m.Destination), m.Type == "", m.Type == "bind", m.Type == "none":
-		case m.Type == "tmpfs":
-			ops = append(ops, mount.Mount{Type: m.Type, Source: "tmpfs", Target: m.Destination, Flags: flags, Data: data,
-				Parents: true, Once: true})
-		default:
-			ops = append(ops, mount.Unsupported{Type: m.Type, Target: m.Destination})
-		}
+	entries := make([]mount.Entry, len(g.config.Mounts))
+	run := !g.params.NoRunTmpfs
+	for i, m := range g.config.Mounts {
+		entries[i] = mount.Entry(m)
+		at := path.Clean("/" + m.Destination)
+		run = run && at != "/run" && !strings.HasPrefix(at, "/run/")
+	}
+	if word := g.config.RootfsPropagation; word != "" {
+		entries = append(entries, mount.Entry{Destination: "/", Options: []string{word}})
+	}
+	ops := mount.Configured(entries, mount.Host{
+		BlockRoot:     g.rootConfig().Device != "",
+		RuntimeMounts: g.config.MountNamespace,
+		Unmounted:     &g.fresh,
+	})
+	if run {
+		ops = append(ops, mount.Run(&g.fresh))
+	}
+	return ops, nil
+}
+
+// planProtection takes away what the workload shall not see or change: when all else that the boot does is done.
+func (g *guest) planProtection() (ops []boot.Op, err error) {
+	if len(g.config.MaskedPaths) > 0 {
+		ops = append(ops, mount.Mask(g.config.MaskedPaths))
+	}
+	if len(g.config.ReadonlyPaths) > 0 {
+		ops = append(ops, mount.ReadOnly(g.config.ReadonlyPaths))
+	}
+	if g.config.RootReadonly {
+		ops = append(ops, mount.ReadOnlyRoot())
 	}
 	return ops, nil
 }
 
 func (g *guest) planHostname() ([]boot.Op, error) {
+	ops := []boot.Op{netif.Hostname{Name: g.hostname()}}
+	if name := g.config.Domainname; name != "" {
+		ops = append(ops, machine.Domainname{Name: name})
+	}
+	return ops, nil
+}
+
+func (g *guest) hostname() string {
 	name := "localhost"
 	for _, given := range []string{g.leaseHostname, g.params.Hostname, g.config.Hostname} {
 		if given != "" {
 			name = given
 		}
 	}
-	return []boot.Op{netif.Hostname{Name: name}}, nil
+	return name
+}
+
+// planHosts sees to it that the host's name can be looked up. A root that can't have the file is good all the same.
+func (g *guest) planHosts() ([]boot.Op, error) {
+	return []boot.Op{machine.Hosts{Hostname: g.hostname()}}, nil
+}
+
+// planMachine is what the configuration wants of the kernel and of /dev.
+func (g *guest) planMachine() (ops []boot.Op, err error) {
+	for _, s := range g.config.Sysctls {
+		ops = append(ops, machine.Sysctl(s))
+	}
+	for _, d := range g.config.Devices {
+		ops = append(ops, machine.Device(d))
+	}
+	return ops, nil
 }
 
 func (g *guest) planWorkdir() ([]boot.Op, error) {
@@ -293,6 +373,17 @@ func (g *guest) planWorkdir() ([]boot.Op, error) {
 	return []boot.Op{workload.Workdir{Path: dir}}, nil
 }
 
+// planControllers has cgroups below the root use what controllers the kernel has. It takes the kernel longer than all its
+// mounts, so the workload does not wait for it, unless init becomes the workload and can't do it later.
+func (g *guest) planControllers(pid1 bool) func() ([]boot.Op, error) {
+	return func() ([]boot.Op, error) {
+		if g.params.InitPID1 != pid1 {
+			return nil, nil
+		}
+		return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+	}
+}
+
 // planReport leaves on /run what became of the stages so far, where that is asked for and the guest has a /run.
 func (g *guest) planReport() ([]boot.Op, error) {
 	if !g.params.Debug {
@@ -301,15 +392,34 @@ func (g *guest) planReport() ([]boot.Op, error) {
 	return []boot.Op{writeReport{&g.outcomes}}, nil
 }
 
+// planTerminal gives a terminal without a size one.
+func (g *guest) planTerminal() ([]boot.Op, error) {
+	size := g.config.ConsoleSize
+	return []boot.Op{workload.WindowSize{Streams: *g.streams, Height: size.Height, Width: size.Width,
+		Env: slices.Concat(g.config.Env, g.params.Environ)}}, nil
+}
+
 // planWorkload is the workload's start; or it becomes PID 1 itself.
 func (g *guest) planWorkload() ([]boot.Op, error) {
 	limits, err := g.limits()
 	if err != nil {
 		return nil, err
 	}
+	user, err := g.user()
+	if err != nil {
+		return nil, err
+	}
+	c := &g.config
 	spec := workload.Spec{
-		Args:    workload.Argv(g.params.Init, g.config.Args, g.params.Args),
-		User:    g.user(),
+		Args:            workload.Argv(g.params.Init, c.Args, g.params.Args),
+		User:            user,
+		Capabilities:    c.Capabilities,
+		NoNewPrivileges: c.NoNewPrivileges,
+		OOMScoreAdj:     c.OOMScoreAdj,
+		Scheduler:       c.Scheduler,
+		IOPriority:      c.IOPriority,
+		CPUs:            c.CPUs,
+
 		Limits:  limits,
 		Wanted:  []rlimit.Limit{defaultFiles},
 		Streams: *g.streams,
@@ -332,7 +442,36 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
-	return []boot.Op{workload.Watch{PID: &g.pid, Signals: g.signals, Tasks: &g.tasks, Status: &g.status}}, nil
+	g.tasks.Tasks = append(g.tasks.Tasks, &workload.PowerKeys{})
+	return []boot.Op{workload.Watch{
+		PID:     &g.pid,
+		Signals: g.signals,
+		Tasks:   &g.tasks,
+		Stop: workload.StopPolicy{
+			Signal:  syscall.Signal(g.config.StopSignal),
+			Timeout: g.params.StopTimeout,
+			Group:   g.params.SignalGroup,
+		},
+		Status: &g.status,
+	}}, nil
+}
+
+// planReason says why there is no workload, when the host has the exit code: a console that nobody reads may keep the line for
+// ever.
+func (g *guest) planReason() ([]boot.Op, error) {
+	if g.failure == nil {
+		return nil, nil
+	}
+	return []boot.Op{sayReason{g}}, nil
+}
+
+// planStop ends what the workload has left behind.
+func (g *guest) planStop() ([]boot.Op, error) {
+	stop := workload.StopOthers{Grace: grace}
+	if g.signals != nil {
+		stop.Signals = g.signals
+	}
+	return []boot.Op{stop}, nil
 }
 
 // limits are the configuration's, and the host's parameters over them.
@@ -347,12 +486,28 @@ func (g *guest) limits() ([]rlimit.Limit, error) {
 	return append(limits, given...), nil
 }
 
-func (g *guest) user() *workload.User {
-	u := g.config.User
-	if u == nil {
-		return nil
+// user is the identity of the workload, nil for root as it is. A name is looked up in the image.
+func (g *guest) user() (*workload.User, error) {
+	c := g.config.User
+	if c == nil && g.config.Username == "" {
+		return nil, nil
 	}
-	return &workload.User{UID: u.UID, GID: u.GID, AdditionalGIDs: u.AdditionalGIDs, Umask: u.Umask}
+	var u workload.User
+	if c != nil {
+		u = workload.User(*c)
+	}
+	if name := g.config.Username; name != "" {
+		// What an image has not got has no users.
+		passwd, _ := sysfile.Read(g.root+"/etc/passwd", 1<<20)
+		group, _ := sysfile.Read(g.root+"/etc/group", 1<<20)
+		found, err := workload.LookupUser(passwd, group, name)
+		if err != nil {
+			return nil, err
+		}
+		u.UID, u.GID = found.UID, found.GID
+		u.AdditionalGIDs = append(found.AdditionalGIDs, u.AdditionalGIDs...)
+	}
+	return &u, nil
 }
 
 // env is the workload's environment: the kernel's, what the configuration adds, and the host's last word on HOME and TERM.

@@ -47,6 +47,21 @@ func TestPlan(t *testing.T) {
 			env:  append(kernel, "KRUN_DHCP=all", "KRUN_DHCP_TIMEOUT_MS=soon", "KRUN_TIMESYNC=0"),
 		},
 		{
+			name: "block-root",
+			env: append(kernel, "KRUN_BLOCK_ROOT_DEVICE=UUID=0a1b", "KRUN_BLOCK_ROOT_FSTYPE=ext4",
+				"KRUN_BLOCK_ROOT_OPTIONS=defaults,noatime,data=ordered", "KRUN_BLOCK_ROOT_TIMEOUT_MS=100"),
+			config: `{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [
+				{"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro"]},
+				{"destination": "/share", "type": "virtiofs", "source": "tag"},
+				{"destination": "/run/lock", "type": "tmpfs", "source": "tmpfs"}]}`,
+		},
+		{
+			name: "overlay",
+			env:  append(kernel, "KRUN_ROOT_OVERLAY=LABEL=changes", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_RUN_TMPFS=0"),
+			config: `{"root": {"path": "rootfs", "readonly": true}, "linux": {"rootfsPropagation": "rslave", "maskedPaths": ["/proc/keys", "/sys/firmware"],
+				"readonlyPaths": ["/proc/sys"]}}`,
+		},
+		{
 			name: "oci",
 			env:  append(kernel, "PATH=/bin", "A=host"),
 			config: `{"hostname": "c1", "process": {"args": ["app", "x y"], "cwd": "/w", "env": ["PATH=/usr/bin", "A=c", "B=1", "HOME=/"],

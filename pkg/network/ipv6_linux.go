@@ -14,6 +14,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/ndp"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/resolvconf"
+	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 // ipv6 is what an interface has of IPv6 besides the addresses and routes that the kernel makes of router advertisements.
@@ -57,13 +58,26 @@ func (i *Interface) skipDetection() error {
 
 // sysctl sets a parameter of IPv6 on the interface; see ip-sysctl in the kernel's documentation.
 func (i *Interface) sysctl(name, value string) (done bool) {
-	fd, err := unix.Open("/proc/sys/net/ipv6/conf/"+i.Name+"/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
+	file := "sys/net/ipv6/conf/" + i.Name + "/" + name
+	err := writeAt(unix.AT_FDCWD, "/proc/"+file, value)
+	if err == unix.EROFS { // /proc/sys is read-only for the workload, in the mount namespace that is ours too
+		var proc int
+		if proc, err = sysfile.OpenProc(); err == nil {
+			defer unix.Close(proc)
+			err = writeAt(proc, file, value)
+		}
 	}
-	_, err = unix.Write(fd, []byte(value))
-	unix.Close(fd)
 	return err == nil
+}
+
+func writeAt(dir int, file, value string) error {
+	fd, err := unix.Openat(dir, file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(value))
+	return err
 }
 
 // startIPv6 listens to routers, and asks them to speak: the kernel asks when it has an address, which may be long ago.
