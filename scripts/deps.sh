@@ -43,31 +43,41 @@ if [ -n "$missing" ]; then
 	apt_install $packages
 fi
 
-# The servers of package integration/network are unpacked into its cache, not installed: that would start daemons here.
-# They run as root only, so nobody else needs them.
+# What follows is unpacked into the cache, not installed: servers would be started as daemons here. The tests that run them, and
+# those that make images, need root, so nobody else gets them.
 [ "$(id -u)" -eq 0 ] || exit 0
-servers=${KRUNBOX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krunbox}/servers
-complete=yes
-for program in usr/sbin/dnsmasq usr/sbin/kea-dhcp4 usr/sbin/kea-dhcp6 usr/sbin/dhcpd usr/sbin/radvd usr/bin/passt; do
-	[ -x "$servers/$program" ] || complete=no
-done
-[ $complete = no ] || exit 0
+cache=${KRUNBOX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krunbox}
 
-packages='dnsmasq-base kea-dhcp4-server kea-dhcp6-server isc-dhcp-server radvd passt'
-if ! command -v apt-get >/dev/null; then
-	echo "deps: no apt-get to fetch network servers for the tests (Debian has them in: $packages)" >&2
-	exit 1
-fi
-echo "deps: unpacking $packages" >&2
-mkdir -p "$(dirname "$servers")"
-scratch=$(mktemp -d "$servers.XXXXXX")
-trap 'rm -rf "$scratch"' EXIT
-mkdir -p "$scratch/archives/partial" "$scratch/root"
-chmod 755 "$scratch/root"
-# apt-get checks what it fetches, and knows the libraries that this machine lacks.
-apt_install --download-only --reinstall -o Dir::Cache::archives="$scratch/archives" -o APT::Sandbox::User=root $packages
-for archive in "$scratch"/archives/*.deb; do
-	dpkg-deb -x "$archive" "$scratch/root"
-done
-rm -rf "$servers"
-mv "$scratch/root" "$servers"
+# unpack DIRECTORY 'PROGRAM...' 'PACKAGE...': sees to it that a directory of the cache has the programs.
+unpack() {
+	complete=yes
+	for program in $2; do
+		ls "$cache/$1"/*bin/"$program" "$cache/$1"/usr/*bin/"$program" 2>/dev/null | grep -q . || complete=no
+	done
+	[ $complete = no ] || return 0
+	if ! command -v apt-get >/dev/null; then
+		echo "deps: no apt-get to fetch $1 for the tests (Debian has them in: $3)" >&2
+		exit 1
+	fi
+	echo "deps: unpacking $3" >&2
+	mkdir -p "$cache"
+	scratch=$(mktemp -d "$cache/$1.XXXXXX")
+	trap 'rm -rf "$scratch"' EXIT
+	mkdir -p "$scratch/archives/partial" "$scratch/root"
+	chmod 755 "$scratch/root"
+	# apt-get checks what it fetches, and knows the libraries that this machine lacks.
+	apt_install --download-only --reinstall -o Dir::Cache::archives="$scratch/archives" -o APT::Sandbox::User=root $3
+	for archive in "$scratch"/archives/*.deb; do
+		dpkg-deb -x "$archive" "$scratch/root"
+	done
+	rm -rf "$cache/$1"
+	mv "$scratch/root" "$cache/$1"
+	rm -rf "$scratch"
+}
+
+# See packages integration/network, diskimage and oci.
+unpack servers 'dnsmasq kea-dhcp4 kea-dhcp6 dhcpd radvd passt' \
+	'dnsmasq-base kea-dhcp4-server kea-dhcp6-server isc-dhcp-server radvd passt'
+unpack tools 'mke2fs e2fsck debugfs mkfs.xfs xfs_repair mkfs.btrfs btrfs mkfs.erofs fsck.erofs mksquashfs mkfs.f2fs' \
+	'e2fsprogs xfsprogs btrfs-progs erofs-utils squashfs-tools f2fs-tools'
+unpack crun crun crun

@@ -118,7 +118,7 @@ redirect-stdio: execute "nonesuch": not in PATH (/sbin:/usr/sbin:/bin:/usr/bin):
 [127]
 [0]
 `)
-	if got, want := stdout.String(), "output\n/dev/console\n"; got != want {
+	if got, want := stdout.String(), "output\n/dev/hvc0\n"; got != want {
 		t.Errorf("standard output = %q, want %q", got, want)
 	}
 }

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"net"
@@ -21,7 +22,7 @@ import (
 )
 
 // ipv6Guest does what its arguments say, in their order: "to=ADDRESS:PORT" connects to the host and "look-up=NAME" looks up a
-// name, both at the first attempt; "until=WORD" waits until ipv6State contains the word, "until=!WORD" until it does not;
+// name, both at the first attempt; "read=FILE" shows a file; "until=WORD" waits until ipv6State contains the word, "until=!WORD" until it does not;
 // "show" prints that, as is done at the end; "mark" is as networkGuest's.
 var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 	if os.Getpid() == 1 {
@@ -42,6 +43,9 @@ var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 					t.Fatalf("waited for %q; last seen:\n%s", value, ipv6State())
 				}
 			}
+		case "read":
+			b, err := os.ReadFile(value)
+			fmt.Printf("read %s %v\n", bytes.TrimSpace(b), err)
 		case "mark":
 			sendMark(t)
 		case "show":
@@ -309,13 +313,16 @@ func TestIPv6Slirp(t *testing.T) {
 	wantValues(t, text, "addresses", "fec0::5054:ff:fe12:3456/64")
 }
 
-// TestIPv6Sidecar has a workload that is PID 1: the process beside it listens to routers.
+// TestIPv6Sidecar has a workload that is PID 1: the process beside it listens to routers, and starts IPv6 on the interface
+// though the configuration wants /proc/sys read-only.
 func TestIPv6Sidecar(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: network.Lease{Address: fullLease.Address}}, network.Radvd{Advert: slaac})
-	cfg := onIPv6(t, s.Network, "until=nameserver 2001")
+	cfg := onIPv6(t, s.Network, "until=nameserver 2001", "read=/proc/sys/net/ipv6/conf/eth0/accept_dad")
 	cfg.Env = append(cfg.Env, "KRUN_INIT_PID1=1")
+	cfg.GuestConfig = []byte(`{"linux": {"readonlyPaths": ["/proc/sys"]}}`)
 	text := console(run(t, cfg, 0))
+	wantValues(t, text, "read", "0 <nil>")
 	wantValues(t, text, "resolv.conf", "search a.example.org example.com", "nameserver 2001:db8::53", "nameserver 2001:db8::54")
 }
 

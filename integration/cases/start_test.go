@@ -19,7 +19,7 @@ func TestStateAtStart(t *testing.T) {
 	s.want(t, "hostname", "localhost")
 	s.want(t, "umask", "0022")
 	s.want(t, "id", "uid=0(root) gid=0(root)")
-	s.want(t, "streams", "/dev/console /dev/console /dev/console")
+	s.want(t, "streams", "/dev/hvc0 /dev/hvc0 /dev/hvc0")
 	s.want(t, "fds", "0\n1\n2\n3") // 3 is the directory that ls reads
 	for _, name := range []string{"SigBlk", "SigIgn", "SigPnd", "ShdPnd"} {
 		s.wantField(t, "status", name, "0000000000000000")

@@ -56,7 +56,7 @@ func TestInteractiveShell(t *testing.T) {
 	const prompt = "/ # "
 	d := newDialog(t,
 		step{prompt, "tty\n"},
-		step{"\n/dev/console\r\n", "sh -c 'echo one; exec sleep 1000'\n"},
+		step{"\n/dev/hvc0\r\n", "sh -c 'echo one; exec sleep 1000'\n"},
 		step{"\none\r\n", "\x03"}, // Ctrl-C
 		step{prompt, "echo status $?\n"},
 		step{"\nstatus 130\r\n", "sh -c 'echo two; exec sleep 1000'\n"},

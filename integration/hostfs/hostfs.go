@@ -44,11 +44,11 @@ type Config struct {
 	// Dirs are the virtual directories, as absolute paths in the guest.
 	Dirs []string
 
-	// OnExitCode, if not nil, is called when the guest reports its exit code.
+	// OnExitCode is called when the guest reports its exit code. Nil: the host does not know this request.
 	OnExitCode func(code int32)
 
-	// OnRemoveRootDir, if not nil, is called when a guest that has moved to another root asks the host to remove
-	// this one. Nothing is removed.
+	// OnRemoveRootDir is called when a guest that has moved to another root asks the host to remove this one. Nothing is
+	// removed. Nil: the host does not know this request.
 	OnRemoveRootDir func()
 }
 
@@ -151,16 +151,12 @@ func (f *FS) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, _ []byte, _ *fuse.IoctlO
 	if in.NodeId != fuse.FUSE_ROOT_ID {
 		return fuse.Status(syscall.ENOTTY)
 	}
-	switch in.Cmd {
-	case ioctlExitCode:
-		if f.config.OnExitCode != nil {
-			f.config.OnExitCode(int32(in.Arg))
-		}
+	switch {
+	case in.Cmd == ioctlExitCode && f.config.OnExitCode != nil:
+		f.config.OnExitCode(int32(in.Arg))
 		return fuse.OK
-	case ioctlRemoveRootDir:
-		if f.config.OnRemoveRootDir != nil {
-			f.config.OnRemoveRootDir()
-		}
+	case in.Cmd == ioctlRemoveRootDir && f.config.OnRemoveRootDir != nil:
+		f.config.OnRemoveRootDir()
 		return fuse.OK
 	}
 	return fuse.Status(syscall.ENOTTY)

@@ -344,8 +344,10 @@ func TestIoctl(t *testing.T) {
 	})
 	t.Run("without callbacks", func(t *testing.T) {
 		g := newGuest(t, Config{})
-		if errno := g.ioctl(fuse.FUSE_ROOT_ID, 0x7602, 1); errno != 0 {
-			t.Error(errno)
+		for _, cmd := range []uint32{0x7602, 0x7603} {
+			if errno := g.ioctl(fuse.FUSE_ROOT_ID, cmd, 1); errno != syscall.ENOTTY {
+				t.Errorf("ioctl(/, %#x): %v, want %v", cmd, errno, syscall.ENOTTY)
+			}
 		}
 	})
 }

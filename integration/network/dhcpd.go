@@ -83,7 +83,7 @@ func runDhcpd(ctx context.Context, s *Segment, dir, protocol, config string) (se
 		return nil, err
 	}
 	return s.run(ctx, dir, program{
-		path:   "usr/sbin/dhcpd",
+		name:   "dhcpd",
 		config: config,
 		args:   []string{protocol, "-f", "-d", "-cf", configFile, "-lf", leases, "--no-pid", segmentInterface},
 		ready:  "Server starting service.",

@@ -106,7 +106,7 @@ dhcp-authoritative
 dhcp-leasefile=%s/leases
 `, segmentInterface, dir)
 	return s.run(ctx, dir, program{
-		path:   "usr/sbin/dnsmasq",
+		name:   "dnsmasq",
 		config: common + config,
 		args:   []string{"-C", configFile},
 		ready:  "started, version", // its sockets are bound then

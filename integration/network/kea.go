@@ -89,7 +89,7 @@ func runKea(ctx context.Context, s *Segment, dir, version string, config object)
 		return nil, err
 	}
 	return s.run(ctx, dir, program{
-		path:   "usr/sbin/kea-dhcp" + version,
+		name:   "kea-dhcp" + version,
 		config: string(text),
 		args:   []string{"-c", configFile},
 		env:    []string{"KEA_PIDFILE_DIR=" + dir, "KEA_LOCKFILE_DIR=none", "KEA_LOGGER_DESTINATION=stdout"},

@@ -114,7 +114,7 @@ func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, co
 	if err != nil {
 		return err
 	}
-	cmd, err := server("usr/bin/passt", args...)
+	cmd, err := server("passt", args...)
 	if err != nil {
 		return err
 	}

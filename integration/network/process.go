@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -19,25 +18,9 @@ import (
 // startTimeout is what a server may take until it is ready.
 const startTimeout = 20 * time.Second
 
-// server returns a command that runs one of the servers that scripts/deps.sh gets. name is its path below the root of
-// the file system it has been packed for.
-func server(name string, args ...string) (*exec.Cmd, error) {
-	dir, err := cache.Dir()
-	if err != nil {
-		return nil, err
-	}
-	root := filepath.Join(dir, "servers")
-	path := filepath.Join(root, name)
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("%w: run scripts/deps.sh to get it", err)
-	}
-	libraries, err := filepath.Glob(filepath.Join(root, "usr/lib/*-linux-gnu"))
-	if err != nil || len(libraries) != 1 {
-		return nil, fmt.Errorf("%s: %d directories with libraries, want 1", root, len(libraries))
-	}
-	cmd := exec.Command(path, args...)
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries[0])
-	return cmd, nil
+// server returns a command that runs one of the servers that scripts/deps.sh gets.
+func server(program string, args ...string) (*exec.Cmd, error) {
+	return cache.Command("servers", program, args...)
 }
 
 // A process is a server that runs.

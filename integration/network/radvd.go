@@ -39,7 +39,7 @@ func (r Radvd) start(ctx context.Context, s *Segment, dir string) (service, erro
 	}
 	line("}")
 	return s.run(ctx, dir, program{
-		path:   "usr/sbin/radvd",
+		name:   "radvd",
 		config: config.String(),
 		args:   []string{"--nodaemon", "--debug=1", "--logmethod=stderr", "--config", configFile, "--pidfile", filepath.Join(dir, "pid")},
 		ready:  "started",

@@ -153,7 +153,7 @@ func (s *Segment) subnet6(address netip.Addr) (netip.Prefix, error) {
 
 // A program is how a server is run.
 type program struct {
-	path   string // see server
+	name   string // see server
 	config string // contents of a file in its directory
 	args   []string
 	env    []string
@@ -169,7 +169,7 @@ func (s *Segment) run(ctx context.Context, dir string, p program) (*process, err
 	if err := os.WriteFile(path, []byte(p.config), 0o644); err != nil {
 		return nil, err
 	}
-	cmd, err := server(p.path, p.args...)
+	cmd, err := server(p.name, p.args...)
 	if err != nil {
 		return nil, err
 	}

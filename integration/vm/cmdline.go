@@ -18,8 +18,18 @@ const (
 // kernelCmdline returns the guest kernel's command line, as libkrun writes it except for the way to reboot: QEMU's
 // microvm has no keyboard controller. What machine says comes first.
 func kernelCmdline(cfg *Config, machine []string) (string, error) {
-	words := slices.Concat(machine, []string{"reboot=t", "panic=-1", "panic_print=0", "nomodule", "console=hvc0",
-		"rootfstype=virtiofs", "root=" + rootTag, "rw"})
+	words := slices.Concat(machine, []string{"reboot=t", "panic=-1", "panic_print=0"})
+	if serial := cfg.board().serial; serial != "" {
+		words = append(words, "console="+serial)
+	} else {
+		words = append(words, "nomodule", "console=hvc0")
+	}
+	initWord := "init="
+	if cfg.Initrd != "" {
+		initWord = "rdinit="
+	} else {
+		words = append(words, "rootfstype=virtiofs", "root="+rootTag, "rw")
+	}
 	if !cfg.KernelMessages {
 		words = append(words, "quiet")
 	}
@@ -33,7 +43,7 @@ func kernelCmdline(cfg *Config, machine []string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("path of init %q on the kernel command line: %w", cfg.InitPath, err)
 	}
-	words = append(words, "init="+init)
+	words = append(words, initWord+init)
 	if len(cfg.Env) > maxEnv {
 		return "", fmt.Errorf("%d variables on the kernel command line: the kernel takes at most %d", len(cfg.Env), maxEnv)
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,40 +36,39 @@ type machine struct {
 	cfg  *Config
 	qemu *exec.Cmd
 
-	root       *hostfs.FS
-	rootServer *virtiofs.Server
-	rootConn   *net.UnixConn // handed to rootServer
-	streams    []*stream
-	guestEnds  []*os.File // QEMU's ends of the connections, closed here once it has them
+	shares    []*share // the root, and Config.Shares
+	streams   []*stream
+	guestEnds []*os.File // QEMU's ends of the connections, closed here once it has them
 
 	console tail
 	stderr  tail
 
-	mu        sync.Mutex
-	exitCodes []int
+	mu           sync.Mutex
+	exitCodes    []int
+	rootRemovals int
+}
+
+// share is a file system that the host serves.
+type share struct {
+	fsys   *hostfs.FS
+	server *virtiofs.Server
+	conn   *net.UnixConn // handed to server
+}
+
+func (s *share) close() {
+	s.server.Close()
+	s.fsys.Close()
+	s.conn.Close()
 }
 
 // newMachine prepares everything up to the start of QEMU.
 func newMachine(cfg *Config) (*machine, error) {
-	board := boards[cfg.Arch]
+	board := cfg.board()
 	cmdline, err := kernelCmdline(cfg, board.cmdline)
 	if err != nil {
 		return nil, err
 	}
 	m := &machine{cfg: cfg, console: tail{max: consoleKept}, stderr: tail{max: stderrKept}}
-	m.root, err = hostfs.New(hostfs.Config{
-		Base:        cfg.Root,
-		ReadOnly:    cfg.ReadOnly,
-		HostChanges: cfg.HostChanges,
-		Files:       cfg.Files,
-		Dirs:        cfg.Dirs,
-		OnExitCode:  m.reportExitCode,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("root file system: %w", err)
-	}
-	m.rootServer = virtiofs.New(m.root, m.root.MountOptions())
-
 	m.qemu = exec.Command(board.qemu, board.qemuArgs(cfg, cmdline)...)
 	m.qemu.Stdout, m.qemu.Stderr = &m.stderr, &m.stderr
 	m.qemu.SysProcAttr = &syscall.SysProcAttr{
@@ -79,24 +79,55 @@ func newMachine(cfg *Config) (*machine, error) {
 		m.close()
 		return nil, err
 	}
+	if board.pci {
+		pciNames(m.qemu.Args)
+	}
 	return m, nil
 }
 
 // connect makes the connections to QEMU, and adds the arguments for them.
 func (m *machine) connect() error {
-	conn, err := m.chardev("root")
-	if err != nil {
-		return err
+	root := hostfs.Config{
+		Base:        m.cfg.Root,
+		ReadOnly:    m.cfg.ReadOnly,
+		HostChanges: m.cfg.HostChanges,
+		Files:       m.cfg.Files,
+		Dirs:        m.cfg.Dirs,
+		OnExitCode:  m.reportExitCode,
 	}
-	m.rootConn = conn
-	m.args("-device", "vhost-user-fs-device,chardev=root,tag="+optionValue(rootTag))
-
+	if m.cfg.TemporaryRoot {
+		root.OnRemoveRootDir = m.removeRoot
+	}
+	if err := m.addShare(rootTag, root); err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
+	for _, s := range m.cfg.Shares {
+		if err := m.addShare(s.Tag, hostfs.Config{Base: s.Dir, ReadOnly: s.ReadOnly}); err != nil {
+			return fmt.Errorf("share %s: %w", s.Tag, err)
+		}
+	}
+	disks := slices.Clone(m.cfg.Disks)
+	if m.cfg.board().reversed {
+		slices.Reverse(disks)
+	}
+	for i, disk := range disks {
+		id, mode := fmt.Sprintf("disk%d", i), "off"
+		if disk.ReadOnly {
+			mode = "on"
+		}
+		m.args("-drive", "if=none,format=raw,id="+id+",readonly="+mode+",file.driver=file,file.filename="+optionValue(disk.Path))
+		m.args("-device", "virtio-blk-device,drive="+id)
+	}
 	if !m.cfg.NoConsole {
 		conn, err := m.chardev("console")
 		if err != nil {
 			return err
 		}
-		m.args("-device", "virtconsole,bus=serial.0,chardev=console")
+		if m.cfg.board().serial != "" {
+			m.args("-serial", "chardev:console")
+		} else {
+			m.args("-device", "virtconsole,bus=serial.0,chardev=console")
+		}
 		var out io.Writer = &m.console
 		if m.cfg.Console != nil {
 			out = io.MultiWriter(out, m.cfg.Console)
@@ -123,6 +154,22 @@ func (m *machine) connect() error {
 		}
 		m.args(device.Args(fds)...)
 	}
+	return nil
+}
+
+// addShare adds a file system that the host serves.
+func (m *machine) addShare(tag string, cfg hostfs.Config) error {
+	fsys, err := hostfs.New(cfg)
+	if err != nil {
+		return err
+	}
+	id := fmt.Sprintf("share%d", len(m.shares))
+	conn, err := m.chardev(id)
+	if err != nil {
+		return err
+	}
+	m.shares = append(m.shares, &share{fsys, virtiofs.New(fsys, fsys.MountOptions()), conn})
+	m.args("-device", "vhost-user-fs-device,chardev="+id+",tag="+optionValue(tag))
 	return nil
 }
 
@@ -161,11 +208,13 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 	defer stop(nil)
 
 	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := m.rootServer.ServeConn(m.rootConn); err != nil {
-			stop(fmt.Errorf("virtiofs: %w", err))
-		}
-	})
+	for _, s := range m.shares {
+		serving.Go(func() {
+			if err := s.server.ServeConn(s.conn); err != nil {
+				stop(fmt.Errorf("virtiofs: %w", err))
+			}
+		})
+	}
 
 	// The kernel sends Pdeathsig when the thread that started QEMU ends, so this one has to stay till QEMU has ended.
 	runtime.LockOSThread()
@@ -202,10 +251,8 @@ func (m *machine) close() {
 	for _, s := range m.streams {
 		s.conn.Close()
 	}
-	m.rootServer.Close()
-	m.root.Close()
-	if m.rootConn != nil {
-		m.rootConn.Close()
+	for _, s := range m.shares {
+		s.close()
 	}
 }
 
@@ -220,17 +267,27 @@ func (m *machine) reportExitCode(code int32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.exitCodes = append(m.exitCodes, int(code))
+	if m.cfg.OnExitCode != nil {
+		m.cfg.OnExitCode(int(code))
+	}
+}
+
+func (m *machine) removeRoot() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rootRemovals++
 }
 
 func (m *machine) result(duration time.Duration) Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := Result{
-		ExitCode:  -1,
-		ExitCodes: m.exitCodes,
-		Console:   m.console.bytes(),
-		Requests:  m.rootServer.Requests,
-		Duration:  duration,
+		ExitCode:     -1,
+		ExitCodes:    m.exitCodes,
+		RootRemovals: m.rootRemovals,
+		Console:      m.console.bytes(),
+		Requests:     m.shares[0].server.Requests,
+		Duration:     duration,
 	}
 	if n := len(r.ExitCodes); n > 0 {
 		r.ExitCode = r.ExitCodes[n-1]
@@ -242,7 +299,7 @@ func (m *machine) result(duration time.Duration) Result {
 func (m *machine) startError(err error) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return fmt.Errorf("the %s command is missing: install it (Debian: apt-get install %s)",
-			m.qemu.Path, boards[m.cfg.Arch].install)
+			m.qemu.Path, m.cfg.board().install)
 	}
 	return fmt.Errorf("start QEMU: %w", err)
 }

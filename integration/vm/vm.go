@@ -86,8 +86,12 @@ func (e *QEMUError) Error() string {
 type Config struct {
 	Arch   string // GOARCH of the guest, amd64 or arm64; default: this machine's
 	Kernel string // path of a file for QEMU's -kernel; default: guestkernel.Path(Arch)
-	MemMiB int    // memory; default: DefaultMemMiB
-	CPUs   int    // default: DefaultCPUs
+	Initrd string // path of an initramfs, in which InitPath is then; the root below is a share called /dev/root then
+	// Machine is Q35, Microvm or Virt for the kernel of a distribution; its console is a serial port. Empty: what libkrun's
+	// kernel needs.
+	Machine string
+	MemMiB  int // memory; default: DefaultMemMiB
+	CPUs    int // default: DefaultCPUs
 
 	// Init is the path of the init program, which the guest sees as the virtual file InitPath. If Init is empty,
 	// InitPath names a file of the root.
@@ -103,6 +107,16 @@ type Config struct {
 	HostChanges bool // the host changes Root while the guest runs, which costs the guest some of its caches
 	Files       []hostfs.File
 	Dirs        []string
+
+	// TemporaryRoot makes the host answer a guest that asks for its root to be removed, as a host does that has made it for
+	// one boot from a disk. Nothing is removed.
+	TemporaryRoot bool
+
+	// OnExitCode, unless nil, is called with each exit code that init reports, while init waits for the host's answer.
+	OnExitCode func(code int)
+
+	Disks  []Disk  // in the guest /dev/vda, /dev/vdb ...
+	Shares []Share // further virtiofs file systems
 
 	// GuestConfig, unless nil, is what the guest finds in the one-shot file /.krun_config.json.
 	GuestConfig []byte
@@ -144,8 +158,22 @@ type Port struct {
 	Out io.Writer
 }
 
+// A Disk is a file that is a block device of the guest. What the guest has flushed is in the file, even if the machine is
+// killed.
+type Disk struct {
+	Path     string
+	ReadOnly bool
+}
+
+// A Share is a directory of the host's that the guest can mount: mount -t virtiofs TAG DIR.
+type Share struct {
+	Tag, Dir string
+	ReadOnly bool
+}
+
 // A Device adds something to the machine that this package has no field for. The machine is a microvm on amd64, "virt"
-// on arm64; devices are virtio-mmio ones, such as virtio-blk-device. There is room for six of them.
+// on arm64; devices are virtio-mmio ones, such as virtio-net-device. There is room for five of them, disks
+// and shares included.
 type Device struct {
 	// Files are handed down to QEMU. Run does not close them.
 	Files []*os.File
@@ -161,6 +189,9 @@ type Result struct {
 
 	// ExitCodes are all reports, in order.
 	ExitCodes []int
+
+	// RootRemovals is how often the guest has asked for its root to be removed, see Config.TemporaryRoot.
+	RootRemovals int
 
 	// Console is what the guest wrote to its console, of much output the last 256 KiB.
 	Console []byte
@@ -205,6 +236,9 @@ func (c *Config) complete(ctx context.Context) error {
 	}
 	if _, ok := boards[c.Arch]; !ok {
 		return fmt.Errorf("no virtual machine of architecture %q: want amd64 or arm64", c.Arch)
+	}
+	if stock, ok := stockBoards[c.Machine]; c.Machine != "" && (!ok || stock.arch != c.Arch) {
+		return fmt.Errorf("no machine %q of architecture %s", c.Machine, c.Arch)
 	}
 	if c.Init == "" && c.InitPath == "" {
 		return errors.New("no init program for the virtual machine")

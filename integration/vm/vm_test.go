@@ -54,9 +54,14 @@ func TestRun(t *testing.T) {
 	cfg := shell(t, "env; exit 7")
 	cfg.Env = append(cfg.Env, "TEXT=two  words")
 	cfg.Console = &console
+	var codes []int
+	cfg.OnExitCode = func(code int) { codes = append(codes, code) }
 	result, err := Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !slices.Equal(codes, []int{7}) {
+		t.Errorf("OnExitCode was called with %d, want 7", codes)
 	}
 	if result.ExitCode != 7 || !slices.Equal(result.ExitCodes, []int{7}) {
 		t.Errorf("ExitCode = %d of %d, want 7", result.ExitCode, result.ExitCodes)
@@ -291,6 +296,7 @@ func TestErrorsBeforeTheGuestRuns(t *testing.T) {
 		{Init: cfg.Init, Kernel: "/nonexistent", Arch: "riscv64"},
 		{Init: cfg.Init, Kernel: "/nonexistent", CPUs: -1},
 		{Init: cfg.Init, Kernel: "/nonexistent", Root: "/nonexistent"},
+		{Init: cfg.Init, Kernel: "/nonexistent", Shares: []Share{{Tag: "share", Dir: "/nonexistent"}}},
 		{Init: cfg.Init, Kernel: "/nonexistent", Ports: []Port{{}}},
 		{Init: cfg.Init, Kernel: "/nonexistent", Ports: []Port{{Name: "a"}, {Name: "a"}}},
 		{Init: cfg.Init, Kernel: "/nonexistent", Env: []string{"a.b=c"}},
@@ -327,6 +333,81 @@ func TestDeviceFiles(t *testing.T) {
 	got := make([]byte, 8)
 	if _, err := disk.ReadAt(got, 0); err != nil || string(got) != "written\n" {
 		t.Errorf("disk begins with %q, %v, want %q", got, err, "written\n")
+	}
+}
+
+// TestDisks checks which disk is which, who may write, and that what was flushed is in the file when QEMU is killed.
+func TestDisks(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm64"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+			cfg := scriptAsInit(t, arch, `
+for d in a b c; do head -n 1 /dev/vd$d; done
+for d in a b c; do echo written by the guest | dd conv=fsync of=/dev/vd$d 2>/dev/null && echo ok; done
+echo ready
+while :; do :; done
+`)
+			for i, text := range []string{"first\n", "second\n", "third\n"} {
+				path := filepath.Join(t.TempDir(), "a,b:c")
+				if err := os.WriteFile(path, append([]byte(text), make([]byte, 1<<20)...), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				cfg.Disks = append(cfg.Disks, Disk{Path: path, ReadOnly: i == 1})
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			cfg.Console = writerFunc(func(p []byte) (int, error) {
+				if bytes.Contains(p, []byte("ready")) {
+					cancel()
+				}
+				return len(p), nil
+			})
+			result, err := Run(ctx, cfg)
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			want := "first\r\nsecond\r\nthird\r\nok\r\nok\r\nready"
+			if got := strings.TrimSpace(string(result.Console)); got != want {
+				t.Errorf("console = %q, want %q", got, want)
+			}
+			for i, want := range []string{"written by the guest\n", "second\n", "written by the guest\n"} {
+				if got, err := os.ReadFile(cfg.Disks[i].Path); err != nil || !bytes.HasPrefix(got, []byte(want)) {
+					t.Errorf("disk %d begins with %.30q, %v, want %q", i, got, err, want)
+				}
+			}
+		})
+	}
+}
+
+// TestShares checks what the guest can do with directories of the host's that are not its root.
+func TestShares(t *testing.T) {
+	cfg := shell(t, `
+mkdir /w /r
+mount -t virtiofs writable /w && mount -t virtiofs 'read,only' /r || exit 1
+cat /w/file /r/file
+echo new >/w/new
+echo new >/r/new
+exit 0
+`)
+	for _, tag := range []string{"writable", "read,only"} {
+		share := Share{Tag: tag, Dir: t.TempDir(), ReadOnly: tag != "writable"}
+		if err := os.WriteFile(filepath.Join(share.Dir, "file"), []byte(tag+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Shares = append(cfg.Shares, share)
+	}
+	result, err := Run(t.Context(), cfg)
+	if err != nil || result.ExitCode != 0 {
+		t.Fatalf("Run() = %d, %v", result.ExitCode, err)
+	}
+	want := "writable\r\nread,only\r\n/bin/sh: can't create /r/new: Read-only file system\r\n"
+	if got := string(result.Console); got != want {
+		t.Errorf("console = %q, want %q", got, want)
+	}
+	for i, want := range []bool{true, false} {
+		if _, err := os.Stat(filepath.Join(cfg.Shares[i].Dir, "new")); (err == nil) != want {
+			t.Errorf("new file in the share %q: %v", cfg.Shares[i].Tag, err)
+		}
 	}
 }
 

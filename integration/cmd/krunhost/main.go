@@ -157,6 +157,8 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 		Init:           opts.init,
 		InitOneShot:    true, // as libkrun does it
 		Root:           opts.root,
+		Disks:          opts.disks,
+		Shares:         opts.shares,
 		MemMiB:         opts.memMiB,
 		CPUs:           opts.cpus,
 		KernelMessages: opts.verbose,

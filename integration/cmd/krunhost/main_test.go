@@ -89,6 +89,22 @@ func TestPipes(t *testing.T) {
 	}
 }
 
+// TestDisksAndShares has the guest read a disk and copy it to a directory of the host's.
+func TestDisksAndShares(t *testing.T) {
+	disk, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
+	if err := os.WriteFile(disk, append([]byte("contents\n"), make([]byte, 4096)...), 0o444); err != nil {
+		t.Fatal(err)
+	}
+	cmd := krunhost(t, "--disk", disk+":ro", "--share", "dir="+dir, "--",
+		"/bin/sh", "-c", "mount -t virtiofs dir /mnt && head -n 1 /dev/vda >/mnt/file")
+	if got := exitCode(t, cmd.Run()); got != 0 {
+		t.Errorf("exit code = %d, want 0", got)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "file")); string(got) != "contents\n" {
+		t.Errorf("file in the share = %q, %v, want %q", got, err, "contents\n")
+	}
+}
+
 func TestHostFailures(t *testing.T) {
 	for _, tt := range []struct {
 		args   string
@@ -96,6 +112,8 @@ func TestHostFailures(t *testing.T) {
 	}{
 		{"--bogus", "krunhost: flag provided but not defined: -bogus\nTry: krunhost --help\n"},
 		{"--root /nonexistent", "/nonexistent"},
+		{"--share t=/nonexistent", "krunhost: share t: "},
+		{"--disk /nonexistent", "/nonexistent"},
 		{"--config /nonexistent", "krunhost: --config: open /nonexistent: no such file or directory\n"},
 		{"--file /a=/nonexistent", "krunhost: --file: stat /nonexistent: no such file or directory\n"},
 		{"--arch riscv64", `"riscv64"`},

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/krunbox/krunbox/integration/vm"
 )
 
 const help = `Usage: krunhost [OPTIONS] [--] [CMD ARG...]
@@ -29,6 +31,8 @@ is a shell.
                       line by line, with NAME in front, to standard error
   --net               adds a network interface, eth0, that init configures by DHCP (KRUN_DHCP=1). It is QEMU's user
                       network: the guest reaches what krunhost could reach, nobody reaches the guest
+  --disk FILE[:ro]    adds a disk, /dev/vda, the next one /dev/vdb: the raw image FILE, which the guest writes into
+  --share TAG=DIR     adds a directory that the guest can mount: mount -t virtiofs TAG /mnt
   --mem MIB           memory; default: 512
   --cpus N            number of processors; default: 1
   --timeout DURATION  kill the machine after that time, such as 90s; default: never
@@ -45,6 +49,7 @@ Examples:
   krunhost -- sh -c 'exit 7'; echo $?             # 7
   tar c /etc | krunhost -- tar tv | less
   krunhost --net -- sh -c 'ip addr; cat /etc/resolv.conf'
+  krunhost --disk root.ext4 --env KRUN_BLOCK_ROOT_DEVICE=/dev/vda -- cat /etc/os-release
   krunhost --root ./rootfs --cpus 2 --mem 1024 -- /usr/bin/env
   krunhost --root ./bundle/rootfs --config ./bundle/config.json
 `
@@ -59,6 +64,8 @@ type options struct {
 	arch    string
 	ports   []port
 	net     bool
+	disks   []vm.Disk
+	shares  []vm.Share
 	memMiB  int
 	cpus    int
 	timeout time.Duration
@@ -102,6 +109,22 @@ func parseOptions(args []string) (*options, error) {
 		return nil
 	})
 	fs.BoolVar(&o.net, "net", false, "")
+	fs.Func("disk", "", func(s string) error {
+		path, readOnly := strings.CutSuffix(s, ":ro")
+		if path == "" {
+			return errors.New("want FILE or FILE:ro")
+		}
+		o.disks = append(o.disks, vm.Disk{Path: path, ReadOnly: readOnly})
+		return nil
+	})
+	fs.Func("share", "", func(s string) error {
+		tag, dir, _ := strings.Cut(s, "=")
+		if tag == "" || dir == "" {
+			return errors.New("want TAG=DIR")
+		}
+		o.shares = append(o.shares, vm.Share{Tag: tag, Dir: dir})
+		return nil
+	})
 	fs.IntVar(&o.memMiB, "mem", 512, "")
 	fs.IntVar(&o.cpus, "cpus", 1, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")

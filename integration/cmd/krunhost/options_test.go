@@ -9,12 +9,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/krunbox/krunbox/integration/vm"
 )
 
 func TestParseOptions(t *testing.T) {
 	got, err := parseOptions([]string{
 		"--root", "r", "--file", "/a=b", "--file=/c=d=e:one-shot", "--env", "A=b", "--env", "C=", "--config", "c", "--init", "i",
-		"--arch", "arm64", "--port", "p", "--port", "q=f", "--net", "--mem", "256", "--cpus", "2", "--timeout", "1m", "-v",
+		"--arch", "arm64", "--port", "p", "--port", "q=f", "--net", "--disk", "d", "--disk", "e:f:ro", "--share", "t=s=u", "--mem", "256", "--cpus", "2", "--timeout", "1m", "-v",
 		"--", "cmd", "-v", "--", "x",
 	})
 	want := &options{
@@ -26,6 +28,8 @@ func TestParseOptions(t *testing.T) {
 		arch:    "arm64",
 		ports:   []port{{name: "p"}, {name: "q", path: "f"}},
 		net:     true,
+		disks:   []vm.Disk{{Path: "d"}, {Path: "e:f", ReadOnly: true}},
+		shares:  []vm.Share{{Tag: "t", Dir: "s=u"}},
 		memMiB:  256,
 		cpus:    2,
 		timeout: time.Minute,
@@ -44,7 +48,8 @@ func TestParseOptions(t *testing.T) {
 		t.Errorf("parseOptions(--help) = %v, want %v", err, flag.ErrHelp)
 	}
 	for _, args := range []string{
-		"--bogus", "--root", "--file /a", "--file a=b", "--file /a=", "--env A", "--env =b", "--port =f", "--mem 0", "--mem x", "--cpus -1",
+		"--bogus", "--root", "--file /a", "--file a=b", "--file /a=", "--env A", "--env =b", "--port =f", "--disk :ro", "--share =d", "--share t",
+		"--mem 0", "--mem x", "--cpus -1",
 	} {
 		if got, err := parseOptions(strings.Fields(args)); err == nil {
 			t.Errorf("parseOptions(%s) = %+v, want an error", args, got)
@@ -55,7 +60,8 @@ func TestParseOptions(t *testing.T) {
 // TestHelp checks that the help text and the options agree.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{
-		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--mem", "--cpus", "--timeout", "-v",
+		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--disk", "--share", "--mem",
+		"--cpus", "--timeout", "-v",
 	} {
 		if !strings.Contains(help, "\n  "+name+" ") {
 			t.Errorf("help does not describe %s", name)

@@ -1,0 +1,196 @@
+package cases
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/diskimage"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// An end is how a guest ends whose workload has written /file and not flushed it.
+type end struct {
+	name   string
+	script string // how it goes on
+	want   int
+	env    []string
+	memMiB int
+	more   bool // worth a boot of each kind of root, and architecture
+}
+
+var ends = []end{
+	{name: "exit", script: "exit 7", want: 7},
+	{name: "killed", script: "kill -KILL $$", want: 128 + 9, more: true},
+	{name: "SIGTERM to init", script: "kill -TERM 1; exec sleep 1000", want: 128 + 15, more: true},
+	{name: "SIGTERM to init, for a workload that ends by itself", script: `
+trap 'echo last >/last; exit 7' TERM
+kill -TERM 1
+while :; do usleep 10000; done`, want: 7},
+	{name: "out of memory", script: "exec tail /dev/zero", want: 128 + 9, memMiB: 128},
+	{name: "init fails", want: 125, env: []string{"KRUN_WORKDIR=/etc/passwd"}, more: true},
+	{name: "program that is not there", want: 127, env: []string{"KRUN_INIT=/no/such"}},
+	{name: "processes left", script: `
+sleep 1000 &
+sh -c 'trap "" HUP INT TERM; exec sleep 1000' &
+sh -c 'trap "" HUP INT TERM; while :; do echo more; done' >/log &
+sh -c 'kill -STOP $$' >/stopped &
+sh -c 'exec 3>/removed; rm /removed; echo held >&3; trap "" TERM; echo >/held; while :; do usleep 100000; done' &
+until [ -s /log ] && [ -e /held ]; do usleep 10000; done
+exit 7`, want: 7, more: true},
+	{name: "a process in namespaces of its own", script: `
+unshare -m -p -f sh -c '
+	mount -t tmpfs t /tmp; mount --bind /etc /mnt; cd /root; echo >/ready
+	trap "" TERM; while :; do usleep 100000; done' &
+until [ -e /ready ]; do usleep 10000; done
+exit 7`, want: 7},
+	{name: "nothing in /proc", script: "umount -l /proc; exit 7", want: 7},
+	{name: "something else in /proc", script: "mount -t tmpfs t /proc; mkdir /proc/self; echo >/proc/self/mountinfo; exit 7", want: 7},
+	{name: "many processes", script: `
+i=0
+while [ $i -lt 200 ]; do
+	sh -c 'trap "" TERM; echo >>/log; exec sleep 1000' &
+	i=$((i + 1))
+done
+while [ "$(wc -l </log)" -lt 200 ]; do usleep 10000; done
+exit 7`, want: 7},
+	{name: "processes that start others", script: `
+echo 'trap "sh /again & sh /again &" TERM; echo >/run/ready; while :; do usleep 10000; done' >/again
+sh /again &
+until [ -e /run/ready ]; do usleep 10000; done
+exit 7`, want: 7},
+	{name: "mounts over the root", script: `
+mount --bind /etc /mnt
+mount -t tmpfs t /tmp
+mount --bind /file /tmp && mkdir -p /tmp/a
+cd /tmp
+mount -o remount,noatime /
+exit 7`, want: 7},
+}
+
+// TestCleanEnd has file systems as the root that every end leaves clean, with what the workload has written.
+func TestCleanEnd(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		for _, end := range ends {
+			for _, fsType := range []string{"ext4", "xfs", "btrfs"} {
+				if !end.more && (arch != "amd64" || fsType != "ext4") || arch != "amd64" && fsType != "ext4" {
+					continue
+				}
+				t.Run(end.name+" "+fsType, func(t *testing.T) {
+					t.Parallel()
+					disk := diskRoot(t, arch, diskimage.FileSystem{Type: fsType}, "echo contents >/file\n"+end.script+"\n", nil)
+					cfg := withDisk(t, arch, disk)
+					cfg.Env = append(cfg.Env, end.env...)
+					cfg.MemMiB = end.memMiB
+					run(t, cfg, end.want)
+					wantClean(t, disk, fsType)
+					if end.want != 125 && end.want != 127 {
+						wantFile(t, disk, fsType, "/file", "contents\n")
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestCleanEndOfOverlay is TestCleanEnd for a disk that takes the changes to another one, which the workload does not see
+// mounted.
+func TestCleanEndOfOverlay(t *testing.T) {
+	for _, end := range ends {
+		if !end.more {
+			continue
+		}
+		t.Run(end.name, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "erofs"}, "echo contents >/file\n"+end.script+"\n", nil)
+			upper := newImage(t, diskimage.FileSystem{Type: "ext4"})
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Disks = append(cfg.Disks, vm.Disk{Path: upper})
+			cfg.Env = append(append(cfg.Env, "KRUN_ROOT_OVERLAY=/dev/vdb"), end.env...)
+			cfg.MemMiB = end.memMiB
+			run(t, cfg, end.want)
+			wantClean(t, upper, "ext4")
+		})
+	}
+}
+
+// TestDirectoryAtEnd is TestCleanEnd for a directory of the host's.
+func TestDirectoryAtEnd(t *testing.T) {
+	for _, end := range ends {
+		if !end.more || end.want == 125 {
+			continue
+		}
+		t.Run(end.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "echo contents >/file\n"+end.script+"\n")
+			cfg.MemMiB = end.memMiB
+			run(t, cfg, end.want)
+			wantHostFile(t, cfg, "file", "contents\n")
+		})
+	}
+}
+
+// TestMountedAtEnd has a workload that leaves disks mounted, one of them below the other, with files in use.
+func TestMountedAtEnd(t *testing.T) {
+	for _, root := range []string{"directory", "disk"} {
+		t.Run(root, func(t *testing.T) {
+			t.Parallel()
+			const text = `
+for d in $DISKS; do
+	mkdir -p /mnt$at
+	mount /dev/$d /mnt$at || exit 1
+	echo contents >/mnt$at/file
+	( cd /mnt$at; exec sleep 1000 >log ) &
+	at=$at/below
+done
+umount /run 2>/dev/null
+cd /mnt/below
+exit 7
+`
+			var cfg vm.Config
+			if root == "directory" {
+				cfg = script(t, "amd64", text)
+				cfg.Env = []string{"DISKS=vda vdb vdc"}
+			} else {
+				cfg = withDisk(t, "amd64", diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, text, nil))
+				cfg.Env = append(cfg.Env, "DISKS=vdb vdc")
+			}
+			types := []string{"ext4", "xfs", "btrfs"}
+			if root == "disk" {
+				types = []string{"ext4", "ext4", "xfs"}
+			}
+			for i := len(cfg.Disks); i < len(types); i++ {
+				cfg.Disks = append(cfg.Disks, vm.Disk{Path: newImage(t, diskimage.FileSystem{Type: types[i]})})
+			}
+			run(t, cfg, 7)
+			for i, disk := range cfg.Disks {
+				wantClean(t, disk.Path, types[i])
+				if root == "directory" || i > 0 {
+					wantFile(t, disk.Path, types[i], "/file", "contents\n")
+				}
+			}
+		})
+	}
+}
+
+// TestFrozenAtEnd has a root that waits for somebody to thaw it, and a process that waits for the root, which no signal ends.
+func TestFrozenAtEnd(t *testing.T) {
+	t.Parallel()
+	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, `
+echo contents >/file
+fsfreeze --freeze /
+( echo more >/other ) &
+exit 7
+`, nil)
+	run(t, withDisk(t, "amd64", disk), 7)
+	wantClean(t, disk, "ext4")
+	wantFile(t, disk, "ext4", "/file", "contents\n")
+}
+
+// wantHostFile checks a file of a machine's root directory.
+func wantHostFile(t *testing.T, cfg vm.Config, name, want string) {
+	t.Helper()
+	if got, err := os.ReadFile(filepath.Join(cfg.Root, name)); err != nil || string(got) != want {
+		t.Errorf("/%s = %.100q, %v, want %.100q", name, got, err, want)
+	}
+}

@@ -1,0 +1,324 @@
+package cases
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/diskimage"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// configuredMounts are mounts as a configuration can have them. /srv has what they are made from, see prepareMounts; vda is an
+// ext4 with a file, "share" a directory of the host's with one.
+const configuredMounts = `[
+	{"destination": "/proc", "type": "proc", "source": "proc"},
+	{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
+	{"destination": "/dev/pts", "type": "devpts", "source": "devpts",
+		"options": ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]},
+	{"destination": "/dev/shm", "type": "tmpfs", "source": "shm", "options": ["nosuid", "noexec", "nodev", "mode=1777", "size=2048k"]},
+	{"destination": "/dev/mqueue", "type": "mqueue", "source": "mqueue", "options": ["nosuid", "noexec", "nodev"]},
+	{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "noexec", "nodev", "ro"]},
+	{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
+	{"destination": "/m/tmpfs", "type": "tmpfs", "source": "tmpfs", "options": ["noatime", "mode=0711", "size=1m"]},
+	{"destination": "/m/tmpfs/file", "type": "bind", "source": "/srv/file", "options": ["bind", "ro"]},
+	{"destination": "/m/tmpfs/a/b", "type": "bind", "source": "/srv/dir", "options": ["bind", "noexec", "nosuid"]},
+	{"destination": "/m/disk", "type": "ext4", "source": "/dev/DISK", "options": ["noatime", "nodev"]},
+	{"destination": "/m/share", "type": "virtiofs", "source": "share", "options": ["ro"]},
+	{"destination": "/m/overlay", "type": "overlay", "source": "overlay", "options": ["lowerdir=/srv/dir:/srv/other"]},
+	{"destination": "/m/all", "type": "bind", "source": "/m/tmpfs", "options": ["rbind", "rro", "rprivate"]},
+	{"destination": "/m/none", "type": "none", "source": "/srv/dir", "options": ["rbind", "ro", "slave"]},
+	{"destination": "/m/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
+	{"destination": "/m/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"]},
+	{"destination": "/m/pts", "type": "devpts", "source": "devpts", "options": ["newinstance", "ptmxmode=0600"]},
+	{"destination": "/m/cgroup", "type": "cgroup2", "source": "none"},
+	{"destination": "/m/../m/./plain", "type": "tmpfs", "source": "tmpfs"}
+]`
+
+// prepareMounts makes what configuredMounts, and the protected paths, need in a root.
+func prepareMounts(dir string) error {
+	for path, text := range map[string]string{
+		"srv/file": "file\n", "srv/dir/a": "a\n", "srv/other/b": "b\n",
+		"srv/masked/secret": "secret\n", "srv/secret": "secret\n", "srv/fixed/file": "fixed\n",
+	} {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var configuredGuest = inGuest("configured", func(t *testing.T) {
+	mounts := map[string]string{} // TYPE OPTIONS
+	for _, m := range mountsOfProcess(t) {
+		if other, found := mounts[m.point]; found {
+			t.Errorf("%s is mounted twice: %s, then %v", m.point, other, m)
+		}
+		mounts[m.point] = m.fsType + " " + m.options
+	}
+	root := mounts["/"] // the type is that of the bind mounts
+	rootType, rootOptions, _ := strings.Cut(root, " ")
+	if rootOptions != "ro relatime" {
+		t.Errorf("options of the root = %q, want ro relatime", rootOptions)
+	}
+	for point, want := range map[string]string{
+		"/proc":          "proc rw nosuid nodev noexec relatime",
+		"/dev":           "devtmpfs rw nosuid", // as the configuration wants it, but for its type
+		"/dev/pts":       "devpts rw nosuid noexec relatime",
+		"/dev/shm":       "tmpfs rw nosuid nodev noexec relatime",
+		"/dev/mqueue":    "mqueue rw nosuid nodev noexec relatime",
+		"/sys":           "sysfs ro nosuid nodev noexec relatime",
+		"/sys/fs/cgroup": "cgroup2 ro nosuid nodev noexec relatime",
+		"/run":           "tmpfs rw nosuid nodev relatime",
+		"/m/tmpfs":       "tmpfs rw noatime",
+		"/m/tmpfs/file":  rootType + " ro relatime",
+		"/m/tmpfs/a/b":   rootType + " rw nosuid noexec relatime",
+		"/m/disk":        "ext4 rw nodev noatime",
+		"/m/share":       "virtiofs ro relatime",
+		"/m/overlay":     "overlay ro relatime",
+		"/m/all":         "tmpfs ro noatime",
+		"/m/all/file":    rootType + " ro relatime",
+		"/m/all/a/b":     rootType + " ro nosuid noexec relatime",
+		"/m/none":        rootType + " ro relatime",
+		"/m/proc":        "proc rw nosuid nodev noexec relatime",
+		"/m/sys":         "sysfs ro relatime",
+		"/m/pts":         "devpts rw relatime",
+		"/m/cgroup":      "cgroup2 rw relatime",
+		"/m/plain":       "tmpfs rw nosuid nodev noexec relatime", // as it is where there are no options
+	} {
+		got := mounts[point]
+		if point == "/m/overlay" { // without an upper directory it is read-only, whatever the flag says
+			got = strings.Replace(got, " rw ", " ro ", 1)
+		}
+		if got != want {
+			t.Errorf("%s is %q, want %q", point, got, want)
+		}
+	}
+	for path, want := range map[string]string{
+		"/m/tmpfs/file": "file\n", "/m/tmpfs/a/b/a": "a\n", "/m/all/a/b/a": "a\n", "/m/overlay/a": "a\n", "/m/overlay/b": "b\n",
+		"/m/none/a": "a\n", "/m/disk/file": "of the disk\n", "/m/share/file": "of the share\n", "/srv/fixed/file": "fixed\n",
+		"/srv/secret": "",
+	} {
+		if got, err := os.ReadFile(path); err != nil || string(got) != want {
+			t.Errorf("%s = %q, %v, want %q", path, got, err, want)
+		}
+	}
+	if entries, err := os.ReadDir("/srv/masked"); err != nil || len(entries) > 0 {
+		t.Errorf("/srv/masked has %v, %v, want nothing in it", entries, err)
+	}
+	if info, err := os.Stat("/m/tmpfs"); err != nil || info.Mode().Perm() != 0o711 {
+		t.Errorf("mode of /m/tmpfs = %v, %v, want 0711", info.Mode(), err)
+	}
+	for path, want := range map[string]error{
+		"/m/tmpfs/new": nil, "/m/disk/new": nil, "/run/new": nil, "/dev/shm/new": nil, "/m/plain/new": nil,
+		"/m/tmpfs/a/b/a": nil, // a bind mount that nobody wants read-only
+		"/new":           syscall.EROFS, "/m/tmpfs/file": syscall.EROFS, "/m/share/new": syscall.EROFS, "/m/all/new": syscall.EROFS,
+		"/m/all/a/b/a": syscall.EROFS, "/srv/fixed/file": syscall.EROFS, "/srv/masked/new": syscall.EROFS,
+		"/proc/sys/kernel/hostname": syscall.EROFS, "/sys/fs/cgroup/cgroup.subtree_control": syscall.EROFS,
+	} {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+		if !errors.Is(err, want) {
+			t.Errorf("open %s for writing = %v, want %v", path, err, want)
+		}
+		f.Close()
+	}
+	if err := os.WriteFile("/m/tmpfs/large", make([]byte, 1<<20+1), 0o644); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("write more than 1 MiB to /m/tmpfs = %v, want %v", err, syscall.ENOSPC)
+	}
+	os.Remove("/m/tmpfs/large")
+})
+
+// mountsOfProcess is readMounts without a condition on their propagation.
+func mountsOfProcess(t *testing.T) (table []mountInfo) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		head, tail, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(head)
+		table = append(table, mountInfo{fields[4], strings.Fields(tail)[0], strings.ReplaceAll(fields[5], ",", " ")})
+	}
+	return table
+}
+
+// TestAllConfiguredMounts has all kinds of mounts, and paths that are protected, over roots of both kinds.
+func TestAllConfiguredMounts(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		for _, root := range []string{"directory", "disk"} {
+			t.Run(root, func(t *testing.T) {
+				t.Parallel()
+				config := `{"process": {"args": ["` + configuredGuest.path() + `"]}, "root": {"path": "rootfs", "readonly": true},
+					"mounts": ` + configuredMounts + `, "linux": {"maskedPaths": ["/srv/masked", "/srv/secret", "/no/such", "/proc/kcore"],
+					"readonlyPaths": ["/srv/fixed", "/no/such", "/proc/sys"]}}`
+				var cfg vm.Config
+				if root == "directory" {
+					config = strings.Replace(config, "/dev/DISK", "/dev/vda", 1)
+					cfg = withBusybox(t, arch)
+					configuredGuest.addTo(t, &cfg)
+					if err := prepareMounts(cfg.Root); err != nil {
+						t.Fatal(err)
+					}
+				} else {
+					config = strings.Replace(config, "/dev/DISK", "/dev/vdb", 1)
+					cfg = withDisk(t, arch, diskRoot(t, arch, diskimage.FileSystem{Type: "ext4"}, "", func(dir string) error {
+						return errors.Join(prepareMounts(dir), configuredGuest.install(t, arch, dir))
+					}))
+				}
+				cfg.Args = nil
+				cfg.GuestConfig = []byte(config)
+				source := t.TempDir()
+				if err := os.WriteFile(filepath.Join(source, "file"), []byte("of the disk\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				cfg.Disks = append(cfg.Disks, vm.Disk{Path: newImage(t, diskimage.FileSystem{Type: "ext4", Dir: source})})
+				share := t.TempDir()
+				if err := os.WriteFile(filepath.Join(share, "file"), []byte("of the share\n"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				cfg.Shares = []vm.Share{{Tag: "share", Dir: share}}
+				wantConsole(t, run(t, cfg, 0), passed)
+				for _, disk := range cfg.Disks {
+					wantClean(t, disk.Path, "ext4")
+				}
+				wantFile(t, cfg.Disks[len(cfg.Disks)-1].Path, "ext4", "/new", "")
+			})
+		}
+	})
+}
+
+// TestMountErrors has configured mounts that can't be made: the workload is told.
+func TestMountErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name, mount string
+		want        []string // in the warning
+	}{
+		{"no such disk", `{"destination": "/m", "type": "ext4", "source": "/dev/vdx"}`, []string{"ext4", "/dev/vdx", "/m"}},
+		{"no such type", `{"destination": "/m", "type": "zfs", "source": "pool"}`, []string{"zfs", "/m"}},
+		{"no such share", `{"destination": "/m", "type": "virtiofs", "source": "none"}`, []string{"virtiofs", "none", "/m"}},
+		{"option", `{"destination": "/m", "type": "tmpfs", "source": "tmpfs", "options": ["size=much"]}`, []string{"tmpfs", "/m"}},
+		{"below a file", `{"destination": "/etc/passwd/m", "type": "tmpfs", "source": "tmpfs"}`, []string{"/etc/passwd"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "exit 7")
+			cfg.Args = nil
+			cfg.GuestConfig = []byte(`{"args": ["/script"], "mounts": [` + tt.mount + `]}`)
+			_, text, _ := strings.Cut(console(run(t, cfg, 7)), "krunbox: ") // the kernel may have had a line before
+			wantLine(t, text, append([]string{"warning: "}, tt.want...)...)
+		})
+	}
+}
+
+// TestEngineConfiguration has the mounts of a container engine whose runtime has made its bind mounts on the host: they are in
+// the root that the guest sees, and the sources are not.
+func TestEngineConfiguration(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "cat /etc/hosts; exit 7")
+	wantHosts := "127.0.0.1 localhost\n"
+	if err := os.WriteFile(filepath.Join(cfg.Root, "etc/hosts"), []byte(wantHosts), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Args = nil
+	cfg.GuestConfig = []byte(`{"process": {"args": ["/script"]},
+		"mounts": [{"destination": "/etc/hosts", "type": "bind", "source": "/var/lib/engine/hosts", "options": ["bind", "rprivate"]},
+			{"destination": "/etc", "type": "bind", "source": "/tmp", "options": ["rbind"]}],
+		"linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}`)
+	wantConsole(t, run(t, cfg, 7), wantHosts)
+}
+
+// TestRun has roots with and without a directory /run, and hosts that want it mounted, not mounted, or something else there.
+func TestRun(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config string
+		env    []string
+		change func(dir string) error
+		want   string // type and options; "": it is not mounted
+	}{
+		{name: "by default", want: "tmpfs rw nosuid nodev relatime"},
+		{name: "not asked for", env: []string{"KRUN_RUN_TMPFS=0"}},
+		{name: "not in the image", change: func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, "run")), os.Remove(filepath.Join(dir, "var/run")))
+		}},
+		{name: "configured", config: `, "mounts": [{"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["noexec"]}]`,
+			want: "tmpfs rw noexec relatime"},
+		{name: "in use", config: `, "mounts": [{"destination": "/run/lock", "type": "tmpfs", "source": "tmpfs"}]`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", showMounts+"exit 7")
+			if tt.change != nil {
+				if err := tt.change(cfg.Root); err != nil {
+					t.Fatal(err)
+				}
+			}
+			cfg.Args, cfg.Env = nil, tt.env
+			cfg.GuestConfig = []byte(`{"args": ["/script"]` + tt.config + `}`)
+			got := ""
+			for _, m := range mountsOf(t, run(t, cfg, 7)) {
+				if m.point == "/run" {
+					got = m.fsType + " " + m.options
+				}
+			}
+			if got != tt.want {
+				t.Errorf("/run is %q, want %q", got, tt.want)
+			}
+			if _, err := os.Stat(filepath.Join(cfg.Root, "run")); err != nil && tt.change == nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// devicesGuest is about what programs do in /dev and in /sys/fs/cgroup.
+var devicesGuest = inGuest("devices", func(t *testing.T) {
+	for _, uid := range []uint32{0, 65534} {
+		// The terminal's other side belongs to whoever opened it, and to the group tty.
+		cmd := exec.Command("/bin/sh", "-c", `exec 3<>/dev/ptmx && stat -c '%a %u %g' /dev/pts/0`)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 65534}}
+		got, err := cmd.CombinedOutput()
+		if want := "620 " + map[uint32]string{0: "0", 65534: "65534"}[uid] + " 5\n"; err != nil || string(got) != want {
+			t.Errorf("pseudo-terminal of user %d: %q, %v, want %q", uid, got, err, want)
+		}
+	}
+	text, err := os.ReadFile("/sys/fs/cgroup/cgroup.controllers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	controllers := strings.Fields(string(text))
+	if !slices.Contains(controllers, "memory") || !slices.Contains(controllers, "pids") || !slices.Contains(controllers, "cpu") {
+		t.Errorf("controllers = %q, want cpu, memory and pids among them", controllers)
+	}
+	if err := os.Mkdir("/sys/fs/cgroup/child", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	text, err = os.ReadFile("/sys/fs/cgroup/child/cgroup.controllers")
+	if got := strings.Fields(string(text)); err != nil || !slices.Equal(got, controllers) {
+		t.Errorf("controllers of a child = %q, %v, want %q", got, err, controllers)
+	}
+	if err := os.WriteFile("/sys/fs/cgroup/child/memory.max", []byte("64M"), 0); err != nil {
+		t.Error(err)
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs("/dev/shm", &st); err != nil || st.Type != unix.TMPFS_MAGIC {
+		t.Errorf("/dev/shm is of type %#x, %v, want tmpfs", st.Type, err)
+	}
+})
+
+func TestDevices(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		cfg := withBusybox(t, arch)
+		devicesGuest.addTo(t, &cfg)
+		wantConsole(t, run(t, cfg, 0), passed)
+	})
+}

@@ -1,0 +1,407 @@
+package cases
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/diskimage"
+	"github.com/krunbox/krunbox/integration/guestroot"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// diskRoot makes an image with a root for guests in it: busybox, and a shell script as scriptPath. prepare, if not nil, changes
+// the directory before. The type, and what else there is to say of the file system, is in fs.
+func diskRoot(t *testing.T, arch string, fs diskimage.FileSystem, script string, prepare func(dir string) error) string {
+	t.Helper()
+	fs.Dir = t.TempDir()
+	if err := guestroot.Create(t.Context(), arch, fs.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(fs.Dir, scriptPath), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if prepare != nil {
+		if err := prepare(fs.Dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return newImage(t, fs)
+}
+
+// install copies a guest half to where it is in the guest, below dir.
+func (g guest) install(t *testing.T, arch, dir string) error {
+	program, err := os.ReadFile(guestPrograms.build(t, arch))
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, g.path())
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, program, 0o755)
+}
+
+// newImage makes an image of a file system.
+func newImage(t *testing.T, fs diskimage.FileSystem) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for files that belong to it, and for the tools that scripts/deps.sh gets")
+	}
+	path := filepath.Join(t.TempDir(), "disk")
+	if err := diskimage.Create(path, fs); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// withDisk is a machine with an empty root, and a disk that is to be its root instead. Its workload is what diskRoot leaves there.
+func withDisk(t *testing.T, arch, path string) vm.Config {
+	t.Helper()
+	cfg := machine(t, arch)
+	cfg.Disks = []vm.Disk{{Path: path}}
+	cfg.Env = []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda"}
+	cfg.Args = []string{scriptPath}
+	return cfg
+}
+
+// wantClean checks an image whose guest has ended.
+func wantClean(t *testing.T, path, fsType string) {
+	t.Helper()
+	if err := diskimage.Check(path, fsType); err != nil {
+		t.Errorf("the %s afterwards: %v", fsType, err)
+	}
+}
+
+// wantFile checks a file of an image.
+func wantFile(t *testing.T, path, fsType, name, want string) {
+	t.Helper()
+	if got, err := diskimage.ReadFile(path, fsType, name); err != nil || string(got) != want {
+		t.Errorf("%s in the %s = %.100q, %v, want %.100q", name, fsType, got, err, want)
+	}
+}
+
+// showMounts is a part of a script that wantRoot, and mountsOf, read.
+const showMounts = "echo MOUNTS; cat /proc/self/mountinfo; echo END\n"
+
+// mountsOf returns what showMounts has shown.
+func mountsOf(t *testing.T, result vm.Result) (table []mountInfo) {
+	t.Helper()
+	_, text, _ := strings.Cut(console(result), "MOUNTS\n")
+	text, _, found := strings.Cut(text, "END\n")
+	if !found {
+		t.Fatalf("no mounts on the console: %s", console(result))
+	}
+	for line := range strings.Lines(text) {
+		// See proc_pid_mountinfo(5): optional fields end with a hyphen, then comes the type.
+		head, tail, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(head)
+		if !strings.Contains(head, " shared:") {
+			t.Errorf("a mount that is not shared: %s", line)
+		}
+		table = append(table, mountInfo{fields[4], strings.Fields(tail)[0], strings.ReplaceAll(fields[5], ",", " ")})
+	}
+	return table
+}
+
+// wantRoot checks what is mounted: a root, the base file systems, and nothing of the root that was there first.
+func wantRoot(t *testing.T, result vm.Result, fsType, options string) {
+	t.Helper()
+	const restricted = "rw nosuid nodev noexec relatime"
+	want := []mountInfo{
+		{"/", fsType, options},
+		{"/dev", "devtmpfs", "rw relatime"},
+		{"/dev/pts", "devpts", "rw nosuid noexec relatime"},
+		{"/dev/shm", "tmpfs", "rw nosuid noexec relatime"},
+		{"/proc", "proc", restricted},
+		{"/run", "tmpfs", "rw nosuid nodev relatime"},
+		{"/sys", "sysfs", restricted},
+		{"/sys/fs/cgroup", "cgroup2", restricted},
+	}
+	got := mountsOf(t, result)
+	slices.SortFunc(got, func(a, b mountInfo) int { return strings.Compare(a.point, b.point) })
+	if !slices.Equal(got, want) {
+		t.Errorf("mounts = %q,\nwant %q", got, want)
+	}
+}
+
+// options are the mount options of a root of some type that nobody gave options for.
+func options(fsType string) string {
+	if fsType == "erofs" || fsType == "squashfs" {
+		return "ro relatime"
+	}
+	return "rw relatime"
+}
+
+// blockTypes are the types of file systems that a guest can have as its root. The x86-64 kernel has no squashfs.
+func blockTypes(arch string) []string {
+	types := []string{"ext4", "xfs", "btrfs", "erofs"}
+	if arch == "arm64" {
+		types = append(types, "squashfs")
+	}
+	return types
+}
+
+// TestBlockRoot has a root of each type, given or to be found. What the workload writes is there afterwards, and the host is
+// told how it ended.
+func TestBlockRoot(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		for _, fsType := range blockTypes(arch) {
+			for _, given := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, given: %v", fsType, given), func(t *testing.T) {
+					t.Parallel()
+					disk := diskRoot(t, arch, diskimage.FileSystem{Type: fsType}, showMounts+`
+ls /proc/self/fd | tr '\n' ' '
+echo
+mkdir /made 2>/dev/null && echo contents >/made/file
+exit 7
+`, nil)
+					cfg := withDisk(t, arch, disk)
+					if given {
+						cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_FSTYPE="+fsType)
+					}
+					result := run(t, cfg, 7)
+					wantRoot(t, result, fsType, options(fsType))
+					if _, fds, _ := strings.Cut(console(result), "END\n"); fds != "0 1 2 3 \n" { // 3 is the directory that ls reads
+						t.Errorf("open files, and what follows: %q, want 0 1 2 3", fds)
+					}
+					if fsType != "squashfs" {
+						wantClean(t, disk, fsType)
+					}
+					if options(fsType) == "rw relatime" {
+						wantFile(t, disk, fsType, "/made/file", "contents\n")
+					}
+				})
+			}
+		}
+	})
+}
+
+// TestOlderTypes has the predecessors of ext4, which the kernel mounts by its code for that.
+func TestOlderTypes(t *testing.T) {
+	for _, fsType := range []string{"ext2", "ext3"} {
+		t.Run(fsType, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, showMounts+"echo contents >/file; exit 7\n", nil)
+			result := run(t, withDisk(t, "amd64", disk), 7)
+			if root := mountsOf(t, result)[0]; root.point != "/" || !strings.HasPrefix(root.fsType, "ext") {
+				t.Errorf("first mount = %v, want / of type %s or a successor", root, fsType)
+			}
+			wantClean(t, disk, fsType)
+			wantFile(t, disk, fsType, "/file", "contents\n")
+		})
+	}
+}
+
+// TestFirstRoots has the roots that a host may start a guest with which moves to a disk. None of them has anything that this
+// needs, and none of them is changed.
+func TestFirstRoots(t *testing.T) {
+	for name, change := range map[string]func(*vm.Config){
+		"directories for nothing": func(cfg *vm.Config) { cfg.Dirs = []string{} },
+		"directories for all":     func(cfg *vm.Config) { cfg.Dirs = []string{"/dev", "/proc", "/sys", "/newroot", "/tmp", "/run"} },
+		"read-only":               func(cfg *vm.Config) { cfg.Root, cfg.ReadOnly = t.TempDir(), true },
+		"writable":                func(cfg *vm.Config) { cfg.Root = t.TempDir() },
+		"temporary":               func(cfg *vm.Config) { cfg.Root, cfg.TemporaryRoot = t.TempDir(), true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, showMounts+"exit 7\n", nil)
+			cfg := withDisk(t, "amd64", disk)
+			change(&cfg)
+			result := run(t, cfg, 7)
+			wantRoot(t, result, "ext4", "rw relatime")
+			wantClean(t, disk, "ext4")
+			if got, want := result.RootRemovals, map[bool]int{true: 1}[cfg.TemporaryRoot]; got != want {
+				t.Errorf("the host was asked %d times to remove its root, want %d", got, want)
+			}
+			if cfg.Root != "" {
+				if entries, err := os.ReadDir(cfg.Root); err != nil || len(entries) > 0 {
+					t.Errorf("the root of the host has %v, %v, want nothing in it", entries, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRootStays has a host that would remove its root, and a guest that needs it.
+func TestRootStays(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "exit 7")
+	cfg.TemporaryRoot = true
+	if result := run(t, cfg, 7); result.RootRemovals != 0 {
+		t.Errorf("the host was asked %d times to remove the root in use", result.RootRemovals)
+	}
+}
+
+// TestBareBlockRoot is an image without mount points. They are made.
+func TestBareBlockRoot(t *testing.T) {
+	t.Parallel()
+	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, showMounts+"exit 7\n", func(dir string) error {
+		for _, name := range []string{"dev", "proc", "sys"} {
+			if err := os.Remove(filepath.Join(dir, name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	result := run(t, withDisk(t, "amd64", disk), 7)
+	wantRoot(t, result, "ext4", "rw relatime")
+	wantClean(t, disk, "ext4")
+}
+
+// TestBlockRootOptions has options as they are in an fstab.
+func TestBlockRootOptions(t *testing.T) {
+	for _, tt := range []struct{ fsType, options, want string }{
+		{"ext4", "ro,noatime,defaults", "ro noatime"},
+		{"ext4", "defaults,nodev,nosuid,errors=remount-ro,commit=30,x-systemd.growfs,nofail,_netdev,noauto", "rw nosuid nodev relatime"},
+		{"xfs", "noatime,inode64,logbufs=8", "rw noatime"},
+		{"btrfs", "strictatime,compress=zstd:1,space_cache=v2", "rw"},
+		{"erofs", "defaults,rw", "ro relatime"},
+	} {
+		t.Run(tt.fsType+" "+tt.options, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: tt.fsType}, showMounts+"exit 7\n", nil)
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_OPTIONS="+tt.options)
+			wantRoot(t, run(t, cfg, 7), tt.fsType, tt.want)
+			wantClean(t, disk, tt.fsType)
+		})
+	}
+}
+
+// TestReadOnlyDisk has a disk that nobody can write to, and no word about that from whoever asks for it.
+func TestReadOnlyDisk(t *testing.T) {
+	for _, fsType := range []string{"ext4", "xfs", "btrfs", "erofs"} {
+		t.Run(fsType, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, showMounts+"exit 7\n", nil)
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Disks[0].ReadOnly = true
+			wantRoot(t, run(t, cfg, 7), fsType, "ro relatime")
+		})
+	}
+}
+
+// TestRootByName has disks of which the right one is to be found.
+func TestRootByName(t *testing.T) {
+	const uuid, label = "0a1b2c3d-0000-4444-8888-00000000000f", "root"
+	text := showMounts + "echo contents >/file; exit 7\n"
+	other := func(t *testing.T) vm.Disk {
+		return vm.Disk{Path: newImage(t, diskimage.FileSystem{Type: "ext4", UUID: uuid[:35] + "e", Label: "roo"})}
+	}
+	for _, fsType := range []string{"ext4", "xfs", "btrfs", "erofs"} {
+		for _, name := range []string{"UUID=" + uuid, "UUID=" + strings.ToUpper(uuid), "LABEL=" + label} {
+			if fsType == "erofs" && name == "LABEL="+label || fsType != "ext4" && name == "UUID="+strings.ToUpper(uuid) {
+				continue
+			}
+			t.Run(fsType+" "+name, func(t *testing.T) {
+				t.Parallel()
+				disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType, UUID: uuid, Label: label}, text, nil)
+				cfg := withDisk(t, "amd64", disk)
+				cfg.Disks = []vm.Disk{other(t), {Path: disk}}
+				cfg.Env = []string{"KRUN_BLOCK_ROOT_DEVICE=" + name}
+				wantRoot(t, run(t, cfg, 7), fsType, options(fsType))
+				wantClean(t, disk, fsType)
+			})
+		}
+	}
+	gpt := func(disk string, p []diskimage.Partition) error { return diskimage.CreateGPT(disk, uuid[:35]+"0", p) }
+	mbr := func(disk string, p []diskimage.Partition) error { return diskimage.CreateMBR(disk, 0x0a1b2c3d, p) }
+	for name, create := range map[string]func(disk string, p []diskimage.Partition) error{
+		"PARTUUID=" + uuid: gpt, "PARTLABEL=" + label: gpt, "PARTUUID=0a1b2c3d-02": mbr, "/dev/vdb2": mbr,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			partitions := []diskimage.Partition{
+				{Image: newImage(t, diskimage.FileSystem{Type: "xfs"}), UUID: uuid[:35] + "1", Label: "other"},
+				{Image: diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, text, nil), UUID: uuid, Label: label},
+			}
+			disk := filepath.Join(t.TempDir(), "disk")
+			if err := create(disk, partitions); err != nil {
+				t.Fatal(err)
+			}
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Disks = []vm.Disk{other(t), {Path: disk}}
+			cfg.Env = []string{"KRUN_BLOCK_ROOT_DEVICE=" + name}
+			wantRoot(t, run(t, cfg, 7), "ext4", "rw relatime")
+			root := filepath.Join(t.TempDir(), "root")
+			if err := diskimage.Extract(disk, partitions[1], root); err != nil {
+				t.Fatal(err)
+			}
+			wantClean(t, root, "ext4")
+			wantFile(t, root, "ext4", "/file", "contents\n")
+		})
+	}
+}
+
+// TestConfigurationOfBlockRoot has a configuration in the image, one of the host's, and both.
+func TestConfigurationOfBlockRoot(t *testing.T) {
+	for name, tt := range map[string]struct {
+		image, host string
+		want        string // host name
+	}{
+		"in the image":  {image: `{"args": ["/script"], "hostname": "image"}`, want: "image"},
+		"of the host's": {host: `{"args": ["/script"], "hostname": "host"}`, want: "host"},
+		"both": {image: `{"args": ["/script"], "hostname": "image"}`, host: `{"args": ["false"], "hostname": "host"}`,
+			want: "image"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, "hostname; exit 7\n", func(dir string) error {
+				if tt.image == "" {
+					return nil
+				}
+				return os.WriteFile(filepath.Join(dir, ".krun_config.json"), []byte(tt.image), 0o644)
+			})
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Args = nil
+			if tt.host != "" {
+				cfg.GuestConfig = []byte(tt.host)
+			}
+			wantConsole(t, run(t, cfg, 7), tt.want+"\n")
+			wantClean(t, disk, "ext4")
+		})
+	}
+}
+
+var subvolumeGuest = inGuest("subvolume", func(t *testing.T) {
+	root, err := unix.Open("/", unix.O_RDONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const create = 0x5000940e // BTRFS_IOC_SUBVOL_CREATE
+	args := struct {
+		fd   int64
+		name [4088]byte
+	}{}
+	copy(args.name[:], "sub")
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(root), create, uintptr(unsafe.Pointer(&args))); errno != 0 {
+		t.Fatal(errno)
+	}
+})
+
+// TestSubvolume has a root that is a part of a btrfs. A guest has to make it, as there is no tool that does it from outside.
+func TestSubvolume(t *testing.T) {
+	t.Parallel()
+	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "btrfs"}, subvolumeGuest.path()+` || exit 1
+cp -a /bin /etc /sub
+mkdir /sub/run
+printf '#!/bin/sh\necho MOUNTS; cat /proc/self/mountinfo; echo END; echo contents >/file; exit 7\n' >/sub/script
+chmod 755 /sub/script
+exit 0
+`, func(dir string) error { return subvolumeGuest.install(t, "amd64", dir) })
+	run(t, withDisk(t, "amd64", disk), 0)
+	wantClean(t, disk, "btrfs")
+
+	cfg := withDisk(t, "amd64", disk)
+	cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_OPTIONS=defaults,subvol=sub")
+	wantRoot(t, run(t, cfg, 7), "btrfs", "rw relatime")
+	wantClean(t, disk, "btrfs")
+	wantFile(t, disk, "btrfs", "/sub/file", "contents\n")
+}

@@ -1,0 +1,209 @@
+package cases
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/diskimage"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// overlayScript changes a root in all ways, unless that has happened, and shows what it finds.
+const overlayScript = showMounts + `
+ls -ld / | cut -d ' ' -f 1
+cat /changed /etc/hostname 2>/dev/null
+[ -e /etc/group ] || echo no group
+echo changed >/changed
+echo guest >/etc/hostname
+rm -f /etc/group
+mv /etc/passwd /etc/passwd.old 2>/dev/null
+chmod 700 /var
+sync
+exit 7
+`
+
+// checksum returns a checksum of a file, or of all in a directory: names, modes and contents.
+func checksum(t *testing.T, root string) string {
+	t.Helper()
+	h := sha256.New()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(h, path, info.Mode(), info.ModTime())
+		if !info.Mode().IsRegular() {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		h.Write(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x", h.Sum(nil))
+}
+
+// contents is checksum for a disk whose modification time does not matter.
+func contents(t *testing.T, disk string) [sha256.Size]byte {
+	t.Helper()
+	b, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(b)
+}
+
+// wantOverlay checks what overlayScript has found: what it has changed before, or not.
+func wantOverlay(t *testing.T, result vm.Result, changed bool) {
+	t.Helper()
+	wantRoot(t, result, "overlay", "rw relatime")
+	want := "drwxr-xr-x\n"
+	if changed {
+		want += "changed\nguest\nno group\n"
+	}
+	_, got, _ := strings.Cut(console(result), "END\n")
+	if got != want {
+		t.Errorf("the workload finds %q, want %q", got, want)
+	}
+}
+
+// TestOverlayInMemory has a disk that stays as it is.
+func TestOverlayInMemory(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		types := []string{"ext4", "xfs", "btrfs", "erofs"}
+		if arch == "arm64" {
+			types = []string{"squashfs"}
+		}
+		for _, fsType := range types {
+			t.Run(fsType, func(t *testing.T) {
+				t.Parallel()
+				disk := diskRoot(t, arch, diskimage.FileSystem{Type: fsType}, overlayScript, nil)
+				before := contents(t, disk)
+				cfg := withDisk(t, arch, disk)
+				cfg.Env = append(cfg.Env, "KRUN_ROOT_OVERLAY=tmpfs")
+				wantOverlay(t, run(t, cfg, 7), false)
+				if contents(t, disk) != before {
+					t.Error("the disk is not what it was")
+				}
+			})
+		}
+	})
+}
+
+// flushAndWait leaves behind a file that is in the journal, when it is killed at "ready".
+const flushAndWait = `
+echo contents | dd conv=fsync of=/file 2>/dev/null
+echo ready
+while :; do sleep 1; done
+`
+
+// TestOverlayOverDirtyDisk has a disk whose last guest was killed. The journal is not recovered, as that would change the disk:
+// that is left to the next boot that may.
+func TestOverlayOverDirtyDisk(t *testing.T) {
+	for _, fsType := range []string{"ext4", "xfs", "btrfs"} {
+		t.Run(fsType, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, flushAndWait, nil)
+			killAt(t, withDisk(t, "amd64", disk), "ready")
+			if err := diskimage.Check(disk, fsType); err == nil {
+				t.Fatal("the file system is clean though its guest was killed")
+			}
+			before := contents(t, disk)
+			cfg := withDisk(t, "amd64", disk)
+			cfg.Env = append(cfg.Env, "KRUN_ROOT_OVERLAY=tmpfs")
+			cfg.Args = []string{"/bin/sh", "-c", showMounts + "echo more >/file; exit 7"}
+			wantRoot(t, run(t, cfg, 7), "overlay", "rw relatime")
+			if contents(t, disk) != before {
+				t.Error("the disk is not what it was")
+			}
+			cfg = withDisk(t, "amd64", disk)
+			cfg.Args = []string{"/bin/cat", "/file"}
+			wantConsole(t, run(t, cfg, 0), "contents\n")
+			wantClean(t, disk, fsType)
+		})
+	}
+}
+
+// TestDirtyReadOnlyDisk has a disk whose journal has to be recovered, and can't be.
+func TestDirtyReadOnlyDisk(t *testing.T) {
+	for _, fsType := range []string{"ext4", "xfs"} {
+		t.Run(fsType, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, flushAndWait, nil)
+			cfg := withDisk(t, "amd64", disk)
+			killAt(t, cfg, "ready")
+			cfg.Disks[0].ReadOnly = true
+			wantLine(t, console(run(t, cfg, 125)), "krunbox: ", fsType, "/dev/vda", "read-only file system", "kernel: ")
+		})
+	}
+}
+
+// TestOverlayOnDisk has a second disk for the changes, which are there at the next boot.
+func TestOverlayOnDisk(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		pairs := [][2]string{{"ext4", "ext4"}, {"erofs", "xfs"}, {"xfs", "btrfs"}}
+		if arch == "arm64" {
+			pairs = pairs[:1]
+		}
+		for _, types := range pairs {
+			t.Run(types[0]+" "+types[1], func(t *testing.T) {
+				t.Parallel()
+				lower := diskRoot(t, arch, diskimage.FileSystem{Type: types[0]}, overlayScript, nil)
+				upper := newImage(t, diskimage.FileSystem{Type: types[1], Label: "changes"})
+				before := contents(t, lower)
+				cfg := withDisk(t, arch, lower)
+				cfg.Disks = append(cfg.Disks, vm.Disk{Path: upper})
+				for i, name := range []string{"/dev/vdb", "LABEL=changes"} {
+					cfg := cfg
+					cfg.Env = append(cfg.Env[:1:1], "KRUN_ROOT_OVERLAY="+name)
+					wantOverlay(t, run(t, cfg, 7), i > 0)
+					wantClean(t, upper, types[1])
+					if contents(t, lower) != before {
+						t.Errorf("boot %d: the disk below is not what it was", i+1)
+					}
+				}
+			})
+		}
+	})
+}
+
+// TestOverlayOverDirectory has a directory of the host's that stays as it is.
+func TestOverlayOverDirectory(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		for _, where := range []string{"tmpfs", "/dev/vda"} {
+			t.Run(where, func(t *testing.T) {
+				t.Parallel()
+				cfg := script(t, arch, overlayScript)
+				cfg.TemporaryRoot = true
+				cfg.Env = []string{"KRUN_ROOT_OVERLAY=" + where}
+				if where != "tmpfs" {
+					cfg.Disks = []vm.Disk{{Path: newImage(t, diskimage.FileSystem{Type: "ext4"})}}
+				}
+				before := checksum(t, cfg.Root)
+				for i := range 1 + len(cfg.Disks) {
+					result := run(t, cfg, 7)
+					wantOverlay(t, result, i > 0)
+					if result.RootRemovals != 0 {
+						t.Error("the host was asked to remove the root that is in use")
+					}
+					if checksum(t, cfg.Root) != before {
+						t.Errorf("boot %d: the directory is not what it was", i+1)
+					}
+				}
+				for _, disk := range cfg.Disks {
+					wantClean(t, disk.Path, "ext4")
+				}
+			})
+		}
+	})
+}

@@ -1,0 +1,81 @@
+package cases
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/probe"
+)
+
+// differencesFile lists, for people too, what differs from crun, and why.
+const differencesFile = "../DIFFERENCES.md"
+
+// A difference is a line of the document's tables: patterns, in which an asterisk stands for anything, of a field and of its
+// value in both.
+type difference struct {
+	line                 int
+	field, krunbox, crun string
+}
+
+func (k difference) matches(d probe.Difference) bool {
+	return matches(k.field, d.Field) && matches(k.krunbox, d.A) && matches(k.crun, d.B)
+}
+
+// matches reports whether text is pattern.
+func matches(pattern, text string) bool {
+	start, rest, found := strings.Cut(pattern, "*")
+	if !found {
+		return pattern == text
+	}
+	text, found = strings.CutPrefix(text, start)
+	for found && !matches(rest, text) {
+		if text == "" {
+			return false
+		}
+		text = text[1:]
+	}
+	return found
+}
+
+// readDifferences reads the tables: | `field` | `value` | `value under crun` | why |. A value that is not there is none, without
+// the quotes.
+func readDifferences(t *testing.T) []difference {
+	t.Helper()
+	text, err := os.ReadFile(differencesFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []difference
+	for i, line := range strings.Split(string(text), "\n") {
+		if !strings.HasPrefix(line, "| `") {
+			continue
+		}
+		columns := strings.Split(strings.Trim(line, "| "), " | ")
+		if len(columns) != 4 || len(columns[3]) == 0 {
+			t.Fatalf("%s: line %d has no four columns", differencesFile, i+1)
+		}
+		for j, column := range columns {
+			columns[j] = strings.Trim(column, "`")
+			if column == "none" {
+				columns[j] = ""
+			}
+		}
+		list = append(list, difference{i + 1, columns[0], columns[1], columns[2]})
+	}
+	return list
+}
+
+func TestDifferencePattern(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, text string
+		want          bool
+	}{
+		{"", "", true}, {"", "a", false}, {"a", "a", true}, {"*", "", true}, {"a*c", "ac", true}, {"a*c", "abbc", true}, {"a*c", "ab", false},
+		{"a*b*", "aab", true}, {"*b", "abab", true}, {"*b", "aba", false},
+	} {
+		if got := matches(tt.pattern, tt.text); got != tt.want {
+			t.Errorf("matches(%q, %q) = %v, want %v", tt.pattern, tt.text, got, tt.want)
+		}
+	}
+}

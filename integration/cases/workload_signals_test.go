@@ -1,0 +1,126 @@
+package cases
+
+import (
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestEverySignalReachesWorkload sends all signals that can be caught, real-time ones included, to PID 1, but for SIGCHLD, those
+// that a process causes itself (SIGPIPE, SIGTTIN, SIGTTOU), SIGURG, and SIGPWR, which is a request to stop.
+func TestEverySignalReachesWorkload(t *testing.T) {
+	t.Parallel()
+	wantConsole(t, run(t, script(t, "amd64", `
+for signal in 1 2 3 4 5 6 7 8 10 11 12 14 15 16 18 20 24 25 26 27 28 29 31 $(seq 34 64); do
+	received=
+	trap 'received=1' $signal
+	kill -$signal 1
+	while [ -z "$received" ]; do sleep 0.01; done
+	trap - $signal
+done
+exit 3
+`), 3), "")
+}
+
+// TestSignalGroup has a child of the workload that is in its process group.
+func TestSignalGroup(t *testing.T) {
+	for _, tt := range []struct{ env, want string }{
+		{"", "workload\n"},
+		{"KRUN_SIGNAL_GROUP=1", "child\nworkload\n"},
+	} {
+		t.Run(tt.env, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", `
+sh -c 'trap "echo child >>/received; exit" USR1; trap exit USR2; echo >/ready; while :; do :; done' &
+trap 'received=1' USR1
+while ! [ -s /ready ]; do :; done # without a process that would get the signal too
+kill -USR1 1
+while [ -z "$received" ]; do :; done
+echo workload >>/received
+kill -USR2 $! 2>/dev/null # signals of lower number come first
+wait $!
+sort /received
+`)
+			if tt.env != "" {
+				cfg.Env = []string{tt.env}
+			}
+			wantConsole(t, run(t, cfg, 0), tt.want)
+		})
+	}
+}
+
+// TestStopRequest has a power failure announced (SIGPWR), which is a request to stop, to workloads that take it in different
+// ways.
+func TestStopRequest(t *testing.T) {
+	const killed = 128 + int(unix.SIGKILL)
+	for _, tt := range []struct {
+		name, script string
+		env          []string
+		config       string
+		want         int
+	}{
+		{
+			name:   "ends",
+			script: `kill -PWR 1; exec sleep 1000`,
+			want:   128 + int(unix.SIGTERM),
+		},
+		{
+			name:   "ends when its work is done",
+			script: `trap 'sleep 2; exit 5' TERM; kill -PWR 1; while :; do sleep 0.01; done`,
+			want:   5,
+		},
+		{
+			name:   "has no time left",
+			script: `trap '' TERM; kill -PWR 1; exec sleep 1000`,
+			env:    []string{"KRUN_STOP_TIMEOUT=1"},
+			want:   killed,
+		},
+		{
+			name:   "is asked twice",
+			script: `trap '' TERM; kill -PWR 1; sleep 1; kill -PWR 1; exec sleep 1000`,
+			env:    []string{"KRUN_STOP_TIMEOUT=1000"},
+			want:   killed,
+		},
+		{
+			name:   "is stopped",
+			script: `trap 'exit 5' TERM; (sleep 1; kill -PWR 1) & kill -STOP $$; while :; do sleep 0.01; done`,
+			env:    []string{"KRUN_STOP_TIMEOUT=1000"},
+			want:   5,
+		},
+		{
+			name:   "by another signal",
+			script: `trap 'exit 5' USR1; trap 'exit 6' TERM; kill -PWR 1; while :; do sleep 0.01; done`,
+			config: `{"StopSignal": "SIGUSR1"}`,
+			want:   5,
+		},
+		{
+			name:   "by a signal with an offset",
+			script: `trap 'exit 5' 37; trap 'exit 6' TERM; kill -PWR 1; while :; do sleep 0.01; done`,
+			config: `{"StopSignal": "RTMIN+3"}`,
+			want:   5,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", tt.script)
+			cfg.Env = tt.env
+			if tt.config != "" {
+				cfg.GuestConfig = []byte(tt.config)
+			}
+			wantConsole(t, run(t, cfg, tt.want), "")
+		})
+	}
+}
+
+// TestMalformedStopTimeout has a host that means something by KRUN_STOP_TIMEOUT that nobody can know.
+func TestMalformedStopTimeout(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "exit 3")
+	cfg.Env = []string{"KRUN_STOP_TIMEOUT=soon"}
+	text := console(run(t, cfg, 3))
+	wantLine(t, text, "krunbox: warning: ", "KRUN_STOP_TIMEOUT=soon")
+	if strings.Contains(text, "not supported") {
+		t.Errorf("text = %q, want what is wrong with the value", text)
+	}
+}

@@ -1,0 +1,211 @@
+package cases
+
+import (
+	"bytes"
+	"cmp"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/probe"
+	"github.com/krunbox/krunbox/integration/vm"
+)
+
+// stateOf runs probeGuest as the workload of a machine, with what else it is to look at, and returns its state.
+func stateOf(t *testing.T, cfg vm.Config, look ...string) probe.State {
+	t.Helper()
+	probeGuest.addTo(t, &cfg, look...)
+	var stdout bytes.Buffer
+	cfg.Ports = []vm.Port{{Name: "krun-stdout", Out: &stdout}}
+	wantConsole(t, run(t, cfg, 0), "")
+	return stateIn(t, stdout.Bytes())
+}
+
+// wantState checks some fields of a state.
+func wantState(t *testing.T, s, want probe.State) {
+	t.Helper()
+	for field, value := range want {
+		if s[field] != value {
+			t.Errorf("%s = %q, want %q", field, s[field], value)
+		}
+	}
+}
+
+// TestStateOfWorkload asks for what the crun that TestLikeCrun has does not know, or has no right to give.
+func TestStateOfWorkload(t *testing.T) {
+	for _, tt := range []struct {
+		name, config string
+		arch         string // amd64 where it is empty
+		want         probe.State
+	}{
+		{
+			name: "batch",
+			config: `{"process": {"scheduler": {"policy": "SCHED_BATCH", "nice": 5}, "ioPriority": {"class": "IOPRIO_CLASS_IDLE", "priority": 0},
+				"execCPUAffinity": {"initial": "0", "final": "1-2"}, "oomScoreAdj": -500}}`,
+			want: probe.State{
+				"scheduler":     "policy 3, flags 0x0, nice 5, priority 0, deadline 0",
+				"I/O priority":  "class 3, level 0",
+				"CPUs":          "1-2",
+				"oom_score_adj": "-500",
+			},
+		},
+		{
+			name: "real time, of a user who may not ask for it",
+			config: `{"process": {"user": {"uid": 1000, "gid": 1000}, "scheduler": {"policy": "SCHED_FIFO", "priority": 7, "flags": ["SCHED_FLAG_RESET_ON_FORK"]},
+				"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 3}, "oomScoreAdj": -1000,
+				"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 500000, "hard": 1000000}, {"type": "RLIMIT_RTPRIO", "soft": 10, "hard": 20}]}}`,
+			want: probe.State{
+				// The probe's child does not have what is reset.
+				"scheduler":              "policy 1, flags 0x1, nice 0, priority 7, deadline 0",
+				"I/O priority":           "class 1, level 3",
+				"oom_score_adj":          "-1000",
+				"limit Max open files":   "500000 1000000",
+				"user IDs":               "1000 1000 1000 1000",
+				"capabilities effective": "",
+				"signals blocked":        "0000000000000000",
+			},
+		},
+		{
+			name:   "no capabilities",
+			config: `{"process": {"capabilities": {}}}`,
+			want: probe.State{"capabilities bounding": "", "capabilities permitted": "", "capabilities effective": "", "capabilities inheritable": "",
+				"capabilities ambient": "", "no new privileges": "0", "user IDs": "0 0 0 0"},
+		},
+		{
+			name: "all rights for a user",
+			arch: "arm64",
+			config: `{"process": {"user": {"uid": 1000, "gid": 1000}, "capabilities": {"bounding": ["CAP_SYS_RESOURCE", "CAP_CHECKPOINT_RESTORE"],
+				"permitted": ["CAP_SYS_RESOURCE"], "inheritable": ["CAP_SYS_RESOURCE"], "effective": ["CAP_SYS_RESOURCE"], "ambient": ["CAP_SYS_RESOURCE"]}}}`,
+			want: probe.State{"capabilities bounding": "SYS_RESOURCE CHECKPOINT_RESTORE", "capabilities effective": "SYS_RESOURCE",
+				"capabilities permitted": "SYS_RESOURCE", "capabilities ambient": "SYS_RESOURCE", "capabilities inheritable": "SYS_RESOURCE"},
+		},
+		{
+			name:   "image's user",
+			config: `{"User": "web", "Env": ["A=1"]}`,
+			want: probe.State{"user IDs": "33 33 33 33", "group IDs": "34 34 34 34", "supplementary groups": "5 40",
+				"variable HOME": `"/srv/web"`},
+		},
+		{
+			name:   "image's user and group by name",
+			config: `{"User": "web:tty"}`,
+			want:   probe.State{"user IDs": "33 33 33 33", "group IDs": "5 5 5 5"},
+		},
+		{
+			name:   "image's user by number",
+			config: `{"User": "1234"}`,
+			want:   probe.State{"user IDs": "1234 1234 1234 1234", "group IDs": "0 0 0 0", "variable HOME": `"/"`},
+		},
+		{
+			name:   "image's user and group by number",
+			config: `{"User": "1234:4321"}`,
+			want:   probe.State{"user IDs": "1234 1234 1234 1234", "group IDs": "4321 4321 4321 4321"},
+		},
+		{
+			name:   "username",
+			config: `{"process": {"user": {"username": "web"}}}`,
+			want:   probe.State{"user IDs": "33 33 33 33", "group IDs": "34 34 34 34"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, cmp.Or(tt.arch, "amd64"))
+			cfg.CPUs = 3
+			appendFile(t, filepath.Join(cfg.Root, "etc/passwd"), "web:x:33:34:Web:/srv/web:/bin/sh\n")
+			appendFile(t, filepath.Join(cfg.Root, "etc/group"), "web:x:34:\nlogs:x:40:root,web\nothers:x:41:root\n")
+			if data, err := os.ReadFile(filepath.Join(cfg.Root, "etc/group")); err != nil ||
+				os.WriteFile(filepath.Join(cfg.Root, "etc/group"), bytes.Replace(data, []byte("tty:x:5:"), []byte("tty:x:5:web"), 1), 0o644) != nil {
+				t.Fatal(err)
+			}
+			cfg.GuestConfig = []byte(tt.config)
+			wantState(t, stateOf(t, cfg), tt.want)
+		})
+	}
+}
+
+func appendFile(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestIdentityThatCannotBeGiven must not run a workload with other rights than asked for.
+func TestIdentityThatCannotBeGiven(t *testing.T) {
+	for _, tt := range []struct {
+		config string
+		line   []string
+	}{
+		{`{"args": ["id"], "User": "nobody-knows"}`, []string{"nobody-knows", "/etc/passwd"}},
+		{`{"args": ["id"], "User": "nobody:no-group"}`, []string{"no-group", "/etc/group"}},
+	} {
+		t.Run(strings.Join(tt.line, " "), func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, "amd64")
+			cfg.GuestConfig = []byte(tt.config)
+			wantLine(t, console(run(t, cfg, 125)), append([]string{"krunbox: "}, tt.line...)...)
+		})
+	}
+}
+
+// TestReportedFields has a configuration with what no guest of ours can give.
+func TestReportedFields(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "exit 3")
+	cfg.GuestConfig = []byte(`{"process": {"apparmorProfile": "p", "selinuxLabel": "s"}, "annotations": {"a": "b"}, "ExposedPorts": {"80/tcp": {}},
+		"Volumes": {"/data": {}}, "Labels": {"a": "b"}, "linux": {"seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}, "intelRdt": {}, "resources": {}}}`)
+	wantLine(t, console(run(t, cfg, 3)), "krunbox: warning: ", "linux.seccomp", "process.apparmorProfile", "process.selinuxLabel")
+}
+
+// hostsGuest resolves names as programs do.
+var hostsGuest = inGuest("hosts", func(t *testing.T) {
+	name, err := os.Hostname()
+	if err != nil || name != "box" {
+		t.Errorf("host name = %q, %v, want box", name, err)
+	}
+	for _, name := range []string{"localhost", name} {
+		addrs, err := net.LookupHost(name)
+		if err != nil || !slices.ContainsFunc(addrs, func(addr string) bool { return net.ParseIP(addr).IsLoopback() }) {
+			t.Errorf("addresses of %s = %q, %v, want one of this machine", name, addrs, err)
+		}
+	}
+})
+
+// TestHosts has an image without /etc/hosts, for which there is one, and one with it, which stays as it is. Nothing of that comes
+// to the host.
+func TestHosts(t *testing.T) {
+	for _, own := range []string{"", "127.1.2.3 localhost box\n"} {
+		t.Run(own, func(t *testing.T) {
+			t.Parallel()
+			cfg := withBusybox(t, "amd64")
+			files := map[string]string{"etc/hosts": own, "etc/hostname": ""}
+			if own != "" {
+				files["etc/hostname"] = "image\n"
+			}
+			for name, text := range files {
+				if text == "" {
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(cfg.Root, name), []byte(text), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			hostsGuest.addTo(t, &cfg)
+			cfg.Env = []string{"HOSTNAME=box"}
+			wantConsole(t, run(t, cfg, 0), passed)
+			for name, want := range files {
+				got, err := os.ReadFile(filepath.Join(cfg.Root, name))
+				if string(got) != want { // none is as good as an empty one
+					t.Errorf("/%s = %q, %v, want %q", name, got, err, want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package diskimage
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Check returns what is wrong with a file system: what the tools for it find, and a journal, or log, that the next mount would
+// have to recover. It changes nothing.
+func Check(path, fsType string) error {
+	switch fsType {
+	case "ext2", "ext3", "ext4":
+		_, err := run("e2fsck", args{"-fn"}, path)
+		err = errors.Join(err, wantLine("dumpe2fs", args{"-h", path}, "Filesystem state:", " clean"))
+		if text, _ := run("dumpe2fs", args{"-h", path}); strings.Contains(text, "needs_recovery") {
+			err = errors.Join(err, errors.New("not clean: needs_recovery"))
+		}
+		return err
+	case "xfs":
+		_, err := run("xfs_repair", args{"-n"}, path)
+		return errors.Join(err, wantLine("xfs_logprint", args{"-t", path}, "log tail:", " <CLEAN>"))
+	case "btrfs":
+		_, err := run("btrfs", args{"check", "--check-data-csum"}, path)
+		return errors.Join(err, wantLine("btrfs", args{"inspect-internal", "dump-super", path}, "log_root\t", "\t0"))
+	case "erofs":
+		_, err := run("fsck.erofs", args{}, path)
+		return err
+	}
+	return fmt.Errorf("no tool checks a %s", fsType)
+}
+
+// wantLine runs a tool, and checks that the first line of its output that has name in it ends as it should.
+func wantLine(program string, options args, name, end string) error {
+	text, err := run(program, options)
+	if err != nil {
+		return err
+	}
+	before, after, found := strings.Cut(text, name)
+	line, _, _ := strings.Cut(after, "\n")
+	line = before[strings.LastIndexByte(before, '\n')+1:] + name + line
+	if !found || !strings.HasSuffix(line, end) {
+		return fmt.Errorf("not clean: %s: %s", program, strings.TrimSpace(line))
+	}
+	return nil
+}
+
+// Recover does what fsck does at boot, with a file system that was not unmounted: it recovers the journal of an ext2, ext3 or
+// ext4. It returns an error if more was needed.
+func Recover(path string) error {
+	_, err := run("e2fsck", args{"-p"}, path)
+	return err
+}

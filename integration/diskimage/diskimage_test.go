@@ -1,0 +1,177 @@
+package diskimage
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/krunbox/krunbox/integration/guestroot"
+)
+
+const uuid = "01234567-89ab-cdef-0123-456789abcdef"
+
+// createImage makes an image with a guest's root in it, and a larger file /data/file.
+func createImage(t *testing.T, fsType string) (path string, data []byte) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root, for the tools that scripts/deps.sh gets")
+	}
+	root := t.TempDir()
+	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100_000 {
+		data = fmt.Appendln(data, i)
+	}
+	if err := os.Mkdir(filepath.Join(root, "data"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "data/file"), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), fsType)
+	if err := Create(path, FileSystem{Type: fsType, Dir: root, UUID: uuid, Label: "label"}); err != nil {
+		t.Fatal(err)
+	}
+	return path, data
+}
+
+func TestCreate(t *testing.T) {
+	for _, fsType := range []string{"ext2", "ext3", "ext4", "xfs", "btrfs", "erofs", "squashfs", "f2fs"} {
+		t.Run(fsType, func(t *testing.T) {
+			path, data := createImage(t, fsType)
+			switch fsType {
+			case "squashfs":
+				return
+			case "f2fs":
+			default:
+				if err := Check(path, fsType); err != nil {
+					t.Errorf("Check() of a new image = %v", err)
+				}
+			}
+			raw, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Contains(raw[:1<<17], []byte("\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef")) {
+				t.Error("the UUID is not in the superblock")
+			}
+			switch got, err := ReadFile(path, fsType, "/data/file"); fsType {
+			case "erofs", "f2fs":
+				if err == nil {
+					t.Error("ReadFile() = nil, want an error")
+				}
+			default:
+				if err != nil || !bytes.Equal(got, data) {
+					t.Errorf("ReadFile() = %d bytes, %v, want %d certain ones", len(got), err, len(data))
+				}
+				if _, err := ReadFile(path, fsType, "/data/none"); err == nil {
+					t.Error("ReadFile() of no file = nil, want an error")
+				}
+			}
+		})
+	}
+	if err := Create(filepath.Join(t.TempDir(), "image"), FileSystem{Type: "minix"}); err == nil || !strings.Contains(err.Error(), "minix") {
+		t.Errorf("Create() of an unknown type = %v, want an error that names it", err)
+	}
+	if err := Create(filepath.Join(t.TempDir(), "image"), FileSystem{Type: "ext4", Dir: "/no/such"}); err == nil {
+		t.Error("Create() from no directory = nil, want an error")
+	}
+}
+
+// TestModes checks permissions that are not those of every file.
+func TestModes(t *testing.T) {
+	path, _ := createImage(t, "xfs")
+	text, err := run("xfs_db", args{"-r", "-c", "path /var/tmp", "-c", "p core.mode", "-c", "path /root", "-c", "p core.mode"}, path)
+	if want := "core.mode = 041777\ncore.mode = 040700\n"; err != nil || text != want {
+		t.Errorf("modes of /var/tmp and /root: %q, %v, want %q", text, err, want)
+	}
+	path, _ = createImage(t, "ext4")
+	text, err = run("debugfs", args{"-R", "stat /var/tmp"}, path)
+	if err != nil || !strings.Contains(text, "Mode:  01777") {
+		t.Errorf("mode of /var/tmp: %q, %v, want 01777", text, err)
+	}
+}
+
+// TestCheckFinds has file systems with a fault each.
+func TestCheckFinds(t *testing.T) {
+	for _, fsType := range []string{"ext4", "xfs", "btrfs", "erofs"} {
+		path, _ := createImage(t, fsType)
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt(make([]byte, 1<<20), 4096); err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(path, fsType); err == nil {
+			t.Errorf("Check() of a damaged %s = nil, want an error", fsType)
+		}
+	}
+	// One that is mounted, as far as its superblock tells.
+	path, _ := createImage(t, "ext4")
+	if _, err := run("debugfs", args{"-w", "-R", "feature needs_recovery"}, path); err != nil {
+		t.Fatal(err)
+	}
+	if err := Check(path, "ext4"); err == nil || !strings.Contains(err.Error(), "needs_recovery") {
+		t.Errorf("Check() of an ext4 that needs recovery = %v, want an error that says so", err)
+	}
+	if err := Recover(path); err != nil {
+		t.Error(err)
+	}
+	if err := Check(path, "ext4"); err != nil {
+		t.Errorf("Check() of an ext4 that was recovered = %v", err)
+	}
+	if err := Check(path, "minix"); err == nil {
+		t.Error("Check() of an unknown type = nil, want an error")
+	}
+}
+
+func TestPartitions(t *testing.T) {
+	var partitions []Partition
+	for i := range 3 {
+		image := filepath.Join(t.TempDir(), "image")
+		contents := append(bytes.Repeat([]byte{byte(i + 1)}, 100_000), make([]byte, 1_000_000)...)
+		contents = append(contents, "the end"...)
+		if err := os.WriteFile(image, contents, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		partitions = append(partitions, Partition{Image: image, UUID: uuid[:35] + fmt.Sprint(i), Label: "näme"})
+	}
+	disk := filepath.Join(t.TempDir(), "disk")
+	for name, create := range map[string]func() error{
+		"GPT": func() error { return CreateGPT(disk, uuid, partitions) },
+		"MBR": func() error { return CreateMBR(disk, 0x01234567, partitions) },
+	} {
+		if err := create(); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range partitions {
+			to := filepath.Join(t.TempDir(), "copy")
+			if err := Extract(disk, p, to); err != nil {
+				t.Fatal(err)
+			}
+			want, err := os.ReadFile(p.Image)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(to); err != nil || len(got) != 2<<20 || !bytes.HasPrefix(got, want) {
+				t.Errorf("%s: partition has %d bytes, %v, want 2 MiB that begin with %s", name, len(got), err, p.Image)
+			}
+		}
+	}
+	for name, err := range map[string]error{
+		"a UUID that is none":   CreateGPT(disk, uuid, []Partition{{Image: partitions[0].Image, UUID: "0123"}}),
+		"a label that is long":  CreateGPT(disk, uuid, []Partition{{Image: partitions[0].Image, UUID: uuid, Label: strings.Repeat("x", 37)}}),
+		"five partitions":       CreateMBR(disk, 1, make([]Partition, 5)),
+		"an image that is none": CreateMBR(disk, 1, []Partition{{Image: "/no/such"}}),
+	} {
+		if err == nil {
+			t.Errorf("disk with %s: no error", name)
+		}
+	}
+}

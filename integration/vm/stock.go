@@ -1,0 +1,61 @@
+package vm
+
+import "strings"
+
+// Machines for the kernels of distributions, see Config.Machine.
+const (
+	Q35     = "q35"     // amd64: a PC with PCI devices
+	Microvm = "microvm" // amd64: virtio-mmio devices, announced by ACPI
+	Virt    = "virt"    // arm64: virtio-mmio devices, announced by ACPI or a device tree
+)
+
+// stockBoards are the boards for the kernels of distributions, which have drivers as modules: their console is a serial port,
+// whose driver is built in.
+var stockBoards = map[string]struct {
+	arch string
+	board
+}{
+	Q35: {"amd64", board{
+		qemu:    boards["amd64"].qemu,
+		install: boards["amd64"].install,
+		args:    []string{"-M", "q35,memory-backend=mem", "-cpu", "max"},
+		cmdline: []string{"no_timer_check"},
+		serial:  "ttyS0",
+		pci:     true,
+	}},
+	Microvm: {"amd64", board{
+		qemu:    boards["amd64"].qemu,
+		install: boards["amd64"].install,
+		args:    []string{"-M", "microvm,rtc=on,memory-backend=mem", "-cpu", "max"},
+		cmdline: []string{"no_timer_check"},
+		serial:  "ttyS0",
+	}},
+	Virt: {"arm64", board{
+		qemu:     boards["arm64"].qemu,
+		install:  boards["arm64"].install,
+		args:     boards["arm64"].args,
+		serial:   "ttyAMA0",
+		reversed: true,
+	}},
+}
+
+// board returns the board of the machine.
+func (c *Config) board() board {
+	if c.Machine != "" {
+		return stockBoards[c.Machine].board
+	}
+	return boards[c.Arch]
+}
+
+// pciNames gives the devices among QEMU's arguments the names that they have on a PCI bus.
+func pciNames(args []string) {
+	for i := 1; i < len(args); i++ {
+		if args[i-1] != "-device" {
+			continue
+		}
+		name, options, _ := strings.Cut(args[i], ",")
+		if virtio, ok := strings.CutSuffix(name, "-device"); ok {
+			args[i] = strings.TrimSuffix(virtio+"-pci,"+options, ",")
+		}
+	}
+}
