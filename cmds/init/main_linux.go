@@ -204,6 +204,7 @@ type guest struct {
 	signals *signals.Pipe
 	fresh   bool // nobody has mounted anything before
 	streams *stdio.Streams
+	console string           // device behind /dev/console, if the workload is to have it
 	clock   *timesync.Sync   // nil: not wanted
 	network *network.Network // nil: not asked for
 	tasks   loop.Loop        // what goes on beside the workload

@@ -67,7 +67,7 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "network", OnError: boot.Warn, Plan: g.planNetwork},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
 		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
-		{Name: "standard streams", OnError: boot.Warn, Plan: boot.Ops(stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams})},
+		{Name: "standard streams", OnError: boot.Warn, Plan: g.planStreams},
 		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
 		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Up{Name: "lo"})},
 		{Name: "TSI interface", OnError: boot.Silent, Plan: g.planTSI},
@@ -122,6 +122,16 @@ func (g *guest) planRoot() ([]boot.Op, error) {
 		return nil, nil
 	}
 	return rootfs.Plan(root, &g.first), nil
+}
+
+// planStreams finds the workload's standard streams. One that takes the place of init has /dev/console itself: nobody else would
+// keep it open to the end, and it would lose what is not yet written then.
+func (g *guest) planStreams() ([]boot.Op, error) {
+	ops := []boot.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
+	if !g.params.InitPID1 {
+		ops = append(ops, stdio.FindConsole{Streams: g.streams, Device: &g.console})
+	}
+	return ops, nil
 }
 
 // planParameters completes the arguments, and names what the host asks for by parameters and does not get.
@@ -423,6 +433,7 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 		Limits:  limits,
 		Wanted:  []rlimit.Limit{defaultFiles},
 		Streams: *g.streams,
+		Console: g.console,
 
 		NewSession:  true,
 		CloseOthers: true,

@@ -1,6 +1,11 @@
 package vm
 
-import "strings"
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+)
 
 // Machines for the kernels of distributions, see Config.Machine.
 const (
@@ -27,7 +32,7 @@ var stockBoards = map[string]struct {
 		qemu:    boards["amd64"].qemu,
 		install: boards["amd64"].install,
 		args:    []string{"-M", "microvm,rtc=on,memory-backend=mem", "-cpu", "max"},
-		cmdline: []string{"no_timer_check"},
+		cmdline: append(tscFrequency(), "no_timer_check"),
 		serial:  "ttyS0",
 	}},
 	Virt: {"arm64", board{
@@ -37,6 +42,24 @@ var stockBoards = map[string]struct {
 		serial:   "ttyAMA0",
 		reversed: true,
 	}},
+}
+
+// tscFrequency returns the kernel's parameter for the frequency of the time stamp counter, which TCG passes through from this
+// machine. On a busy one the kernel can't measure it, and hangs, for this board's interrupt of the timer, which comes as of old,
+// is not where ACPI says.
+func tscFrequency() []string {
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return nil
+	}
+	for line := range strings.Lines(string(info)) {
+		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "cpu MHz" {
+			if mhz, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+				return []string{fmt.Sprintf("tsc_early_khz=%.0f", mhz*1000)}
+			}
+		}
+	}
+	return nil
 }
 
 // board returns the board of the machine.

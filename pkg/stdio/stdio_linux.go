@@ -120,15 +120,14 @@ func (s *Streams) Open(p Port) error {
 	return nil
 }
 
-// Reopen gives the standard descriptors that lead to no device of this /dev one: the console's own, such as /dev/hvc0, else
-// /dev/console or, where that can't be opened, /dev/null. Such are a console that the kernel opened before there was a /dev,
-// which ttyname(3) would look for in vain, and descriptors that were closed, in whose place the entry code of krunbox has put
-// the root directory. The console's own device is the better one: the kernel lets background jobs read from /dev/console.
+// Reopen gives the standard descriptors that lead to no device of this /dev one: /dev/console or, where that can't be
+// opened, /dev/null. Such are a console that the kernel opened before there was a /dev, which ttyname(3) would look for in
+// vain, and descriptors that were closed, in whose place the entry code of krunbox has put the root directory.
 type Reopen struct{}
 
 // Describe implements boot.Op.
 func (Reopen) Describe() boot.Desc {
-	return boot.Desc{Verb: "open", Object: "console", Attrs: []boot.Attr{
+	return boot.Desc{Verb: "open", Object: "/dev/console", Attrs: []boot.Attr{
 		boot.A("else", "/dev/null"), boot.A("for", "standard streams that are the kernel's console or closed"),
 	}}
 }
@@ -164,19 +163,42 @@ func (Reopen) Do() error {
 const consoleDevice = 5<<8 | 1
 
 func openConsole() (int, error) {
-	consoles, _ := sysfile.Read("/proc/consoles", 4096)
-	if name := preferred(string(consoles)); name != "" {
-		// Without O_NONBLOCK a serial line may wait for a carrier.
-		fd, err := open("/dev/"+name, unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
-		if err == nil && unix.SetNonblock(fd, false) == nil {
-			return fd, nil
-		}
-	}
 	fd, err := open("/dev/console", unix.O_RDWR|unix.O_NOCTTY)
 	if err != nil {
 		fd, err = open("/dev/null", unix.O_RDWR)
 	}
 	return fd, err
+}
+
+// FindConsole looks for the console's own device, such as /dev/hvc0, if a stream is /dev/console, and stores its path. For a
+// shell it is the better one: of /dev/console the kernel lets background jobs read.
+type FindConsole struct {
+	Streams *Streams
+	Device  *string
+}
+
+// Describe implements boot.Op.
+func (FindConsole) Describe() boot.Desc {
+	return boot.Desc{Verb: "find", Object: "the console's own device", Attrs: []boot.Attr{
+		boot.A("for", "standard streams that are /dev/console"),
+	}}
+}
+
+// Do implements boot.Op. It is no error if there is none.
+func (f FindConsole) Do() error {
+	for _, fd := range f.Streams {
+		var st unix.Stat_t
+		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != consoleDevice {
+			continue
+		}
+		consoles, _ := sysfile.Read("/proc/consoles", 4096)
+		path := "/dev/" + preferred(string(consoles))
+		if unix.Stat(path, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR {
+			*f.Device = path
+		}
+		return nil
+	}
+	return nil
 }
 
 // preferred is the name, in the text of /proc/consoles, of the one that is /dev/console: it has a C among its flags.

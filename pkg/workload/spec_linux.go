@@ -35,6 +35,8 @@ type Spec struct {
 	// Streams are this process's descriptors for standard input, output and error. Each is its own number (0, 1, 2) or
 	// above 2. One that is closed stands for /dev/null.
 	Streams [3]int
+	// Console, unless empty, is the path of the device, such as /dev/hvc0, that streams which are /dev/console lead to.
+	Console string
 	// NewSession gives the program a session of its own, whose controlling terminal is the first of its standard streams
 	// that is a terminal, if any.
 	NewSession bool

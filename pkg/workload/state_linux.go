@@ -66,10 +66,19 @@ func (s *Spec) prepare(im *image) {
 
 // prepareStreams puts the standard streams in place. One that is closed becomes /dev/null.
 func (s *Spec) prepareStreams(im *image) {
-	tty := -1
+	tty, console := -1, -1
 	for i, fd := range s.Streams {
 		var st unix.Stat_t
 		err := unix.Fstat(fd, &st)
+		if err == nil && st.Rdev == unix.Mkdev(5, 1) && st.Mode&unix.S_IFMT == unix.S_IFCHR && s.Console != "" {
+			if console < 0 {
+				s.prepareConsole(im, i)
+				tty, console = i, i
+			} else {
+				im.do(stepStreams, unix.SYS_DUP3, uintptr(console), uintptr(i))
+			}
+			continue
+		}
 		if err == unix.EBADF {
 			// The lower ones are open by now: this is the one that open(2) takes.
 			im.try(stepStreams, unix.SYS_CLOSE, uintptr(i))
@@ -93,6 +102,19 @@ func (s *Spec) prepareStreams(im *image) {
 	if tty >= 0 && s.NewSession {
 		// 1: taken from the session that has it, if any. Without a terminal the program can still run.
 		im.try(stepStreams, unix.SYS_IOCTL, uintptr(tty), unix.TIOCSCTTY, 1)
+	}
+}
+
+// prepareConsole opens the console's own device as a standard stream. This process must not have it: when the program ends, the
+// first of its session, all descriptors of its terminal are dead, and what was not yet written to it is lost, but for those of
+// /dev/console.
+func (s *Spec) prepareConsole(im *image, fd int) {
+	im.try(stepStreams, unix.SYS_CLOSE, uintptr(fd))
+	// Without O_NONBLOCK a serial line may wait for a carrier.
+	im.do(stepStreams, unix.SYS_OPENAT, 0, im.text(s.Console), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
+	im.do(stepStreams, unix.SYS_FCNTL, uintptr(fd), unix.F_SETFL, unix.O_RDWR)
+	if s.User != nil {
+		_ = unix.Chown(s.Console, int(s.User.UID), -1)
 	}
 }
 
