@@ -18,7 +18,7 @@ unexport GOOS GOARCH
 export GOFLAGS =
 export GOWORK = off
 
-.PHONY: build run test bench vet lint fuzz clean deps krunhost
+.PHONY: image rootfs build run test bench vet lint fuzz clean deps krunhost
 
 build:
 	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' $(if $(TEE),-tags tee) -o $(OUT)/krunbox
@@ -26,6 +26,16 @@ build:
 
 krunhost:
 	cd integration && CGO_ENABLED=0 go build -trimpath -o ../build/krunhost ./cmd/krunhost
+
+# CMDS: commands of u-root, "default ..." for more than the usual ones. FILES: HOST-PATH[:GUEST-PATH]... KERNEL: debian, or a path;
+# with MODULES, to load. KIND: what it is: cpio, cpio.gz, cpio.zst, tar.gz, ext4 ...
+image: KIND = cpio.gz
+rootfs: KIND = ext4
+image rootfs:
+	cd image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
+		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs).$(KIND) $(if $(CMDS),-commands '$(CMDS)') \
+		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
+		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
 
 deps:
 	@./scripts/deps.sh
@@ -38,6 +48,7 @@ test: deps vet
 	$(MAKE) build GOARCH=arm64
 	$(MAKE) build TEE=1
 	go test ./...
+	cd image && go test ./...
 	cd integration && go test -count=1 -timeout 20m ./... # the cache of results does not see a changed ../build
 
 bench: deps build krunhost
@@ -51,11 +62,13 @@ vet:
 	GOOS=freebsd GOARCH=arm64 go vet ./...
 	go vet -tags tee ./cmds/init
 	cd integration && go vet ./...
+	cd image && go vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 
 lint: vet
 	golangci-lint run ./...
 	cd integration && golangci-lint run ./...
+	cd image && golangci-lint run ./...
 
 fuzz:
 	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg | xargs -n1 dirname | sort -u); do \

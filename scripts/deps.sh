@@ -28,6 +28,7 @@ need qemu-system-x86_64 qemu-system-x86
 need qemu-system-aarch64 qemu-system-arm
 need busybox busybox-static
 need npm npm
+need python3 python3-minimal
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null; then

@@ -28,6 +28,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -58,7 +59,7 @@ func main() {
 // bootGuest boots, runs the workload and switches the machine off. Where there is no machine to switch off it returns the
 // exit code.
 func bootGuest(args, env []string) (code int) {
-	g := newGuest(bootparam.Parse(args, env))
+	g := newGuest(slices.Concat(args, []string{""})[0], bootparam.Parse(args, env)) // argv may be empty
 	up, down := g.order()
 
 	runner := boot.Runner{Warn: warn}
@@ -173,7 +174,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		return bootGuest(argv, env)
 	}
 	if err == nil {
-		g := newGuest(bootparam.Parse(argv, env))
+		g := newGuest(argv[0], bootparam.Parse(argv, env))
 		g.root, g.configFile = root, config
 		g.readCmdline = func() ([]byte, error) { return []byte(cmdline), nil }
 		write := boot.WriteText
@@ -192,6 +193,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 
 // guest is what is known of the guest as its boot goes on.
 type guest struct {
+	name   string // argv[0]
 	params bootparam.Params
 	config guestconfig.Config
 

@@ -16,6 +16,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/exitreport"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/kmodule"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/machine"
 	"github.com/krunbox/krunbox/pkg/mount"
@@ -46,8 +47,9 @@ var defaultFiles = rlimit.Limit{Resource: unix.RLIMIT_NOFILE, Soft: 65536, Hard:
 // tsiInterface is what programs see that look for a configured interface, while TSI carries their connections.
 var tsiInterface = netif.Address{Name: "dummy0", IP: [4]byte{203, 0, 113, 1}, PrefixLen: 24}
 
-func newGuest(p bootparam.Params) *guest {
+func newGuest(name string, p bootparam.Params) *guest {
 	return &guest{
+		name:        name,
 		params:      p,
 		readCmdline: func() ([]byte, error) { return sysfile.Read("/proc/cmdline", 1<<20) },
 		streams:     stdio.Inherited(),
@@ -60,6 +62,7 @@ func (g *guest) order() (up, down []boot.Stage) {
 	up = []boot.Stage{
 		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals}, rootfs.Keep{First: &g.first})},
 		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: boot.Ops(exitreport.CtrlAltDel{})},
+		{Name: "modules", OnError: boot.Warn, Plan: g.planModules},
 		{Name: "root", OnError: boot.Fatal, Plan: g.planRoot},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
 		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
@@ -113,6 +116,15 @@ func (catch) Describe() boot.Desc {
 func (c catch) Do() (err error) {
 	*c.pipe, err = signals.Open(workload.Handled()...)
 	return err
+}
+
+// planModules loads the kernel's modules that an image brings along. A libkrun host, whose kernel has none, starts init by a
+// name of its own, and is not asked for a list.
+func (g *guest) planModules() ([]boot.Op, error) {
+	if strings.HasSuffix(g.name, "init.krun") {
+		return nil, nil
+	}
+	return kmodule.Plan(g.root + kmodule.List)
 }
 
 // planRoot changes the root file system, where the host asks for another one than the kernel has mounted.

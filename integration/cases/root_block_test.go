@@ -394,8 +394,8 @@ var subvolumeGuest = inGuest("subvolume", func(t *testing.T) {
 func TestSubvolume(t *testing.T) {
 	t.Parallel()
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "btrfs"}, subvolumeGuest.path()+` || exit 1
-cp -a /bin /etc /sub
-mkdir /sub/run
+cp -a /bin /sub
+mkdir /sub/run /sub/etc
 printf '#!/bin/sh\necho MOUNTS; cat /proc/self/mountinfo; echo END; echo contents >/file; exit 7\n' >/sub/script
 chmod 755 /sub/script
 exit 0

@@ -28,7 +28,8 @@ func Code(status unix.WaitStatus) int {
 // understand it, and is left alone.
 type Report struct {
 	Root string
-	// FD, unless nil, returns a descriptor by which the root can be opened, whatever Root is by then, if there is one.
+	// FD, unless nil, returns a descriptor by which the first root can be opened, whatever Root is by then, if there is one. It
+	// counts if that is virtiofs: a guest may as well have begun in an initramfs.
 	FD   func() (fd int, ok bool)
 	Code *int // read when the operation is done
 }
@@ -42,28 +43,28 @@ func (r Report) Describe() boot.Desc {
 
 // Do implements boot.Op.
 func (r Report) Do() error {
+	code := strconv.Itoa(*r.Code)
 	dir, path := unix.AT_FDCWD, r.Root
 	if r.FD != nil {
-		if kept, ok := r.FD(); ok {
+		if kept, ok := r.FD(); ok && isVirtiofs(kept) {
 			dir, path = kept, "."
 		}
 	}
 	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": open ", r.Root)
+		return fault.Wrap(err, "report exit code ", code, ": open ", r.Root)
 	}
 	defer unix.Close(fd)
-	var fs unix.Statfs_t
-	if err := unix.Fstatfs(fd, &fs); err != nil {
-		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": statfs ", r.Root)
-	}
-	if fs.Type != virtiofsMagic {
+	if !isVirtiofs(fd) {
 		return nil
 	}
-	if err := unix.IoctlSetInt(fd, ioctlExitCode, *r.Code); err != nil {
-		return fault.Wrap(err, "report exit code ", strconv.Itoa(*r.Code), ": ioctl 0x", strconv.FormatInt(ioctlExitCode, 16), " on ", r.Root)
-	}
-	return nil
+	err = unix.IoctlSetInt(fd, ioctlExitCode, *r.Code)
+	return fault.Wrap(err, "report exit code ", code, ": ioctl 0x", strconv.FormatInt(ioctlExitCode, 16), " on ", r.Root)
+}
+
+func isVirtiofs(fd int) bool {
+	var fs unix.Statfs_t
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == virtiofsMagic
 }
 
 // Sync writes all file systems to their devices, sync(2).

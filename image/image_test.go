@@ -1,0 +1,86 @@
+package image
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestBuild builds the image that most people build, and holds it to the size that it may have.
+func TestBuild(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds all default commands")
+	}
+	const bar = 2_600_000 // bytes
+	output := filepath.Join(t.TempDir(), "krunbox.cpio.gz")
+	var steps []string
+	err := Build(t.Context(), Options{Output: output, Progress: func(step string) { steps = append(steps, step) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(output); err != nil || info.Size() > bar {
+		t.Errorf("the image has %d bytes (%v), want at most %d", info.Size(), err, bar)
+	}
+	if len(steps) != 2 || !strings.HasPrefix(steps[0], "building krunbox with ") || steps[1] != "writing "+output {
+		t.Errorf("Progress was told %q", steps)
+	}
+}
+
+func TestPackages(t *testing.T) {
+	got, err := packages(t.Context(), "", []string{"ls", "tac", "./build", "ls", "none"})
+	want := []string{ourCommands, uroot + "/cmds/core/ls", uroot + "/cmds/exp/tac", "./build"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("packages() = %q, %v, want %q", got, err, want)
+	}
+	got, err = packages(t.Context(), "", nil)
+	if n := len(strings.Fields(DefaultCommands)); err != nil || len(got) != n+1 || !slices.Contains(got, uroot+"/cmds/core/gosh") {
+		t.Errorf("packages(none named) = %q, %v, want the %d default ones, and krunbox's", got, err, n)
+	}
+	if got, err := packages(t.Context(), "", []string{"none"}); err != nil || !slices.Equal(got, []string{ourCommands}) {
+		t.Errorf("packages(none) = %q, %v", got, err)
+	}
+	for name, want := range map[string]string{"nosuch": `command "nosuch"`, "init": `command "init"`} {
+		if _, err := packages(t.Context(), "", []string{name}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("packages(%s) = %v, want %s", name, err, want)
+		}
+	}
+}
+
+// What is wrong is told before anything takes long.
+func TestBuildErrors(t *testing.T) {
+	output := filepath.Join(t.TempDir(), "a.cpio")
+	for _, tt := range []struct {
+		opts Options
+		want string
+	}{
+		{Options{}, "no output named"},
+		{Options{Output: "a.iso"}, "build a.iso: what to build"},
+		{Options{Output: output, Kernel: "/nosuch"}, "kernel /nosuch: "},
+		{Options{Output: output, Files: []File{{Source: "/nosuch/file"}}}, "copy /nosuch/file: "},
+		{Options{Output: output, Commands: []string{"nosuch"}}, `command "nosuch"`},
+		{Options{Output: output, GOARCH: "386"}, "linux/386"},
+		{Options{Output: filepath.Join(output, "no/directory.cpio")}, "no/directory.cpio"},
+	} {
+		if err := Build(t.Context(), tt.opts); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("Build(%+v) = %v, want %q", tt.opts, err, tt.want)
+		}
+		if _, err := os.Stat(output); err == nil {
+			t.Errorf("Build(%+v) left an output", tt.opts)
+		}
+	}
+}
+
+func TestParseFile(t *testing.T) {
+	for s, want := range map[string]File{"a": {"a", ""}, "a:/b": {"a", "/b"}, "a:": {"a", ""}} {
+		if got, err := ParseFile(s); err != nil || got != want {
+			t.Errorf("ParseFile(%q) = %v, %v, want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", ":/b"} {
+		if _, err := ParseFile(s); err == nil {
+			t.Errorf("ParseFile(%q) succeeded", s)
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package cases
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/krunbox/krunbox/integration/diskimage"
+	"github.com/krunbox/krunbox/integration/network"
+	"github.com/krunbox/krunbox/integration/vm"
+	"github.com/krunbox/krunbox/integration/vsock"
+)
+
+// images are the images that the cases have built, by architecture.
+var images struct {
+	sync.Mutex
+	built map[string]image
+}
+
+// An image is what somebody builds with krunbox for the kernel of a distribution.
+type image struct{ initramfs, kernel string }
+
+// buildImage builds an image with Debian's kernel, once in a run of the tests.
+func buildImage(t *testing.T, arch string) image {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("may download a kernel")
+	}
+	images.Lock()
+	defer images.Unlock()
+	if img, ok := images.built[arch]; ok {
+		return img
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(guestPrograms.build(t, arch)), "image-") // is removed in the end
+	if err != nil {
+		t.Fatal(err)
+	}
+	img := image{filepath.Join(dir, "krunbox.cpio.gz"), filepath.Join(dir, "vmlinuz")}
+	imageTool(t, "-goarch", arch, "-o", img.initramfs, "-kernel", "debian", "-kernel-out", img.kernel)
+	if images.built == nil {
+		images.built = map[string]image{}
+	}
+	images.built[arch] = img
+	return img
+}
+
+// imageTool runs the program that builds images.
+func imageTool(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run", "./build", "-q"}, args...)...)
+	cmd.Dir = "../../image"
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build an image: %v\n%s", err, output)
+	}
+}
+
+// eachStockMachine runs a case on each machine that a distribution's kernel runs on, with an image, and a network.
+func eachStockMachine(t *testing.T, test func(t *testing.T, cfg vm.Config)) {
+	t.Parallel()
+	for machine, arch := range map[string]string{vm.Q35: "amd64", vm.Microvm: "amd64", vm.Virt: "arm64"} {
+		t.Run(machine, func(t *testing.T) {
+			t.Parallel()
+			img := buildImage(t, arch)
+			cfg := vm.Config{
+				Arch: arch, Machine: machine, Kernel: img.kernel, Initrd: img.initramfs, InitPath: "/init",
+				Dirs: []string{}, Env: []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=10000"}, Deadline: 2 * time.Minute,
+			}
+			n, err := network.Slirp(network.Options{}, network.Lease{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { n.Close() })
+			n.AddTo(&cfg)
+			test(t, cfg)
+		})
+	}
+}
+
+// runToPowerOff boots a machine whose host gets no exit code, and returns its console without the kernel's messages.
+func runToPowerOff(t *testing.T, cfg vm.Config) string {
+	t.Helper()
+	result, err := vm.Run(t.Context(), cfg)
+	if !errors.Is(err, vm.ErrNoExitCode) {
+		t.Fatal(err)
+	}
+	return withoutKernel(result)
+}
+
+// withoutKernel returns what a machine showed that the kernel has not said, nor its boot loader, which clears the screen.
+func withoutKernel(result vm.Result) string {
+	var lines []string
+	for line := range strings.Lines(console(result)) {
+		if !strings.HasPrefix(line, "[ ") && !strings.Contains(line, "\x1b") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+// TestImageWorkload runs a workload in the image itself, from a serial console.
+func TestImageWorkload(t *testing.T) {
+	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
+		clock, err := vsock.New(guestCID) // the kernel has no datagrams for it: that must cost no more than the clock
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { clock.Close() })
+		clock.AddTo(&cfg)
+		cfg.Env = append(cfg.Env, "KRUN_INIT=/bin/sh", "HOSTNAME=image")
+		cfg.Args = []string{"-c", `
+cat /proc/uptime /etc/resolv.conf
+ip addr | grep inet
+hostname
+id
+ls -l /dev/console /dev/null /bin/ls /init
+grep -c . /proc/modules
+exit 7`}
+		got := runToPowerOff(t, cfg)
+		for _, want := range []string{"nameserver 10.0.2.3\n", "inet 10.0.2.15/24", "\nimage\n", "uid=0(root)", " init -> bin/krunbox\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("console = %s\nwant %q in it", got, want)
+			}
+		}
+		if strings.Contains(got, "krunbox: ") {
+			t.Errorf("console = %s\nwant no warning", got)
+		}
+		uptime, _, _ := strings.Cut(got, " ")
+		t.Logf("the workload ran %s s after the kernel's start", uptime)
+	})
+}
+
+// TestImageVirtiofsRoot goes from the image to a root of the host's, which gets the exit code.
+func TestImageVirtiofsRoot(t *testing.T) {
+	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
+		root := script(t, cfg.Arch, "ls -1 /; cat /etc/resolv.conf; grep ' / ' /proc/mounts; echo done >/tmp/file; exit 7")
+		cfg.Root, cfg.Files, cfg.Args = root.Root, root.Files, root.Args
+		cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_DEVICE=/dev/root", "KRUN_BLOCK_ROOT_FSTYPE=virtiofs")
+		got := withoutKernel(run(t, cfg, 7))
+		for _, want := range []string{"home\n", "nameserver 10.0.2.3\n", "/dev/root / virtiofs rw,relatime 0 0\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("console = %s\nwant %q in it", got, want)
+			}
+		}
+		if file, err := os.ReadFile(filepath.Join(cfg.Root, "tmp/file")); string(file) != "done\n" {
+			t.Errorf("what the workload wrote = %q, %v", file, err)
+		}
+	})
+}
+
+// TestImageBlockRoot goes from the image to a root on a disk, and leaves it clean.
+func TestImageBlockRoot(t *testing.T) {
+	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
+		disk := diskRoot(t, cfg.Arch, diskimage.FileSystem{Type: "ext4"}, "cat /etc/resolv.conf; echo done >/file; exit 7", nil)
+		cfg.Disks = []vm.Disk{{Path: disk}}
+		cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_DEVICE=/dev/vda")
+		cfg.Args = []string{scriptPath}
+		if got := runToPowerOff(t, cfg); !strings.Contains(got, "nameserver 10.0.2.3\n") {
+			t.Errorf("console = %s\nwant a name server in it", got)
+		}
+		wantClean(t, disk, "ext4")
+		wantFile(t, disk, "ext4", "/file", "done\n")
+	})
+}
+
+// TestImageSession has a person look for a fault at the console.
+func TestImageSession(t *testing.T) {
+	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
+		const prompt = "$ "
+		wait := prompt
+		var steps []step
+		for _, s := range []struct {
+			command, shown, code string
+		}{
+			{"krunbox --help", "krun-timesync", "0"},
+			{"krunbox dhcpclient -n", "10.0.2.15", "0"},
+			{"krunbox mount-root -n", "/dev/vda", "0"},
+			{"krunbox redirect-stdio", "other", "0"},
+			{"krunbox krun-timesync -n", "no vsock with datagrams", "4"}, // this kernel has none
+			{"krunbox init -n -- date", "RB_AUTOBOOT", "0"},
+			{"lsmod", "virtio_net", "0"},
+			{"dmesg", "Linux version", "0"},
+			{"ip route", "proto dhcp", "0"},
+			{"ps", " sh", "0"},
+		} {
+			steps = append(steps, step{wait, s.command + "\r"}, step{s.shown, "echo code $?\r"})
+			wait = "code " + s.code + "\r\n" + prompt
+		}
+		steps = append(steps, step{wait, "exit\r"})
+		d := newDialog(t, steps...)
+		cfg.Console, cfg.ConsoleIn = d, d
+		cfg.Ports = []vm.Port{{Name: "other"}}
+		cfg.Disks = []vm.Disk{{Path: newImage(t, diskimage.FileSystem{Type: "ext4"})}}
+		cfg.Env = append(cfg.Env, "KRUN_INIT=/bin/sh")
+		cfg.Deadline = 90 * time.Second
+		result, err := vm.Run(t.Context(), cfg)
+		if len(d.steps) > 0 || !errors.Is(err, vm.ErrNoExitCode) {
+			t.Errorf("Run() = %v; never shown: %q; console:\n%s", err, d.steps, console(result))
+		}
+	})
+}
+
+// TestRootfs has a root file system, as a directory and on a disk, in a libkrun guest.
+func TestRootfs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	overlay := filepath.Join(dir, "overlay")
+	if err := os.MkdirAll(filepath.Join(overlay, "opt"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(overlay, "opt/hello"), []byte("#!/bin/sh\necho hello; ls / | wc -l; exit 7\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, output := range []string{"root/", "root.ext4"} {
+		output = dir + "/" + output
+		imageTool(t, "-o", output, "-files", overlay+":/", "-commands", "gosh ls wc")
+		cfg := machine(t, "amd64")
+		if strings.HasSuffix(output, "/") {
+			cfg.Root = output
+		} else {
+			cfg.Disks, cfg.Env = []vm.Disk{{Path: output}}, []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda"}
+		}
+		cfg.Args = []string{"/opt/hello"}
+		if got := console(run(t, cfg, 7)); !strings.HasPrefix(got, "hello\n") || strings.Contains(got, "warning") {
+			t.Errorf("%s: console = %q", output, got)
+		}
+	}
+}
+
+// TestImageIsReproducible builds the same image once more.
+func TestImageIsReproducible(t *testing.T) {
+	t.Parallel()
+	first := buildImage(t, "amd64")
+	images.Lock()
+	delete(images.built, "amd64")
+	images.Unlock()
+	second := buildImage(t, "amd64")
+	for _, files := range [][2]string{{first.initramfs, second.initramfs}, {first.kernel, second.kernel}} {
+		a, errA := os.ReadFile(files[0])
+		b, errB := os.ReadFile(files[1])
+		if err := errors.Join(errA, errB); err != nil || !bytes.Equal(a, b) {
+			t.Errorf("%s was built twice with different bytes (%v)", filepath.Base(files[0]), err)
+		}
+	}
+}
