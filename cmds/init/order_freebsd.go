@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +14,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
-	"github.com/krunbox/krunbox/pkg/rlimit"
-	"github.com/krunbox/krunbox/pkg/signals"
+	"github.com/krunbox/krunbox/pkg/process"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 	"github.com/krunbox/krunbox/pkg/workload"
@@ -62,28 +60,9 @@ func (g *guest) order() (up, down []boot.Stage) {
 	return up, down
 }
 
-// catch takes over the signals that are for the workload, so that none is lost before there is one.
-type catch struct{ pipe **signals.Pipe }
-
-func (catch) Describe() boot.Desc {
-	return boot.Desc{Verb: "catch", Object: "signals for the workload"}
-}
-
-func (c catch) Do() (err error) {
-	*c.pipe, err = signals.Open(workload.Handled()...)
-	return err
-}
-
 // planParameters names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {
-	var errs []error
-	for _, name := range g.params.Unsupported {
-		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
-	}
-	for _, variable := range g.params.Malformed {
-		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
-	}
-	return nil, errors.Join(errs...)
+	return nil, errors.Join(g.complaints()...)
 }
 
 // planDisk mounts the disk with the configuration, where there is one and the host names no other file.
@@ -113,34 +92,32 @@ func (g *guest) planDiskAway() ([]boot.Op, error) {
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
 // is named or there must be right.
 func (g *guest) planConfiguration() ([]boot.Op, error) {
-	path, file := g.params.Config, g.configFile
-	if path == "" {
-		path = defaultConfig
-	}
-	if file == "" {
-		file = g.root + path
-	}
+	_, file := g.configPath()
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
-	if errors.Is(err, unix.ENOENT) && g.params.Config == "" && g.configFile == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if g.config, err = guestconfig.Parse(data); err != nil {
-		return nil, fault.Wrap(err, file)
-	}
-	return nil, nil
+	return nil, g.takeConfig(file, data, err)
 }
 
 // planUnsupported names what the configuration asks for and does not get.
 func (g *guest) planUnsupported() ([]boot.Op, error) {
-	fields := g.config.Unsupported
-	if len(g.config.Mounts) > 0 {
-		fields = append(slices.Clip(fields), "mounts")
-	}
-	if g.config.RootReadonly {
-		fields = append(slices.Clip(fields), "root.readonly")
+	c := &g.config
+	fields := slices.Clone(c.Unsupported)
+	for _, f := range []struct {
+		name  string
+		asked bool
+	}{
+		{"mounts", len(c.Mounts) > 0},
+		{"root.readonly", c.RootReadonly},
+		{"domainname", c.Domainname != ""},
+		{"linux", len(c.MaskedPaths)+len(c.ReadonlyPaths)+len(c.Sysctls)+len(c.Devices) > 0 || c.RootfsPropagation != ""},
+		{"process.oomScoreAdj", c.OOMScoreAdj != nil},
+		{"process.scheduler", c.Scheduler != nil},
+		{"process.ioPriority", c.IOPriority != nil},
+		{"process.execCPUAffinity", c.CPUs != (process.CPUs{})},
+		{"StopSignal", c.StopSignal != 0},
+	} {
+		if f.asked {
+			fields = append(fields, f.name)
+		}
 	}
 	if len(fields) == 0 {
 		return nil, nil
@@ -158,30 +135,26 @@ func (g *guest) planHostname() ([]boot.Op, error) {
 	return []boot.Op{netif.Hostname{Name: name}}, nil
 }
 
-func (g *guest) planWorkdir() ([]boot.Op, error) {
-	dir := g.config.Cwd
-	if g.params.Workdir != "" {
-		dir = g.params.Workdir
-	}
-	if dir == "" {
-		return nil, nil // the kernel started init in /
-	}
-	return []boot.Op{workload.Workdir{Path: dir}}, nil
-}
-
-// planWorkload is the workload's start; or it becomes PID 1 itself.
+// planWorkload is the workload's start; or it becomes PID 1 itself. It does not start with more rights than were asked for.
 func (g *guest) planWorkload() ([]boot.Op, error) {
+	if g.config.Capabilities != nil || g.config.NoNewPrivileges {
+		return nil, fault.Wrap(boot.ErrUnsupported, "process.capabilities, process.noNewPrivileges")
+	}
 	limits, err := g.limits()
+	if err != nil {
+		return nil, err
+	}
+	user, err := g.user()
 	if err != nil {
 		return nil, err
 	}
 	spec := workload.Spec{
 		Args:       workload.Argv(g.params.Init, g.config.Args, g.params.Args),
-		User:       g.user(),
+		User:       user,
 		Limits:     limits,
 		NewSession: true,
 	}
-	spec.Env = g.env(spec.User)
+	spec.Env = g.finish(workload.NewEnv(g.params.Environ), user)
 	if g.params.InitPID1 {
 		return []boot.Op{workload.Exec{Spec: spec}}, nil
 	}
@@ -194,57 +167,4 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 		return nil, nil
 	}
 	return []boot.Op{workload.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
-}
-
-// limits are the configuration's, and the host's parameters over them. The numbers of the latter are those of FreeBSD.
-func (g *guest) limits() ([]rlimit.Limit, error) {
-	given, err := rlimit.Parse(g.params.Rlimits)
-	if err != nil {
-		return nil, err
-	}
-	limits := slices.DeleteFunc(slices.Clone(g.config.Rlimits), func(l rlimit.Limit) bool {
-		return slices.ContainsFunc(given, func(h rlimit.Limit) bool { return h.Resource == l.Resource })
-	})
-	return append(limits, given...), nil
-}
-
-func (g *guest) user() *workload.User {
-	u := g.config.User
-	if u == nil {
-		return nil
-	}
-	return &workload.User{UID: u.UID, GID: u.GID, AdditionalGIDs: u.AdditionalGIDs, Umask: u.Umask}
-}
-
-// env is the workload's environment: what the host gives, what the configuration adds, and the host's last word on HOME and
-// TERM.
-func (g *guest) env(user *workload.User) []string {
-	env := workload.NewEnv(g.params.Environ)
-	env.Merge(g.config.Env)
-	if g.params.Home != "" {
-		env.Set("HOME", g.params.Home)
-	}
-	if g.params.Term != "" {
-		env.Set("TERM", g.params.Term)
-	}
-	if _, given := env.Get("HOME"); !given {
-		env.Set("HOME", g.home(user))
-	}
-	return env.List()
-}
-
-// home is the user's home directory in the image's passwd file, else /.
-func (g *guest) home(user *workload.User) string {
-	uid := "0"
-	if user != nil {
-		uid = strconv.FormatUint(uint64(user.UID), 10)
-	}
-	passwd, err := sysfile.Read(g.root+"/etc/passwd", 1<<20)
-	if err != nil {
-		return "/" // an image without users is a good image
-	}
-	if home := workload.HomeOf(string(passwd), uid); home != "" {
-		return home
-	}
-	return "/"
 }

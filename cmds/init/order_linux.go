@@ -106,18 +106,6 @@ func (g *guest) order() (up, down []boot.Stage) {
 	return up, down
 }
 
-// catch takes over the signals that are for the workload, so that none is lost before there is one.
-type catch struct{ pipe **signals.Pipe }
-
-func (catch) Describe() boot.Desc {
-	return boot.Desc{Verb: "catch", Object: "signals for the workload"}
-}
-
-func (c catch) Do() (err error) {
-	*c.pipe, err = signals.Open(workload.Handled()...)
-	return err
-}
-
 // planModules loads the kernel's modules that an image brings along. A libkrun host, whose kernel has none, starts init by a
 // name of its own, and is not asked for a list.
 func (g *guest) planModules() ([]boot.Op, error) {
@@ -148,20 +136,10 @@ func (g *guest) planStreams() ([]boot.Op, error) {
 
 // planParameters completes the arguments, and names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {
-	var errs []error
 	cmdline, err := g.readCmdline()
-	if err != nil {
-		errs = append(errs, err)
-	}
 	g.cmdline = string(cmdline)
 	g.params.Args = bootparam.RestoreArgs(g.params.Args, g.cmdline)
-	for _, name := range g.params.Unsupported {
-		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
-	}
-	for _, variable := range g.params.Malformed {
-		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
-	}
-	return nil, errors.Join(errs...)
+	return nil, errors.Join(append([]error{err}, g.complaints()...)...)
 }
 
 // planClock begins to listen to the host's clock.
@@ -272,28 +250,13 @@ func (g *guest) planTSI() ([]boot.Op, error) {
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
 // is named or there must be right.
 func (g *guest) planConfiguration() ([]boot.Op, error) {
-	name, file := g.params.Config, g.configFile
-	if name == "" {
-		name = defaultConfig
-	}
-	if file == "" {
-		file = g.root + name
-	}
+	path, file := g.configPath()
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
 	if first, kept := g.first.FD(); kept && errors.Is(err, unix.ENOENT) {
 		// The image has none; the host may have left one where init came from.
-		data, err = readFirst(first, name, err)
+		data, err = readFirst(first, path, err)
 	}
-	if errors.Is(err, unix.ENOENT) && g.params.Config == "" && g.configFile == "" {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if g.config, err = guestconfig.Parse(data); err != nil {
-		return nil, fault.Wrap(err, file)
-	}
-	return nil, nil
+	return nil, g.takeConfig(file, data, err)
 }
 
 // readFirst reads a file of the first root, whose descriptor is first. Where that has none either, the error is missing.
@@ -384,17 +347,6 @@ func (g *guest) planMachine() (ops []boot.Op, err error) {
 	return ops, nil
 }
 
-func (g *guest) planWorkdir() ([]boot.Op, error) {
-	dir := g.config.Cwd
-	if g.params.Workdir != "" {
-		dir = g.params.Workdir
-	}
-	if dir == "" {
-		return nil, nil // the kernel started init in /
-	}
-	return []boot.Op{workload.Workdir{Path: dir}}, nil
-}
-
 // planControllers has cgroups below the root use what controllers the kernel has. It takes the kernel longer than all its
 // mounts, so the workload does not wait for it, unless init becomes the workload and can't do it later.
 func (g *guest) planControllers(pid1 bool) func() ([]boot.Op, error) {
@@ -450,7 +402,7 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 		NewSession:  true,
 		CloseOthers: true,
 	}
-	spec.Env = g.env(spec.User)
+	spec.Env = g.env(user)
 	if g.params.InitPID1 {
 		return []boot.Op{workload.Exec{Spec: spec}}, nil
 	}
@@ -497,74 +449,12 @@ func (g *guest) planStop() ([]boot.Op, error) {
 	return []boot.Op{stop}, nil
 }
 
-// limits are the configuration's, and the host's parameters over them.
-func (g *guest) limits() ([]rlimit.Limit, error) {
-	given, err := rlimit.Parse(g.params.Rlimits)
-	if err != nil {
-		return nil, err
-	}
-	limits := slices.DeleteFunc(slices.Clone(g.config.Rlimits), func(l rlimit.Limit) bool {
-		return slices.ContainsFunc(given, func(h rlimit.Limit) bool { return h.Resource == l.Resource })
-	})
-	return append(limits, given...), nil
-}
-
-// user is the identity of the workload, nil for root as it is. A name is looked up in the image.
-func (g *guest) user() (*workload.User, error) {
-	c := g.config.User
-	if c == nil && g.config.Username == "" {
-		return nil, nil
-	}
-	var u workload.User
-	if c != nil {
-		u = workload.User(*c)
-	}
-	if name := g.config.Username; name != "" {
-		// What an image has not got has no users.
-		passwd, _ := sysfile.Read(g.root+"/etc/passwd", 1<<20)
-		group, _ := sysfile.Read(g.root+"/etc/group", 1<<20)
-		found, err := workload.LookupUser(passwd, group, name)
-		if err != nil {
-			return nil, err
-		}
-		u.UID, u.GID = found.UID, found.GID
-		u.AdditionalGIDs = append(found.AdditionalGIDs, u.AdditionalGIDs...)
-	}
-	return &u, nil
-}
-
-// env is the workload's environment: the kernel's, what the configuration adds, and the host's last word on HOME and TERM.
-// The kernel always sets HOME to /; that counts as not given, and the home directory is looked up.
+// env is the workload's environment. The kernel always sets HOME to /; that counts as not given, and the home directory is looked
+// up.
 func (g *guest) env(user *workload.User) []string {
 	env := workload.NewEnv(g.params.Environ)
 	if home, _ := env.Get("HOME"); home == "/" {
 		env.Unset("HOME")
 	}
-	env.Merge(g.config.Env)
-	if g.params.Home != "" {
-		env.Set("HOME", g.params.Home)
-	}
-	if g.params.Term != "" {
-		env.Set("TERM", g.params.Term)
-	}
-	if _, given := env.Get("HOME"); !given {
-		env.Set("HOME", g.home(user))
-	}
-	return env.List()
-}
-
-// home is the user's home directory in the image's passwd file, else /.
-func (g *guest) home(user *workload.User) string {
-	uid := "0"
-	if user != nil {
-		uid = strconv.FormatUint(uint64(user.UID), 10)
-	}
-	passwd, err := sysfile.Read(g.root+"/etc/passwd", 1<<20)
-	if err != nil {
-		return "/" // an image without users is a good image
-	}
-	if home := workload.HomeOf(string(passwd), uid); home != "" {
-		return home
-	}
-	return "/"
+	return g.finish(env, user)
 }

@@ -167,11 +167,10 @@ func table(devices []rootfs.Device) string {
 	}
 	var b strings.Builder
 	for _, row := range rows {
-		line := ""
-		for i, cell := range row {
-			line += cell + strings.Repeat(" ", width[i]-len(cell)+2)
+		for i := range row {
+			row[i] += strings.Repeat(" ", width[i]-len(row[i])+2)
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
+		b.WriteString(strings.TrimRight(strings.Join(row, ""), " ") + "\n")
 	}
 	return b.String()
 }

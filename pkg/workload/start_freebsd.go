@@ -47,26 +47,6 @@ type failure struct {
 	errno     syscall.Errno
 }
 
-// StartError is the reason why a program could not be started.
-type StartError struct {
-	Op   string // operation and object: `execute "foo"`
-	Err  error
-	Code int // exit code for the host: 127 not found, 126 not executable, 125 everything else
-}
-
-func (e *StartError) Error() string { return e.Op + ": " + e.Err.Error() }
-
-// Unwrap returns the reason.
-func (e *StartError) Unwrap() error { return e.Err }
-
-// ExitCode is the code that stands for an error: a *StartError's own, exitreport.InitFailed for any other.
-func ExitCode(err error) int {
-	if start, ok := errors.AsType[*StartError](err); ok {
-		return start.Code
-	}
-	return exitreport.InitFailed
-}
-
 func (s *Spec) startError(f failure, candidates []string) error {
 	e := &StartError{Code: exitreport.InitFailed, Err: f.errno}
 	switch f.step {

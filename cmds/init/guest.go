@@ -1,0 +1,146 @@
+//go:build linux || freebsd
+
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"strconv"
+
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/signals"
+	"github.com/krunbox/krunbox/pkg/sysfile"
+	"github.com/krunbox/krunbox/pkg/workload"
+)
+
+// catch takes over the signals that are for the workload, so that none is lost before there is one.
+type catch struct{ pipe **signals.Pipe }
+
+func (catch) Describe() boot.Desc {
+	return boot.Desc{Verb: "catch", Object: "signals for the workload"}
+}
+
+func (c catch) Do() (err error) {
+	*c.pipe, err = signals.Open(workload.Handled()...)
+	return err
+}
+
+// complaints are what the host asks for by parameters and does not get.
+func (g *guest) complaints() []error {
+	var errs []error
+	for _, name := range g.params.Unsupported {
+		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
+	}
+	for _, variable := range g.params.Malformed {
+		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
+	}
+	return errs
+}
+
+// configPath is the configuration's path in the guest, and file where it is read here.
+func (g *guest) configPath() (path, file string) {
+	path, file = g.params.Config, g.configFile
+	if path == "" {
+		path = defaultConfig
+	}
+	if file == "" {
+		file = g.root + path
+	}
+	return path, file
+}
+
+// takeConfig parses the configuration that was read from a file, or was not. The default one may be missing; one that is named
+// or there must be right.
+func (g *guest) takeConfig(file string, data []byte, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && g.params.Config == "" && g.configFile == "" {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	g.config, err = guestconfig.Parse(data)
+	return fault.Wrap(err, file)
+}
+
+func (g *guest) planWorkdir() ([]boot.Op, error) {
+	dir := g.config.Cwd
+	if g.params.Workdir != "" {
+		dir = g.params.Workdir
+	}
+	if dir == "" {
+		return nil, nil // the kernel started init in /
+	}
+	return []boot.Op{workload.Workdir{Path: dir}}, nil
+}
+
+// limits are the configuration's, and the host's parameters over them.
+func (g *guest) limits() ([]rlimit.Limit, error) {
+	given, err := rlimit.Parse(g.params.Rlimits)
+	if err != nil {
+		return nil, err
+	}
+	limits := slices.DeleteFunc(slices.Clone(g.config.Rlimits), func(l rlimit.Limit) bool {
+		return slices.ContainsFunc(given, func(h rlimit.Limit) bool { return h.Resource == l.Resource })
+	})
+	return append(limits, given...), nil
+}
+
+// user is the identity of the workload, nil for root as it is. A name is looked up in the image.
+func (g *guest) user() (*workload.User, error) {
+	c := g.config.User
+	if c == nil && g.config.Username == "" {
+		return nil, nil
+	}
+	var u workload.User
+	if c != nil {
+		u = workload.User(*c)
+	}
+	if name := g.config.Username; name != "" {
+		// What an image has not got has no users.
+		passwd, _ := sysfile.Read(g.root+"/etc/passwd", 1<<20)
+		group, _ := sysfile.Read(g.root+"/etc/group", 1<<20)
+		found, err := workload.LookupUser(passwd, group, name)
+		if err != nil {
+			return nil, err
+		}
+		u.UID, u.GID = found.UID, found.GID
+		u.AdditionalGIDs = append(found.AdditionalGIDs, u.AdditionalGIDs...)
+	}
+	return &u, nil
+}
+
+// finish makes the workload's environment of what the host gives: with what the configuration adds, and the host's last word on
+// HOME and TERM.
+func (g *guest) finish(env *workload.Env, user *workload.User) []string {
+	env.Merge(g.config.Env)
+	if g.params.Home != "" {
+		env.Set("HOME", g.params.Home)
+	}
+	if g.params.Term != "" {
+		env.Set("TERM", g.params.Term)
+	}
+	if _, given := env.Get("HOME"); !given {
+		env.Set("HOME", g.home(user))
+	}
+	return env.List()
+}
+
+// home is the user's home directory in the image's passwd file, else /.
+func (g *guest) home(user *workload.User) string {
+	uid := "0"
+	if user != nil {
+		uid = strconv.FormatUint(uint64(user.UID), 10)
+	}
+	passwd, err := sysfile.Read(g.root+"/etc/passwd", 1<<20)
+	if err != nil {
+		return "/" // an image without users is a good image
+	}
+	if home := workload.HomeOf(string(passwd), uid); home != "" {
+		return home
+	}
+	return "/"
+}
