@@ -137,7 +137,14 @@ func TestStopOthers(t *testing.T) {
 			stop(t, patient)
 		})
 		t.Run("zombies", func(t *testing.T) { // that nobody waits for
-			startScript(t, dir, "for i in $(seq 20); do true & done; >ready; exec sleep 1000")
+			pid := startScript(t, dir, "for i in $(seq 20); do while ! test -e go; do sleep 0.01; done & done; >ready; exec sleep 1000")
+			waitFor(t, "no shell that would reap them", func() bool {
+				comm, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+				return string(comm) == "sleep\n"
+			})
+			if err := os.WriteFile(dir+"/go", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
 			waitFor(t, "zombies", func() bool {
 				return slices.ContainsFunc(processes(t), func(pid int) bool { return state(t, pid) == "Z" })
 			})
