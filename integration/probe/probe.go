@@ -4,6 +4,7 @@ package probe
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,8 +67,11 @@ func (s State) parse(text string) {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.Join(strings.Fields(value), " ")
 		if field, ok := statusFields[name]; ok {
-			if strings.HasPrefix(name, "Cap") {
+			switch {
+			case strings.HasPrefix(name, "Cap"):
 				value = capabilities(value)
+			case name == "SigIgn":
+				value = withoutInternal(value)
 			}
 			s[field] = value
 		}
@@ -93,6 +97,16 @@ var statusFields = map[string]string{
 	"CapBnd":            "capabilities bounding",
 	"CapAmb":            "capabilities ambient",
 	"Cpus_allowed_list": "CPUs",
+}
+
+// withoutInternal takes the C library's own signals, 32 and 33, out of a set. Who starts a program by posix_spawn(3), make for one,
+// has it ignore them: that says nothing of who started it in the end.
+func withoutInternal(set string) string {
+	bits, err := strconv.ParseUint(set, 16, 64)
+	if err != nil {
+		return set
+	}
+	return fmt.Sprintf("%016x", bits&^(3<<31))
 }
 
 // capabilities are the names of the bits of a set, see capabilities(7), and the numbers of those that are newer than the

@@ -36,7 +36,7 @@ func TestCapabilities(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	got := Parse("Name:\tcat\nUmask:\t0022\nGroups:\t4 5 \nSigIgn:\t0000000000001000\nCapEff:\t0000000000000001\n" +
+	got := Parse("Name:\tcat\nUmask:\t0022\nGroups:\t4 5 \nSigIgn:\t0000000180001000\nCapEff:\t0000000000000001\n" +
 		"Limit                     Soft Limit           Hard Limit           Units     \n" +
 		"Max open files            1024                 524288               files     \n" +
 		"Max nice priority         0                    0                    \n")
