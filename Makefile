@@ -1,10 +1,13 @@
 # make run     boot a guest and run CMD in it          make test    the whole test suite
 # make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
 # make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
+# make image   a guest image, see below                make dist    archives of all platforms
 
 GOOS    ?= linux
 GOARCH  ?= $(shell go env GOARCH)
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell git describe --tags 2>/dev/null || echo v0.0.0)$(shell \
+	git log -1 --format="+$$(git describe --always --exclude='*' --abbrev=12 --dirty).%cs" 2>/dev/null)
+PREFIX  ?= /usr/local
 FUZZTIME ?= 1m
 CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
 
@@ -18,7 +21,7 @@ unexport GOOS GOARCH
 export GOFLAGS =
 export GOWORK = off
 
-.PHONY: image rootfs build run test bench vet lint fuzz clean deps krunhost
+.PHONY: dist install image rootfs build run test bench vet lint fuzz clean deps krunhost
 
 build:
 	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' $(if $(TEE),-tags tee) -o $(OUT)/krunbox
@@ -36,6 +39,14 @@ image rootfs:
 		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs).$(KIND) $(if $(CMDS),-commands '$(CMDS)') \
 		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
 		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
+
+# Archives of all platforms, bills of materials and SHA256SUMS, in build/dist.
+dist:
+	go run ./dist/build release -version '$(VERSION)' -o build/dist
+
+install: build
+	go run ./dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) -binary $(OUT)/krunbox \
+		-prefix '$(PREFIX)' -destdir '$(DESTDIR)'
 
 deps:
 	@./scripts/deps.sh
