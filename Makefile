@@ -21,7 +21,7 @@ unexport GOOS GOARCH
 export GOFLAGS =
 export GOWORK = off
 
-.PHONY: dist install image rootfs build run test bench vet lint fuzz clean deps krunhost
+.PHONY: dist install guestinit image rootfs build run test bench vet lint fuzz clean deps krunhost
 
 build:
 	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' $(if $(TEE),-tags tee) -o $(OUT)/krunbox
@@ -47,6 +47,10 @@ dist:
 install: build
 	go run ./dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) -binary $(OUT)/krunbox \
 		-prefix '$(PREFIX)' -destdir '$(DESTDIR)'
+
+# The binaries that package guestinit embeds in hosts written in Go.
+guestinit:
+	go generate ./guestinit
 
 deps:
 	@./scripts/deps.sh
