@@ -50,7 +50,7 @@ install: build
 
 # The binaries that package guestinit embeds in hosts written in Go.
 guestinit:
-	go generate ./guestinit
+	VERSION='$(VERSION)' go generate ./guestinit
 
 deps:
 	@./scripts/deps.sh
@@ -86,11 +86,11 @@ lint: vet
 	cd image && golangci-lint run ./...
 
 fuzz:
-	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg | xargs -n1 dirname | sort -u); do \
+	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg guestinit | xargs -n1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
 	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; \
 	done
 
 clean:
-	rm -rf build
+	rm -rf build guestinit/binaries/*.krun

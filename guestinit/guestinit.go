@@ -40,8 +40,8 @@ const EnvBinaryPath = "KRUN_INIT_BINARY_PATH"
 var embedded embed.FS
 
 // Binary returns the init for Linux guests of an architecture, "amd64", "arm64" or "riscv64", that was embedded when this
-// package was built. The error for one that was not is fs.ErrNotExist, and says how to make it. The caller may change the
-// bytes.
+// package was built. The error for one that was not is fs.ErrNotExist, and says how to make it: binaries are not in the
+// repository, so a copy of this module that was fetched from there has none. The caller may change the bytes.
 func Binary(arch string) ([]byte, error) { return binaryIn(embedded, arch) }
 
 // NewReader is Binary as a reader, which also seeks and knows its size.

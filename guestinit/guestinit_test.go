@@ -115,3 +115,22 @@ func TestOverlay(t *testing.T) {
 		t.Error("Overlay with a configuration that no file can have succeeds")
 	}
 }
+
+func TestSame(t *testing.T) {
+	type list struct{ List []string }
+	for _, test := range []struct {
+		want, got list
+		err       string
+	}{
+		{list{}, list{[]string{}}, ""},
+		{list{[]string{"a"}}, list{[]string{"a"}}, ""},
+		{list{[]string{"a"}}, list{[]string{"b"}}, `x.List[0] = "a" can't be expressed: init would read "b"`},
+		{list{[]string{"a"}}, list{}, `x.List[0] = "a" can't be expressed: init would leave it out`},
+		{list{}, list{[]string{strings.Repeat("a", 99)}}, `x.List[0] is missing: init would read "` + strings.Repeat("a", 59) + "... there"},
+	} {
+		err := same("x", test.want, test.got)
+		if err == nil && test.err != "" || err != nil && err.Error() != test.err {
+			t.Errorf("same(%q, %q) = %v, want %s", test.want, test.got, err, test.err)
+		}
+	}
+}

@@ -42,6 +42,8 @@ var banned = []struct{ pattern, why string }{
 var layers = []struct{ importer, imported, why string }{
 	{module + "pkg/...", module + "cmds/...", "pkg is a library for other programs"},
 	{module + "pkg/...", module + "multicall/...", "pkg is a library for other programs"},
+	{module + "pkg/...", module + "guestinit/...", "it is for hosts"},
+	{module + "cmds/...", module + "guestinit/...", "it is for hosts"},
 	{module + "cmds/...", module + "multicall/...", "commands do not know that they share a binary"},
 	{module + "multicall/bbmain", module + "...", "the binary's own part has no use for its commands"},
 	{module + "multicall/dispatch", module + "...", "the binary's own part has no use for its commands"},
