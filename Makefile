@@ -35,6 +35,7 @@ krunhost:
 image: KIND = cpio.gz
 rootfs: KIND = ext4
 image rootfs:
+	@mkdir -p build
 	cd image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
 		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs).$(KIND) $(if $(CMDS),-commands '$(CMDS)') \
 		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
