@@ -31,13 +31,13 @@ krunhost:
 	cd integration && CGO_ENABLED=0 go build -trimpath -o ../build/krunhost ./cmd/krunhost
 
 # CMDS: commands of u-root, "default ..." for more than the usual ones. FILES: HOST-PATH[:GUEST-PATH]... KERNEL: debian, or a path;
-# with MODULES, to load. KIND: what it is: cpio, cpio.gz, cpio.zst, tar.gz, ext4 ...
+# with MODULES, to load. KIND: what it is: cpio, cpio.gz, cpio.zst, tar.gz, ext4, dir (empty or not there) ...
 image: KIND = cpio.gz
 rootfs: KIND = ext4
 image rootfs:
 	@mkdir -p build
 	cd image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
-		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs).$(KIND) $(if $(CMDS),-commands '$(CMDS)') \
+		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs)$(if $(filter dir,$(KIND)),/,.$(KIND)) $(if $(CMDS),-commands '$(CMDS)') \
 		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
 		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
 
