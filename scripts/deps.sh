@@ -29,6 +29,8 @@ need qemu-system-aarch64 qemu-system-arm
 need busybox busybox-static
 need npm npm
 need python3 python3-minimal
+need cpio cpio
+need mke2fs e2fsprogs
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null; then

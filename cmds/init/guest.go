@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"slices"
 	"strconv"
@@ -27,6 +28,16 @@ func (catch) Describe() boot.Desc {
 func (c catch) Do() (err error) {
 	*c.pipe, err = signals.Open(workload.Handled()...)
 	return err
+}
+
+// print shows the boot that the guest would have, as text or JSON.
+func (g *guest) print(w io.Writer, asJSON bool) error {
+	write := boot.WriteText
+	if asJSON {
+		write = boot.WriteJSON
+	}
+	up, down := g.order()
+	return write(w, append(up, down...))
 }
 
 // complaints are what the host asks for by parameters and does not get.

@@ -117,12 +117,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		g := newGuest(bootparam.Parse(argv, env))
 		g.root, g.configFile = root, config
-		write := boot.WriteText
-		if asJSON {
-			write = boot.WriteJSON
-		}
-		up, down := g.order()
-		err = write(stdout, append(up, down...))
+		err = g.print(stdout, asJSON)
 	}
 	if err != nil {
 		io.WriteString(stderr, "init: "+boot.Line(err)+"\n")

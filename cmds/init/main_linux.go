@@ -28,7 +28,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -59,7 +58,11 @@ func main() {
 // bootGuest boots, runs the workload and switches the machine off. Where there is no machine to switch off it returns the
 // exit code.
 func bootGuest(args, env []string) (code int) {
-	g := newGuest(slices.Concat(args, []string{""})[0], bootparam.Parse(args, env)) // argv may be empty
+	name := ""
+	if len(args) > 0 { // a kernel may give none
+		name = args[0]
+	}
+	g := newGuest(name, bootparam.Parse(args, env))
 	up, down := g.order()
 
 	runner := boot.Runner{Warn: warn}
@@ -102,7 +105,7 @@ func (s sayReason) Do() error {
 
 // stderr is the workload's standard error. A boot that failed early has not looked for it yet.
 func (g *guest) stderr() int {
-	if g.streams[2] == 2 {
+	if !g.redirected {
 		sys := mount.Mount{Type: "sysfs", Source: "sysfs", Target: "/sys"}
 		ports := stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}
 		if fault.Guard(sys.Do) == nil {
@@ -177,12 +180,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		g := newGuest(argv[0], bootparam.Parse(argv, env))
 		g.root, g.configFile = root, config
 		g.readCmdline = func() ([]byte, error) { return []byte(cmdline), nil }
-		write := boot.WriteText
-		if asJSON {
-			write = boot.WriteJSON
-		}
-		up, down := g.order()
-		err = write(stdout, append(up, down...))
+		err = g.print(stdout, asJSON)
 	}
 	if err != nil {
 		io.WriteString(stderr, "init: "+boot.Line(err)+"\n")
@@ -202,14 +200,15 @@ type guest struct {
 	readCmdline func() ([]byte, error)
 	cmdline     string // the kernel's command line, once it was read
 
-	first   rootfs.First // the root that was there before another one was mounted
-	signals *signals.Pipe
-	fresh   bool // nobody has mounted anything before
-	streams *stdio.Streams
-	console string           // device behind /dev/console, if the workload is to have it
-	clock   *timesync.Sync   // nil: not wanted
-	network *network.Network // nil: not asked for
-	tasks   loop.Loop        // what goes on beside the workload
+	first      rootfs.First // the root that was there before another one was mounted
+	signals    *signals.Pipe
+	fresh      bool // nobody has mounted anything before
+	streams    *stdio.Streams
+	redirected bool             // streams were looked for
+	console    string           // device behind /dev/console, if the workload is to have it
+	clock      *timesync.Sync   // nil: not wanted
+	network    *network.Network // nil: not asked for
+	tasks      loop.Loop        // what goes on beside the workload
 
 	leaseHostname string
 	outcomes      []boot.Outcome // of the stages that are over, for KRUN_DEBUG

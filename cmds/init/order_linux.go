@@ -69,7 +69,7 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "clock", OnError: boot.Warn, Plan: g.planClock},
 		{Name: "network", OnError: boot.Warn, Plan: g.planNetwork},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
-		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Propagation{Target: "/", Flag: unix.MS_SHARED})},
+		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}})},
 		{Name: "standard streams", OnError: boot.Warn, Plan: g.planStreams},
 		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
 		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Up{Name: "lo"})},
@@ -100,7 +100,7 @@ func (g *guest) order() (up, down []boot.Stage) {
 		{Name: "reason", OnError: boot.Silent, Plan: g.planReason},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "flush", OnError: boot.Warn, Plan: boot.Ops(exitreport.Sync{})},
-		{Name: "unmount", OnError: boot.Warn, Plan: boot.Ops(mount.Teardown{}, rootfs.Clean{First: &g.first})},
+		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
 		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
 	}
 	return up, down
@@ -127,6 +127,7 @@ func (g *guest) planRoot() ([]boot.Op, error) {
 // planStreams finds the workload's standard streams. One that takes the place of init has /dev/console itself: nobody else would
 // keep it open to the end, and it would lose what is not yet written then.
 func (g *guest) planStreams() ([]boot.Op, error) {
+	g.redirected = true
 	ops := []boot.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
 	if !g.params.InitPID1 {
 		ops = append(ops, stdio.FindConsole{Streams: g.streams, Device: &g.console})
@@ -429,6 +430,15 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 		},
 		Status: &g.status,
 	}}, nil
+}
+
+// planUnmount leaves the file systems on disks clean, and the one that takes an overlay's changes, which is mounted nowhere.
+func (g *guest) planUnmount() ([]boot.Op, error) {
+	ops := []boot.Op{mount.Teardown{}}
+	if g.rootConfig().Overlay != "" {
+		ops = append(ops, rootfs.Clean{First: &g.first})
+	}
+	return ops, nil
 }
 
 // planReason says why there is no workload, when the host has the exit code: a console that nobody reads may keep the line for

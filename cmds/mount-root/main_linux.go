@@ -118,8 +118,9 @@ func (c *command) parse(args []string) (err error) {
 
 // order is what is done, in order.
 func (c *command) order() []boot.Stage {
+	root := append([]boot.Op{rootfs.Keep{First: &c.first}}, rootfs.Plan(c.root, &c.first)...)
 	stages := []boot.Stage{
-		{Name: "root", OnError: boot.Fatal, Plan: boot.Ops(rootfs.Plan(c.root, &c.first)...)},
+		{Name: "root", OnError: boot.Fatal, Plan: boot.Ops(root...)},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&c.fresh)...)},
 		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&c.fresh)...)},
 	}

@@ -127,25 +127,3 @@ func (r Remount) Describe() boot.Desc {
 func (r Remount) Do() error {
 	return fault.Wrap(unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data), "remount ", r.Target)
 }
-
-// Propagation sets the propagation type of a mount and all below it; Flag is MS_SHARED, MS_SLAVE, MS_PRIVATE or
-// MS_UNBINDABLE.
-type Propagation struct {
-	Target string
-	Flag   uintptr
-}
-
-// Describe implements boot.Op.
-func (p Propagation) Describe() boot.Desc {
-	return boot.Desc{Verb: "set propagation", Object: p.Target, Attrs: []boot.Attr{
-		boot.A("options", optionText(p.Flag|unix.MS_REC, "")),
-	}}
-}
-
-// Do implements boot.Op.
-func (p Propagation) Do() error {
-	if err := unix.Mount("", p.Target, "", p.Flag|unix.MS_REC, ""); err != nil {
-		return fault.Wrap(err, "set propagation of ", p.Target)
-	}
-	return nil
-}

@@ -58,7 +58,7 @@ func TestMountInNamespace(t *testing.T) {
 		if !errors.Is(err, unix.ENODEV) || !strings.HasPrefix(err.Error(), "mount nosuchfs on "+deep+": ") {
 			t.Errorf("mount of an unknown type = %v, want ENODEV with type and target", err)
 		}
-		if err := (Propagation{Target: dir, Flag: unix.MS_SHARED}).Do(); err != nil {
+		if err := (Change{Target: dir, Attrs: Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}).Do(); err != nil {
 			t.Error(err)
 		}
 		info, err := os.ReadFile("/proc/self/mountinfo")

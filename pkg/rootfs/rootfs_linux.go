@@ -49,14 +49,14 @@ const (
 const overlayTmpfs = "tmpfs"
 
 // Plan returns the operations that make cfg the root of this mount namespace, in order; where one fails, those after it make
-// no sense. They need CAP_SYS_ADMIN. From the second one on the first root is out of reach, but for first: a failure leaves
-// an empty root, with /dev and /proc. After the last one nothing is mounted but the new root.
+// no sense. They need CAP_SYS_ADMIN, and first to be kept. From the first one on that root is out of reach, but for first: a
+// failure leaves an empty root, with /dev and /proc. After the last one nothing is mounted but the new root.
 func Plan(cfg Config, first *First) []boot.Op {
 	target := newRoot
 	if cfg.Overlay != "" {
 		target = lowerDir
 	}
-	ops := []boot.Op{Keep{first}, &workspace{first, cfg.Device == ""}}
+	ops := []boot.Op{&workspace{first, cfg.Device == ""}}
 	if cfg.Device != "" {
 		root := &volume{role: "root", source: cfg.Device, fsType: cfg.Type, flags: cfg.Flags, data: cfg.Data, options: cfg.Options,
 			frozen: cfg.Overlay != ""}
@@ -85,8 +85,8 @@ func describe(verb, object string, details ...string) boot.Desc {
 	return d
 }
 
-// Keep opens the first root, unless it is open: whatever becomes the root, also by others, it stays within reach. A file
-// server that it comes from does not hear of it (O_PATH).
+// Keep opens the first root: whatever becomes the root, also by others, it stays within reach. A file server that it comes from
+// does not hear of it (O_PATH).
 type Keep struct{ First *First }
 
 // Describe implements boot.Op.
@@ -94,9 +94,6 @@ func (Keep) Describe() boot.Desc { return boot.Desc{Verb: "keep in reach", Objec
 
 // Do implements boot.Op.
 func (k Keep) Do() error {
-	if k.First.kept {
-		return nil
-	}
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fault.Wrap(err, "open /")

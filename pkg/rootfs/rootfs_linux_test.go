@@ -24,7 +24,6 @@ func TestPlan(t *testing.T) {
 		want string
 	}{
 		{"device", Config{Device: "/dev/vda", Flags: unix.MS_NOATIME, Data: "acl", Options: "noatime,acl", Timeout: 5 * time.Second}, `root (fatal)
-    keep in reach /
     make root tmpfs mount=/dev,/proc
     find /dev/vda for=root timeout=5s
     mount /dev/vda as=root type=found options=noatime,acl device="read-only if not writable"
@@ -32,7 +31,6 @@ func TestPlan(t *testing.T) {
     enter "the new root"
 `},
 		{"overlay over a device", Config{Device: "UUID=ab", Type: "ext4", Flags: unix.MS_RDONLY, Options: "ro", Overlay: "tmpfs"}, `root (fatal)
-    keep in reach /
     make root tmpfs mount=/dev,/proc
     find UUID=ab for=root timeout=0s
     mount UUID=ab as=root type=ext4 options=ro device="read-only, without recovery"
@@ -41,7 +39,6 @@ func TestPlan(t *testing.T) {
     enter "the new root"
 `},
 		{"overlay over the first root", Config{Overlay: "/dev/vdb", Timeout: time.Second}, `root (fatal)
-    keep in reach /
     make root tmpfs mount=/dev,/proc,/lower
     find /dev/vdb for=overlay timeout=1s
     mount /dev/vdb as=overlay type=found options="" device="read-only if not writable"
@@ -78,6 +75,11 @@ func enterBare(t *testing.T, dir string) {
 	if err := swapRoot(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// plan is Plan for a first root that is not kept yet.
+func plan(cfg Config, first *First) []boot.Op {
+	return append([]boot.Op{Keep{first}}, Plan(cfg, first)...)
 }
 
 func do(t *testing.T, ops []boot.Op) {
@@ -136,7 +138,7 @@ func TestSwitchInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		first := &First{}
-		do(t, Plan(Config{Device: "none", Type: "tmpfs", Data: "mode=0711"}, first))
+		do(t, plan(Config{Device: "none", Type: "tmpfs", Data: "mode=0711"}, first))
 		info, err := os.Stat("/")
 		if err != nil || info.Mode().Perm() != 0o711 {
 			t.Errorf("stat / = %v, %v, want mode 0711", info.Mode(), err)
@@ -163,7 +165,7 @@ func TestOverlayInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		first := &First{}
-		do(t, Plan(Config{Overlay: "tmpfs", Flags: unix.MS_NOSUID}, first))
+		do(t, plan(Config{Overlay: "tmpfs", Flags: unix.MS_NOSUID}, first))
 		var st unix.Stat_t
 		if err := unix.Stat("/", &st); err != nil || st.Mode&0o7777 != 0o751 || st.Uid != 3 || st.Gid != 4 {
 			t.Errorf("stat / = mode %#o, owner %d:%d, %v, want those of the first root", st.Mode, st.Uid, st.Gid, err)
@@ -189,7 +191,7 @@ func TestMissingInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		first := &First{}
-		ops := Plan(Config{Device: "/dev/no such", Timeout: time.Millisecond}, first)
+		ops := plan(Config{Device: "/dev/no such", Timeout: time.Millisecond}, first)
 		do(t, ops[:2])
 		err := ops[2].Do()
 		const want = "find the root device /dev/no such: no such device after 1ms"
@@ -272,7 +274,7 @@ func TestDeviceInNamespace(t *testing.T) {
 		first := &First{}
 
 		// With the wrong type the root is not found, and it is said why.
-		ops := Plan(Config{Device: device, Type: "ext4", Data: "nonsense=7"}, first)
+		ops := plan(Config{Device: device, Type: "ext4", Data: "nonsense=7"}, first)
 		do(t, ops[:3])
 		err := ops[3].Do()
 		want := "mount ext4 " + device + " as root: invalid argument"
@@ -304,7 +306,7 @@ func TestDeviceInNamespace(t *testing.T) {
 		} else if d.Path != device {
 			name = device
 		}
-		do(t, Plan(Config{Device: name, Data: "errors=remount-ro"}, first))
+		do(t, plan(Config{Device: name, Data: "errors=remount-ro"}, first))
 		if got, want := mountTable(t), "/ ext4"; got != want {
 			t.Errorf("mounted is %q, want %q", got, want)
 		}
@@ -350,7 +352,7 @@ func TestCleanInNamespace(t *testing.T) {
 		defer unix.Close(fd)
 		enterBare(t, dir)
 		first := &First{}
-		do(t, Plan(Config{Overlay: device}, first))
+		do(t, plan(Config{Overlay: device}, first))
 		if got, want := mountTable(t), "/ overlay"; got != want {
 			t.Errorf("mounted is %q, want %q", got, want)
 		}
