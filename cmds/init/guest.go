@@ -5,9 +5,9 @@ package main
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/fault"
@@ -32,12 +32,12 @@ func (c catch) Do() (err error) {
 
 // print shows the boot that the guest would have, as text or JSON.
 func (g *guest) print(w io.Writer, asJSON bool) error {
-	write := boot.WriteText
+	write := boot.WriteText[*guest]
 	if asJSON {
-		write = boot.WriteJSON
+		write = boot.WriteJSON[*guest]
 	}
-	up, down := g.order()
-	return write(w, append(up, down...))
+	up, down := order()
+	return write(w, append(up, down...), g)
 }
 
 // complaints are what the host asks for by parameters and does not get.
@@ -67,7 +67,7 @@ func (g *guest) configPath() (path, file string) {
 // takeConfig parses the configuration that was read from a file, or was not. The default one may be missing; one that is named
 // or there must be right.
 func (g *guest) takeConfig(file string, data []byte, err error) error {
-	if errors.Is(err, fs.ErrNotExist) && g.params.Config == "" && g.configFile == "" {
+	if fault.Errno(err) == syscall.ENOENT && g.params.Config == "" && g.configFile == "" {
 		return nil
 	}
 	if err != nil {

@@ -51,16 +51,16 @@ func main() {
 // exit code.
 func bootGuest(args, env []string) (code int) {
 	g := newGuest(bootparam.Parse(args, env))
-	up, down := g.order()
+	up, down := order()
 
 	runner := boot.Runner{Warn: warn}
-	if err := runner.Run(up); err != nil {
+	if err := boot.Run(&runner, up, g); err != nil {
 		code = workload.ExitCode(err)
 		say(boot.Line(err))
 	} else {
 		code = exitreport.Code(g.status)
 	}
-	if err := runner.Run(down); err != nil {
+	if err := boot.Run(&runner, down, g); err != nil {
 		warn(err)
 	}
 	return code

@@ -63,7 +63,7 @@ func bootGuest(args, env []string) (code int) {
 		name = args[0]
 	}
 	g := newGuest(name, bootparam.Parse(args, env))
-	up, down := g.order()
+	up, down := order()
 
 	runner := boot.Runner{Warn: warn}
 	if g.params.Debug {
@@ -72,12 +72,12 @@ func bootGuest(args, env []string) (code int) {
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
 	// no workload, in its turn, on its standard error.
 	g.code = exitreport.InitFailed
-	if g.failure = runner.Run(up); g.failure != nil {
+	if g.failure = boot.Run(&runner, up, g); g.failure != nil {
 		g.code = workload.ExitCode(g.failure)
 	} else {
 		g.code = exitreport.Code(g.status)
 	}
-	if err := runner.Run(down); err != nil {
+	if err := boot.Run(&runner, down, g); err != nil {
 		warn(err)
 	}
 	return g.code

@@ -37,28 +37,45 @@ func newGuest(p bootparam.Params) *guest { return &guest{params: p} }
 //
 // The console becomes the workload's controlling terminal, not that of init, which would have to give it up again for the
 // workload's session, and which keys must not interrupt.
-func (g *guest) order() (up, down []boot.Stage) {
-	up = []boot.Stage{
-		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Console{Path: console, Log: logFile, System: stdio.System{}})},
-		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals})},
-		{Name: "session", OnError: boot.Warn, Plan: boot.Ops(workload.Session{Login: "root"})},
-		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
-		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Loopback{Name: "lo0"})},
-		{Name: "configuration disk", OnError: boot.Fatal, Plan: g.planDisk},
-		{Name: "configuration", OnError: boot.Fatal, Plan: g.planConfiguration},
-		{Name: "configuration disk away", OnError: boot.Warn, Plan: g.planDiskAway},
-		{Name: "unsupported configuration", OnError: boot.Warn, Plan: g.planUnsupported},
-		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
-		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
-		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
-		{Name: "supervision", OnError: boot.Fatal, Plan: g.planSupervision},
+func order() (up, down []boot.Stage[*guest]) {
+	up = []boot.Stage[*guest]{
+		{Name: "console", OnError: boot.Warn, Plan: (*guest).planConsole},
+		{Name: "signals", OnError: boot.Fatal, Plan: (*guest).planSignals},
+		{Name: "session", OnError: boot.Warn, Plan: (*guest).planSession},
+		{Name: "parameters", OnError: boot.Warn, Plan: (*guest).planParameters},
+		{Name: "loopback", OnError: boot.Warn, Plan: (*guest).planLoopback},
+		{Name: "configuration disk", OnError: boot.Fatal, Plan: (*guest).planDisk},
+		{Name: "configuration", OnError: boot.Fatal, Plan: (*guest).planConfiguration},
+		{Name: "configuration disk away", OnError: boot.Warn, Plan: (*guest).planDiskAway},
+		{Name: "unsupported configuration", OnError: boot.Warn, Plan: (*guest).planUnsupported},
+		{Name: "hostname", OnError: boot.Warn, Plan: (*guest).planHostname},
+		{Name: "working directory", OnError: boot.Fatal, Plan: (*guest).planWorkdir},
+		{Name: "workload", OnError: boot.Fatal, Plan: (*guest).planWorkload},
+		{Name: "supervision", OnError: boot.Fatal, Plan: (*guest).planSupervision},
 	}
-	down = []boot.Stage{
-		{Name: "flush", OnError: boot.Warn, Plan: boot.Ops(exitreport.Sync{})},
-		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
+	down = []boot.Stage[*guest]{
+		{Name: "flush", OnError: boot.Warn, Plan: (*guest).planFlush},
+		{Name: "end", OnError: boot.Warn, Plan: (*guest).planEnd},
 	}
 	return up, down
 }
+
+func (g *guest) planConsole() ([]boot.Op, error) {
+	return []boot.Op{stdio.Console{Path: console, Log: logFile, System: stdio.System{}}}, nil
+}
+
+func (g *guest) planSignals() ([]boot.Op, error) { return []boot.Op{catch{&g.signals}}, nil }
+
+func (g *guest) planSession() ([]boot.Op, error) {
+	return []boot.Op{workload.Session{Login: "root"}}, nil
+}
+
+func (g *guest) planLoopback() ([]boot.Op, error) {
+	return []boot.Op{netif.Loopback{Name: "lo0"}}, nil
+}
+
+func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{exitreport.Sync{}}, nil }
+func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{exitreport.PowerOff{}}, nil }
 
 // planParameters names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {

@@ -58,53 +58,60 @@ func newGuest(name string, p bootparam.Params) *guest {
 }
 
 // order is the boot, from the first mount to the end of the workload, and what comes after that or after a failure.
-func (g *guest) order() (up, down []boot.Stage) {
-	up = []boot.Stage{
-		{Name: "signals", OnError: boot.Fatal, Plan: boot.Ops(catch{&g.signals}, rootfs.Keep{First: &g.first})},
-		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: boot.Ops(exitreport.CtrlAltDel{})},
-		{Name: "modules", OnError: boot.Warn, Plan: g.planModules},
-		{Name: "root", OnError: boot.Fatal, Plan: g.planRoot},
-		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&g.fresh)...)},
-		{Name: "console", OnError: boot.Warn, Plan: boot.Ops(stdio.Reopen{})},
-		{Name: "clock", OnError: boot.Warn, Plan: g.planClock},
-		{Name: "network", OnError: boot.Warn, Plan: g.planNetwork},
-		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&g.fresh)...)},
-		{Name: "propagation", OnError: boot.Warn, Plan: boot.Ops(mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}})},
-		{Name: "standard streams", OnError: boot.Warn, Plan: g.planStreams},
-		{Name: "parameters", OnError: boot.Warn, Plan: g.planParameters},
-		{Name: "loopback", OnError: boot.Warn, Plan: boot.Ops(netif.Up{Name: "lo"})},
-		{Name: "TSI interface", OnError: boot.Silent, Plan: g.planTSI},
-		{Name: "lease request", OnError: boot.Warn, Plan: g.planRequest},
-		{Name: "configuration", OnError: boot.Fatal, Plan: g.planConfiguration},
-		{Name: "unsupported configuration", OnError: boot.Warn, Plan: g.planUnsupported},
-		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
-		{Name: "lease", OnError: boot.Warn, Plan: g.planLease},
-		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
-		{Name: "hosts file", OnError: boot.Silent, Plan: g.planHosts},
-		{Name: "kernel parameters and devices", OnError: boot.Warn, Plan: g.planMachine},
-		{Name: "terminal", OnError: boot.Warn, Plan: g.planTerminal},
-		{Name: "working directory", OnError: boot.Fatal, Plan: g.planWorkdir},
-		{Name: "time", OnError: boot.Warn, Plan: g.planTime},
-		{Name: "sidecars", OnError: boot.Warn, Plan: g.planSidecars},
-		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
-		{Name: "controllers, PID 1 mode", OnError: boot.Warn, Plan: g.planControllers(true)},
-		{Name: "boot report", OnError: boot.Silent, Plan: g.planReport},
-		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
-		{Name: "controllers", OnError: boot.Warn, Plan: g.planControllers(false)},
-		{Name: "complete boot report", OnError: boot.Silent, Plan: g.planReport},
-		{Name: "supervision", OnError: boot.Fatal, Plan: g.planSupervision},
+func order() (up, down []boot.Stage[*guest]) {
+	up = []boot.Stage[*guest]{
+		{Name: "signals", OnError: boot.Fatal, Plan: (*guest).planSignals},
+		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: (*guest).planCtrlAltDel},
+		{Name: "modules", OnError: boot.Warn, Plan: (*guest).planModules},
+		{Name: "root", OnError: boot.Fatal, Plan: (*guest).planRoot},
+		{Name: "devices and processes", OnError: boot.Fatal, Plan: (*guest).planEssential},
+		{Name: "console", OnError: boot.Warn, Plan: (*guest).planConsole},
+		{Name: "clock", OnError: boot.Warn, Plan: (*guest).planClock},
+		{Name: "network", OnError: boot.Warn, Plan: (*guest).planNetwork},
+		{Name: "file systems", OnError: boot.Warn, Plan: (*guest).planFileSystems},
+		{Name: "propagation", OnError: boot.Warn, Plan: (*guest).planPropagation},
+		{Name: "standard streams", OnError: boot.Warn, Plan: (*guest).planStreams},
+		{Name: "parameters", OnError: boot.Warn, Plan: (*guest).planParameters},
+		{Name: "loopback", OnError: boot.Warn, Plan: (*guest).planLoopback},
+		{Name: "TSI interface", OnError: boot.Silent, Plan: (*guest).planTSI},
+		{Name: "lease request", OnError: boot.Warn, Plan: (*guest).planRequest},
+		{Name: "configuration", OnError: boot.Fatal, Plan: (*guest).planConfiguration},
+		{Name: "unsupported configuration", OnError: boot.Warn, Plan: (*guest).planUnsupported},
+		{Name: "configured mounts", OnError: boot.Warn, Plan: (*guest).planMounts},
+		{Name: "lease", OnError: boot.Warn, Plan: (*guest).planLease},
+		{Name: "hostname", OnError: boot.Warn, Plan: (*guest).planHostname},
+		{Name: "hosts file", OnError: boot.Silent, Plan: (*guest).planHosts},
+		{Name: "kernel parameters and devices", OnError: boot.Warn, Plan: (*guest).planMachine},
+		{Name: "terminal", OnError: boot.Warn, Plan: (*guest).planTerminal},
+		{Name: "working directory", OnError: boot.Fatal, Plan: (*guest).planWorkdir},
+		{Name: "time", OnError: boot.Warn, Plan: (*guest).planTime},
+		{Name: "sidecars", OnError: boot.Warn, Plan: (*guest).planSidecars},
+		{Name: "protected paths", OnError: boot.Fatal, Plan: (*guest).planProtection},
+		{Name: "controllers, PID 1 mode", OnError: boot.Warn, Plan: (*guest).planOwnControllers},
+		{Name: "boot report", OnError: boot.Silent, Plan: (*guest).planReport},
+		{Name: "workload", OnError: boot.Fatal, Plan: (*guest).planWorkload},
+		{Name: "controllers", OnError: boot.Warn, Plan: (*guest).planControllers},
+		{Name: "complete boot report", OnError: boot.Silent, Plan: (*guest).planReport},
+		{Name: "supervision", OnError: boot.Fatal, Plan: (*guest).planSupervision},
 	}
-	down = []boot.Stage{
-		{Name: "deadline", OnError: boot.Warn, Plan: boot.Ops(exitreport.Deadline{After: endLimit, Arm: signals.RestartAfter})},
-		{Name: "exit code", OnError: boot.Warn, Plan: boot.Ops(exitreport.Report{Root: "/", FD: g.first.FD, Code: &g.code})},
-		{Name: "reason", OnError: boot.Silent, Plan: g.planReason},
-		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
-		{Name: "flush", OnError: boot.Warn, Plan: boot.Ops(exitreport.Sync{})},
-		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
-		{Name: "end", OnError: boot.Warn, Plan: boot.Ops(exitreport.PowerOff{})},
+	down = []boot.Stage[*guest]{
+		{Name: "deadline", OnError: boot.Warn, Plan: (*guest).planDeadline},
+		{Name: "exit code", OnError: boot.Warn, Plan: (*guest).planExitCode},
+		{Name: "reason", OnError: boot.Silent, Plan: (*guest).planReason},
+		{Name: "remaining processes", OnError: boot.Warn, Plan: (*guest).planStop},
+		{Name: "flush", OnError: boot.Warn, Plan: (*guest).planFlush},
+		{Name: "unmount", OnError: boot.Warn, Plan: (*guest).planUnmount},
+		{Name: "end", OnError: boot.Warn, Plan: (*guest).planEnd},
 	}
 	return up, down
 }
+
+// planSignals takes over the signals that are for the workload, and keeps the root that is there.
+func (g *guest) planSignals() ([]boot.Op, error) {
+	return []boot.Op{catch{&g.signals}, rootfs.Keep{First: &g.first}}, nil
+}
+
+func (g *guest) planCtrlAltDel() ([]boot.Op, error) { return []boot.Op{exitreport.CtrlAltDel{}}, nil }
 
 // planModules loads the kernel's modules that an image brings along. A libkrun host, whose kernel has none, starts init by a
 // name of its own, and is not asked for a list.
@@ -117,12 +124,22 @@ func (g *guest) planModules() ([]boot.Op, error) {
 
 // planRoot changes the root file system, where the host asks for another one than the kernel has mounted.
 func (g *guest) planRoot() ([]boot.Op, error) {
-	root := g.rootConfig()
-	if root.Device == "" && root.Overlay == "" {
+	if !g.otherRoot() {
 		return nil, nil
 	}
-	return rootfs.Plan(root, &g.first), nil
+	return rootfs.Plan(g.rootConfig(), &g.first), nil
 }
+
+func (g *guest) planEssential() ([]boot.Op, error)   { return mount.Essential(&g.fresh), nil }
+func (g *guest) planFileSystems() ([]boot.Op, error) { return mount.Optional(&g.fresh), nil }
+
+// planPropagation lets mounts of a workload with mount namespaces of its own reach those.
+func (g *guest) planPropagation() ([]boot.Op, error) {
+	return []boot.Op{mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}}, nil
+}
+
+func (g *guest) planConsole() ([]boot.Op, error)  { return []boot.Op{stdio.Reopen{}}, nil }
+func (g *guest) planLoopback() ([]boot.Op, error) { return []boot.Op{netif.Up{Name: "lo"}}, nil }
 
 // planStreams finds the workload's standard streams. One that takes the place of init has /dev/console itself: nobody else would
 // keep it open to the end, and it would lose what is not yet written then.
@@ -253,7 +270,7 @@ func (g *guest) planTSI() ([]boot.Op, error) {
 func (g *guest) planConfiguration() ([]boot.Op, error) {
 	path, file := g.configPath()
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
-	if first, kept := g.first.FD(); kept && errors.Is(err, unix.ENOENT) {
+	if first, kept := g.first.FD(); kept && g.otherRoot() && fault.Errno(err) == unix.ENOENT {
 		// The image has none; the host may have left one where init came from.
 		data, err = readFirst(first, path, err)
 	}
@@ -263,7 +280,7 @@ func (g *guest) planConfiguration() ([]boot.Op, error) {
 // readFirst reads a file of the first root, whose descriptor is first. Where that has none either, the error is missing.
 func readFirst(first int, name string, missing error) ([]byte, error) {
 	data, err := sysfile.Read("/proc/self/fd/"+strconv.Itoa(first)+"/"+name, guestconfig.MaxSize)
-	if errors.Is(err, unix.ENOENT) {
+	if fault.Errno(err) == unix.ENOENT {
 		return nil, missing
 	}
 	return data, err
@@ -290,7 +307,7 @@ func (g *guest) planMounts() ([]boot.Op, error) {
 		entries = append(entries, mount.Entry{Destination: "/", Options: []string{word}})
 	}
 	ops := mount.Configured(entries, mount.Host{
-		BlockRoot:     g.rootConfig().Device != "",
+		BlockRoot:     g.blockRoot(),
 		RuntimeMounts: g.config.MountNamespace,
 		Unmounted:     &g.fresh,
 	})
@@ -350,13 +367,18 @@ func (g *guest) planMachine() (ops []boot.Op, err error) {
 
 // planControllers has cgroups below the root use what controllers the kernel has. It takes the kernel longer than all its
 // mounts, so the workload does not wait for it, unless init becomes the workload and can't do it later.
-func (g *guest) planControllers(pid1 bool) func() ([]boot.Op, error) {
-	return func() ([]boot.Op, error) {
-		if g.params.InitPID1 != pid1 {
-			return nil, nil
-		}
-		return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+func (g *guest) planControllers() ([]boot.Op, error) {
+	if g.params.InitPID1 {
+		return nil, nil
 	}
+	return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+}
+
+func (g *guest) planOwnControllers() ([]boot.Op, error) {
+	if !g.params.InitPID1 {
+		return nil, nil
+	}
+	return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
 }
 
 // planReport leaves on /run what became of the stages so far, where that is asked for and the guest has a /run.
@@ -431,6 +453,18 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 		Status: &g.status,
 	}}, nil
 }
+
+// planDeadline ends the machine in any case.
+func (g *guest) planDeadline() ([]boot.Op, error) {
+	return []boot.Op{exitreport.Deadline{After: endLimit, Arm: signals.RestartAfter}}, nil
+}
+
+func (g *guest) planExitCode() ([]boot.Op, error) {
+	return []boot.Op{exitreport.Report{Root: "/", FD: g.first.FD, Code: &g.code}}, nil
+}
+
+func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{exitreport.Sync{}}, nil }
+func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{exitreport.PowerOff{}}, nil }
 
 // planUnmount leaves the file systems on disks clean, and the one that takes an overlay's changes, which is mounted nowhere.
 func (g *guest) planUnmount() ([]boot.Op, error) {

@@ -23,3 +23,9 @@ func (g *guest) rootConfig() rootfs.Config {
 		Timeout: root.Timeout,
 	}
 }
+
+// blockRoot tells whether the root is on a block device.
+func (g *guest) blockRoot() bool { return g.params.BlockRoot.Device != "" }
+
+// otherRoot tells whether the host asks for another root than the kernel has mounted.
+func (g *guest) otherRoot() bool { return g.blockRoot() || g.params.RootOverlay != "" }

@@ -12,3 +12,7 @@ import (
 func (g *guest) rootConfig() rootfs.Config {
 	return rootfs.Config{Device: "/dev/vda", Type: "ext4", Timeout: bootparam.DefaultBlockRootTimeout}
 }
+
+// blockRoot and otherRoot tell that the root is on a block device, and so another one than the kernel has mounted.
+func (g *guest) blockRoot() bool { return true }
+func (g *guest) otherRoot() bool { return true }

@@ -79,7 +79,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 		err = c.print(stdout)
 	default:
 		runner := boot.Runner{Warn: warn}
-		err = runner.Run(c.order())
+		err = boot.Run(&runner, order, &c)
 	}
 	if err != nil {
 		io.WriteString(stderr, "mount-root: "+boot.Line(err)+"\n")
@@ -116,19 +116,27 @@ func (c *command) parse(args []string) (err error) {
 	return nil
 }
 
-// order is what is done, in order.
-func (c *command) order() []boot.Stage {
-	root := append([]boot.Op{rootfs.Keep{First: &c.first}}, rootfs.Plan(c.root, &c.first)...)
-	stages := []boot.Stage{
-		{Name: "root", OnError: boot.Fatal, Plan: boot.Ops(root...)},
-		{Name: "devices and processes", OnError: boot.Fatal, Plan: boot.Ops(mount.Essential(&c.fresh)...)},
-		{Name: "file systems", OnError: boot.Warn, Plan: boot.Ops(mount.Optional(&c.fresh)...)},
+// order is what is done.
+var order = []boot.Stage[*command]{
+	{Name: "root", OnError: boot.Fatal, Plan: (*command).planRoot},
+	{Name: "devices and processes", OnError: boot.Fatal, Plan: (*command).planEssential},
+	{Name: "file systems", OnError: boot.Warn, Plan: (*command).planFileSystems},
+	{Name: "command", OnError: boot.Fatal, Plan: (*command).planCommand},
+}
+
+func (c *command) planRoot() ([]boot.Op, error) {
+	return append([]boot.Op{rootfs.Keep{First: &c.first}}, rootfs.Plan(c.root, &c.first)...), nil
+}
+
+func (c *command) planEssential() ([]boot.Op, error)   { return mount.Essential(&c.fresh), nil }
+func (c *command) planFileSystems() ([]boot.Op, error) { return mount.Optional(&c.fresh), nil }
+
+// planCommand executes the command. One that prints need not have one.
+func (c *command) planCommand() ([]boot.Op, error) {
+	if len(c.args) == 0 {
+		return nil, nil
 	}
-	if len(c.args) > 0 {
-		spec := workload.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}
-		stages = append(stages, boot.Stage{Name: "command", OnError: boot.Fatal, Plan: boot.Ops(workload.Exec{Spec: spec})})
-	}
-	return stages
+	return []boot.Op{workload.Exec{Spec: workload.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}}}, nil
 }
 
 // print shows the devices, and what would be done with the one that is asked for.
@@ -143,7 +151,7 @@ func (c *command) print(w io.Writer) error {
 	if c.root.Device == "" && c.root.Overlay == "" {
 		return nil
 	}
-	return boot.WriteText(w, c.order())
+	return boot.WriteText(w, order, c)
 }
 
 // table has a line for each device.

@@ -1,9 +1,3 @@
-// Settings of the runtime: what limits the guest's processors is the host's to know, so no look at cgroups, neither before
-// main nor every 30 seconds.
-//
-//go:debug containermaxprocs=0
-//go:debug updatemaxprocs=0
-
 // krunbox is the main package of the binary that package multicall builds. Built as it lies here, it has no applets:
 // multicall replaces applets.go.
 package main

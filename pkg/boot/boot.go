@@ -45,18 +45,15 @@ func (p Policy) String() string {
 	}
 }
 
-// Stage is a named step of the boot.
-type Stage struct {
+// Stage is a named step of the boot of a G: what the boot knows of the machine, and finds out about it.
+//
+// With a method of G as each Plan, a list of stages is data in the program's file: nothing is made of it at run time.
+type Stage[G any] struct {
 	Name string
 	// OnError is the meaning of a failure, of Plan's as of any operation's.
 	OnError Policy
 	// Plan returns the operations, in order. It may read what earlier stages made available, and has no effects.
-	Plan func() ([]Op, error)
-}
-
-// Ops is a Plan of operations that are known from the start.
-func Ops(ops ...Op) func() ([]Op, error) {
-	return func() ([]Op, error) { return ops, nil }
+	Plan func(G) ([]Op, error)
 }
 
 // Error is a failure and the stage it happened in.
@@ -70,7 +67,7 @@ func (e *Error) Error() string { return e.Stage + ": " + e.Err.Error() }
 // Unwrap returns the failure without its stage.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Runner carries out stages.
+// Runner is what Run tells of the stages.
 type Runner struct {
 	// Warn is told of each failure in a Warn stage, as an *Error.
 	Warn func(error)
@@ -79,18 +76,19 @@ type Runner struct {
 	Clock func() time.Duration
 }
 
-// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as an *Error. A panic in an
-// operation is a failure like any other: the process that boots a machine must not die of it.
-func (r *Runner) Run(stages []Stage) error {
+// Run carries out the stages of g in order. The first failure in a Fatal stage ends it and is returned as an *Error. A panic in
+// an operation is a failure like any other: the process that boots a machine must not die of it.
+func Run[G any](r *Runner, stages []Stage[G], g G) error {
 	for i := range stages {
+		s := &stages[i]
 		if r.Ended == nil {
-			if _, err := r.run(&stages[i], nil); err != nil {
+			if _, err := run(r, s, g, nil); err != nil {
 				return err
 			}
 			continue
 		}
-		o := Outcome{Stage: stages[i].Name, OnError: stages[i].OnError, Start: r.Clock()}
-		ops, err := r.run(&stages[i], &o.Errors)
+		o := Outcome{Stage: s.Name, OnError: s.OnError, Start: r.Clock()}
+		ops, err := run(r, s, g, &o.Errors)
 		if o.Ops, o.Duration = ops, r.Clock()-o.Start; ops > 0 || len(o.Errors) > 0 {
 			r.Ended(o)
 		}
@@ -102,33 +100,33 @@ func (r *Runner) Run(stages []Stage) error {
 }
 
 // run carries out a stage, and returns how many operations it had and the failure that ends the boot.
-func (r *Runner) run(s *Stage, errs *[]error) (done int, err error) {
-	ops, err := s.plan()
-	if err := r.judge(s, err, errs); err != nil {
+func run[G any](r *Runner, s *Stage[G], g G, errs *[]error) (done int, err error) {
+	ops, err := s.plan(g)
+	if err := r.judge(s.Name, s.OnError, err, errs); err != nil {
 		return 0, err
 	}
 	for i, op := range ops {
-		if err := r.judge(s, fault.Guard(op.Do), errs); err != nil {
+		if err := r.judge(s.Name, s.OnError, fault.Guard(op.Do), errs); err != nil {
 			return i + 1, err
 		}
 	}
 	return len(ops), nil
 }
 
-// judge applies the stage's policy to the outcome of one step. Errors joined by errors.Join are reported one by one.
-func (r *Runner) judge(s *Stage, err error, errs *[]error) error {
+// judge applies a stage's policy to the outcome of one step. Errors joined by errors.Join are reported one by one.
+func (r *Runner) judge(stage string, policy Policy, err error, errs *[]error) error {
 	if err == nil {
 		return nil
 	}
 	if errs != nil {
 		*errs = append(*errs, each(err)...)
 	}
-	switch s.OnError {
+	switch policy {
 	case Fatal:
-		return &Error{s.Name, err}
+		return &Error{stage, err}
 	case Warn:
 		for _, e := range each(err) {
-			r.Warn(&Error{s.Name, e})
+			r.Warn(&Error{stage, e})
 		}
 	}
 	return nil
@@ -145,9 +143,9 @@ func each(err error) []error {
 	return []error{err}
 }
 
-func (s *Stage) plan() (ops []Op, err error) {
+func (s *Stage[G]) plan(g G) (ops []Op, err error) {
 	err = fault.Guard(func() (err error) {
-		ops, err = s.Plan()
+		ops, err = s.Plan(g)
 		return err
 	})
 	return ops, err

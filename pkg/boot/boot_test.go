@@ -26,6 +26,14 @@ func (o op) Do() error {
 	return o.err
 }
 
+// none is what these stages know.
+type none struct{}
+
+// fixed is a plan of operations that are known from the start.
+func fixed(ops ...Op) func(none) ([]Op, error) {
+	return func(none) ([]Op, error) { return ops, nil }
+}
+
 func TestRunPolicies(t *testing.T) {
 	bad := errors.New("bad")
 	for _, c := range []struct {
@@ -43,7 +51,7 @@ func TestRunPolicies(t *testing.T) {
 			var done, warnings []string
 			ops := []Op{op{"one", bad, &done}, op{"panics", nil, &done}, op{"three", nil, &done}}
 			runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
-			err := runner.Run([]Stage{{Name: "stage", OnError: c.policy, Plan: Ops(ops...)}})
+			err := Run(&runner, []Stage[none]{{Name: "stage", OnError: c.policy, Plan: fixed(ops...)}}, none{})
 			if got := strings.ReplaceAll(strings.Join(done, " "), "panics", "two"); got != c.done {
 				t.Errorf("done = %q, want %q", got, c.done)
 			}
@@ -62,20 +70,20 @@ func TestRunPolicies(t *testing.T) {
 
 func TestRunPlansInTurn(t *testing.T) {
 	var done []string
-	stages := []Stage{
-		{Name: "first", Plan: Ops(op{"one", nil, &done})},
-		{Name: "second", Plan: func() ([]Op, error) {
+	stages := []Stage[none]{
+		{Name: "first", Plan: fixed(op{"one", nil, &done})},
+		{Name: "second", Plan: func(none) ([]Op, error) {
 			return []Op{op{"after " + strings.Join(done, " "), nil, &done}}, nil
 		}},
-		{Name: "third", OnError: Warn, Plan: func() ([]Op, error) {
+		{Name: "third", OnError: Warn, Plan: func(none) ([]Op, error) {
 			return []Op{op{"last", nil, &done}}, errors.Join(errors.New("a"), errors.New("b"))
 		}},
-		{Name: "fourth", Plan: func() ([]Op, error) { panic("in a plan") }},
-		{Name: "fifth", Plan: Ops(op{"never", nil, &done})},
+		{Name: "fourth", Plan: func(none) ([]Op, error) { panic("in a plan") }},
+		{Name: "fifth", Plan: fixed(op{"never", nil, &done})},
 	}
 	var warnings []string
 	runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
-	err := runner.Run(stages)
+	err := Run(&runner, stages, none{})
 	if want := []string{"one", "after one", "last"}; !reflect.DeepEqual(done, want) {
 		t.Errorf("done = %q, want %q", done, want)
 	}
@@ -91,13 +99,13 @@ func TestRunPlansInTurn(t *testing.T) {
 func TestRunReportsOutcomes(t *testing.T) {
 	var done []string
 	a, b := errors.New("a"), errors.New("b\n")
-	stages := []Stage{
-		{Name: "nothing", Plan: Ops()},
-		{Name: "well", Plan: Ops(op{"1", nil, &done}, op{"2", nil, &done})},
-		{Name: "warned", OnError: Warn, Plan: Ops(op{"3", errors.Join(a, b), &done})},
-		{Name: "silent", OnError: Silent, Plan: func() ([]Op, error) { return nil, a }},
-		{Name: "fatal", Plan: Ops(op{"4", b, &done}, op{"never", nil, &done})},
-		{Name: "never", Plan: Ops(op{"never", nil, &done})},
+	stages := []Stage[none]{
+		{Name: "nothing", Plan: fixed()},
+		{Name: "well", Plan: fixed(op{"1", nil, &done}, op{"2", nil, &done})},
+		{Name: "warned", OnError: Warn, Plan: fixed(op{"3", errors.Join(a, b), &done})},
+		{Name: "silent", OnError: Silent, Plan: func(none) ([]Op, error) { return nil, a }},
+		{Name: "fatal", Plan: fixed(op{"4", b, &done}, op{"never", nil, &done})},
+		{Name: "never", Plan: fixed(op{"never", nil, &done})},
 	}
 	var now time.Duration
 	var outcomes []Outcome
@@ -113,7 +121,7 @@ func TestRunReportsOutcomes(t *testing.T) {
 			lines = append(lines, o.String())
 		},
 	}
-	if err := runner.Run(stages); err == nil {
+	if err := Run(&runner, stages, none{}); err == nil {
 		t.Error("Run() = nil, want the failure of stage fatal")
 	}
 	want := []string{
@@ -141,15 +149,15 @@ func TestRunReportsOutcomes(t *testing.T) {
 
 func TestWrite(t *testing.T) {
 	var done []string
-	stages := []Stage{
-		{Name: "empty", Plan: Ops()},
-		{Name: "one", OnError: Warn, Plan: Ops(describe{Desc{Verb: "mount", Object: "/a b", Attrs: []Attr{
+	stages := []Stage[none]{
+		{Name: "empty", Plan: fixed()},
+		{Name: "one", OnError: Warn, Plan: fixed(describe{Desc{Verb: "mount", Object: "/a b", Attrs: []Attr{
 			A("type", "tmpfs"), A("none", ""), L("args", []string{"x", "", "\xff\n"}), L("list", nil)}}})},
-		{Name: "broken", OnError: Fatal, Plan: func() ([]Op, error) { return nil, errors.New("line 1\nline 2") }},
-		{Name: "after", Plan: Ops(op{"never", nil, &done})},
+		{Name: "broken", OnError: Fatal, Plan: func(none) ([]Op, error) { return nil, errors.New("line 1\nline 2") }},
+		{Name: "after", Plan: fixed(op{"never", nil, &done})},
 	}
 	var text, js strings.Builder
-	if err := WriteText(&text, stages); err == nil || err.Error() != "broken: line 1\nline 2" {
+	if err := WriteText(&text, stages, none{}); err == nil || err.Error() != "broken: line 1\nline 2" {
 		t.Errorf("WriteText() = %v, want the failure of stage broken", err)
 	}
 	const want = `one (warn)
@@ -160,7 +168,7 @@ broken (fatal)
 	if text.String() != want {
 		t.Errorf("WriteText() wrote\n%swant\n%s", text.String(), want)
 	}
-	if err := WriteJSON(&js, stages); err == nil {
+	if err := WriteJSON(&js, stages, none{}); err == nil {
 		t.Error("WriteJSON() = nil, want the failure of stage broken")
 	}
 	var got []map[string]any

@@ -34,9 +34,9 @@ func L(name string, list []string) Attr {
 
 // WriteText prints the stages and what they would do, one operation a line, without doing it. A stage that has nothing to
 // do is left out. It returns the first failure to plan a Fatal stage, after having printed the stages before it.
-func WriteText(w io.Writer, stages []Stage) error {
+func WriteText[G any](w io.Writer, stages []Stage[G], g G) error {
 	var b []byte
-	planErr := walk(stages, func(s *Stage, ops []Op, err error) {
+	planErr := walk(stages, g, func(s *Stage[G], ops []Op, err error) {
 		if len(ops) == 0 && err == nil {
 			return
 		}
@@ -60,10 +60,10 @@ func WriteText(w io.Writer, stages []Stage) error {
 
 // WriteJSON is WriteText for programs: an array of stages, each with name, onError, ops and, where planning it failed,
 // error. Every operation has the keys do and on, and its details.
-func WriteJSON(w io.Writer, stages []Stage) error {
+func WriteJSON[G any](w io.Writer, stages []Stage[G], g G) error {
 	b := []byte("[")
 	first := true
-	planErr := walk(stages, func(s *Stage, ops []Op, err error) {
+	planErr := walk(stages, g, func(s *Stage[G], ops []Op, err error) {
 		if !first {
 			b = append(b, ',')
 		}
@@ -93,10 +93,10 @@ func WriteJSON(w io.Writer, stages []Stage) error {
 }
 
 // walk plans every stage and shows it to visit; a Fatal stage that can't be planned is the last one.
-func walk(stages []Stage, visit func(*Stage, []Op, error)) error {
+func walk[G any](stages []Stage[G], g G, visit func(*Stage[G], []Op, error)) error {
 	for i := range stages {
 		s := &stages[i]
-		ops, err := s.plan()
+		ops, err := s.plan(g)
 		visit(s, ops, err)
 		if err != nil && s.OnError == Fatal {
 			return &Error{s.Name, err}

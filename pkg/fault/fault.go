@@ -5,27 +5,43 @@ package fault
 import (
 	"errors"
 	"strings"
+	"syscall"
 )
 
 // Error is an error and what was being done.
 type Error struct {
-	Doing string // operation and object: "mount proc on /proc"
+	Doing []string // operation and object, in parts: "mount ", "proc", " on ", "/proc"
 	Err   error
 }
 
-func (e *Error) Error() string { return e.Doing + ": " + e.Err.Error() }
+func (e *Error) Error() string { return strings.Join(e.Doing, "") + ": " + e.Err.Error() }
 
 // Unwrap returns the error.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Wrap returns err with what was being done, in parts that are put together. It returns nil if err is nil.
+// Wrap returns err with what was being done, in parts that are put together when somebody reads it. It returns nil if err is nil.
 //
 //go:noinline
 func Wrap(err error, doing ...string) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{strings.Join(doing, ""), err}
+	return &Error{doing, err}
+}
+
+// Errno returns the system call's error that err is or that Wrap made it of, 0 for other errors. It is for what is expected in
+// good boots: errors.Is, for which an error may be anything, takes them longer.
+func Errno(err error) syscall.Errno {
+	for {
+		switch e := err.(type) {
+		case syscall.Errno:
+			return e
+		case *Error:
+			err = e.Err
+		default:
+			return 0
+		}
+	}
 }
 
 // Guard calls f and returns its error, or the panic it ended in: PID 1 must not die of one.

@@ -21,7 +21,7 @@ func TestPlan(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
-	if err := boot.WriteText(&text, []boot.Stage{{Name: "modules", Plan: func() ([]boot.Op, error) { return Plan(path) }}}); err != nil {
+	if err := boot.WriteText(&text, []boot.Stage[string]{{Name: "modules", Plan: Plan}}, path); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"/a.ko", "/b.ko debug=1"} {

@@ -63,7 +63,8 @@ func TestConfiguredPlans(t *testing.T) {
 		"odd":          {odd, Host{}},
 	} {
 		var b strings.Builder
-		if err := boot.WriteText(&b, []boot.Stage{{Name: "mounts", Plan: boot.Ops(Configured(c.entries, c.host)...)}}); err != nil {
+		plan := func(h Host) ([]boot.Op, error) { return Configured(c.entries, h), nil }
+		if err := boot.WriteText(&b, []boot.Stage[Host]{{Name: "mounts", Plan: plan}}, c.host); err != nil {
 			t.Fatal(err)
 		}
 		file := "testdata/" + name + ".plan"

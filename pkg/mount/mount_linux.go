@@ -3,7 +3,6 @@
 package mount
 
 import (
-	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -54,7 +53,7 @@ func (m Mount) there() (bool, error) {
 	}
 	mounted, err := Mounted(m.Target)
 	// Without /proc nothing is known; then it is better to mount twice than not at all.
-	if errors.Is(err, unix.ENOENT) {
+	if fault.Errno(err) == unix.ENOENT {
 		err = nil
 	}
 	return mounted, err

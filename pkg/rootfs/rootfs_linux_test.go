@@ -47,7 +47,8 @@ func TestPlan(t *testing.T) {
 `},
 	} {
 		var b strings.Builder
-		if err := boot.WriteText(&b, []boot.Stage{{Name: "root", Plan: boot.Ops(Plan(c.cfg, &First{})...)}}); err != nil {
+		plan := func(c Config) ([]boot.Op, error) { return Plan(c, &First{}), nil }
+		if err := boot.WriteText(&b, []boot.Stage[Config]{{Name: "root", Plan: plan}}, c.cfg); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.String(); got != c.want {

@@ -49,10 +49,7 @@ func Open(signals ...syscall.Signal) (*Pipe, error) {
 	}
 	var fds [2]int
 	// A handler must not block. Where a full pipe swallows a signal, there are thousands before it.
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, fault.Wrap(err, "open the signal pipe")
-	}
-	if err := unix.SetNonblock(fds[1], true); err != nil {
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return nil, fault.Wrap(err, "open the signal pipe")
 	}
 	writeEnd = int32(fds[1])
@@ -75,13 +72,14 @@ func (p *Pipe) Pending() bool { return len(p.pending) > 0 }
 func (p *Pipe) Next() (syscall.Signal, error) {
 	for len(p.pending) == 0 {
 		n, err := unix.Read(p.fd, p.buf[:])
-		if err == unix.EINTR {
-			continue
+		if err == unix.EAGAIN {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(p.fd), Events: unix.POLLIN}}, -1)
+			n = 0
 		}
-		if err != nil {
+		if err != nil && err != unix.EINTR {
 			return 0, fault.Wrap(err, "read the signal pipe")
 		}
-		p.pending = p.buf[:n]
+		p.pending = p.buf[:max(n, 0)]
 	}
 	p.last, p.pending = p.pending[0], p.pending[1:]
 	return syscall.Signal(p.last &^ fromKernel), nil

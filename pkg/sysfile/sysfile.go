@@ -3,6 +3,7 @@
 package sysfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"strconv"
 	"strings"
@@ -93,9 +94,23 @@ func Names(path string) ([]string, error) {
 		case n == 0:
 			return names, nil
 		default:
-			_, _, names = unix.ParseDirent(buf[:n], -1, names)
+			names = appendNames(names, buf[:n])
 		}
 	}
+}
+
+// appendNames appends the names of directory entries, struct linux_dirent64 in getdents64(2), but for . and .. .
+func appendNames(names []string, entries []byte) []string {
+	const lengthAt, nameAt = 16, 19
+	for len(entries) > nameAt {
+		length := min(max(int(binary.NativeEndian.Uint16(entries[lengthAt:])), nameAt), len(entries))
+		name := unix.ByteSliceToString(entries[nameAt:length])
+		if name != "." && name != ".." {
+			names = append(names, name)
+		}
+		entries = entries[length:]
+	}
+	return names
 }
 
 func openAt(dir int, path string, flags int) (int, error) {

@@ -56,9 +56,10 @@ func (w WindowSize) dimension(wanted uint16, variable string, usual uint16) uint
 	if wanted != 0 {
 		return wanted
 	}
-	value, _ := lookUp(w.Env, variable)
-	if n, err := strconv.ParseUint(value, 10, 16); err == nil && n > 0 {
-		return uint16(n)
+	if value, given := lookUp(w.Env, variable); given {
+		if n, err := strconv.ParseUint(value, 10, 16); err == nil && n > 0 {
+			return uint16(n)
+		}
 	}
 	return usual
 }
