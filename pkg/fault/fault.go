@@ -4,6 +4,7 @@ package fault
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -26,7 +27,7 @@ func Wrap(err error, doing ...string) error {
 	if err == nil {
 		return nil
 	}
-	return &Error{doing, err}
+	return &Error{slices.Clone(doing), err} // a copy: callers that have no error need no memory for the parts
 }
 
 // Errno returns the system call's error that err is or that Wrap made it of, 0 for other errors. It is for what is expected in

@@ -37,3 +37,33 @@ func TestGuard(t *testing.T) {
 		}
 	}
 }
+
+func TestErrno(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want syscall.Errno
+	}{
+		{nil, 0},
+		{syscall.ENOENT, syscall.ENOENT},
+		{Wrap(Wrap(syscall.EPERM, "a"), "b"), syscall.EPERM},
+		{errors.New("a"), 0},
+		{Wrap(errors.Join(syscall.EPERM), "a"), 0},
+	} {
+		if got := Errno(c.err); got != c.want {
+			t.Errorf("Errno(%v) = %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+// What is wrapped is the caller's again, and costs no memory where there is no error.
+func TestWrapKeepsNothing(t *testing.T) {
+	parts := []string{"mount ", "proc"}
+	err := Wrap(syscall.EPERM, parts...)
+	parts[0] = "unmount "
+	if got, want := err.Error(), "mount proc: operation not permitted"; got != want {
+		t.Errorf("Error() = %q, want %q", got, want)
+	}
+	if n := testing.AllocsPerRun(100, func() { _ = Wrap(nil, "mount ", t.Name()) }); n != 0 {
+		t.Errorf("Wrap(nil) makes %v allocations, want 0", n)
+	}
+}

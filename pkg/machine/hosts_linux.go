@@ -32,13 +32,13 @@ func (h Hosts) Describe() boot.Desc {
 
 // Do implements boot.Op. A root that can't have the file is an error.
 func (h Hosts) Do() error {
-	var st unix.Stat_t
-	err := unix.Stat(hosts, &st)
-	if err == nil && (st.Size > 0 || st.Mode&unix.S_IFMT != unix.S_IFREG) {
-		return nil
-	}
-	if err == unix.ENOENT {
-		err = makeEmpty(hosts)
+	// Made without a look: where it is missing, that is one request to the host less.
+	err := makeEmpty(hosts)
+	if err == unix.EEXIST {
+		var st unix.Stat_t
+		if err = unix.Stat(hosts, &st); err == nil && (st.Size > 0 || st.Mode&unix.S_IFMT != unix.S_IFREG) {
+			return nil
+		}
 	}
 	if err != nil {
 		return fault.Wrap(err, "create ", hosts)

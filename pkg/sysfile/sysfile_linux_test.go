@@ -123,3 +123,22 @@ func TestNames(t *testing.T) {
 		t.Errorf("Names(missing) = %v, want ErrNotExist", err)
 	}
 }
+
+// The kernel's entries are right; wrong ones must end all the same.
+func FuzzNames(f *testing.F) {
+	f.Add([]byte("ino.....off.....\x18\x00\x08name\x00ino.....off.....\x18\x00\x04..\x00\x00\x00"))
+	f.Add(make([]byte, 40))
+	f.Fuzz(func(t *testing.T, entries []byte) {
+		names := appendNames(nil, entries)
+		if len(names) > len(entries)/19 {
+			t.Errorf("%d names in %d bytes", len(names), len(entries))
+		}
+	})
+}
+
+func TestAppendNames(t *testing.T) {
+	entries := []byte("ino.....off.....\x18\x00\x08name\x00ino.....off.....\x18\x00\x04..\x00\x00\x00ino.....off.....\x15\x00\x08b\x00")
+	if got := appendNames([]string{"a"}, entries); !slices.Equal(got, []string{"a", "name", "b"}) {
+		t.Errorf("appendNames() = %q", got)
+	}
+}

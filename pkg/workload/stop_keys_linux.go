@@ -31,6 +31,7 @@ const inputDir = "/dev/input"
 // restart, on any input device, be it there from the start or not. A host can ask so for a machine's orderly end: libkrun does
 // on arm64, by KEY_RESTART of a GPIO line.
 type PowerKeys struct {
+	begin   time.Duration // when to look for devices, by loop.Now; 0: not yet decided
 	begun   bool
 	changes int // inotify(7) descriptor, or negative
 	devices []inputDevice
@@ -41,15 +42,17 @@ type inputDevice struct {
 	fd   int
 }
 
-// Poll implements loop.Task. The first call looks for devices.
+// keysDelay is how long the devices are not looked for: while a program starts, it needs the processor.
+const keysDelay = 50 * time.Millisecond
+
+// Poll implements loop.Task.
 func (k *PowerKeys) Poll(fds []unix.PollFd) (all []unix.PollFd, wait time.Duration) {
 	if !k.begun {
-		k.begun = true
-		var err error
-		if k.changes, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
-			k.changes = -1
+		now := loop.Now()
+		if k.begin == 0 {
+			k.begin = now + keysDelay
 		}
-		k.look()
+		return fds, max(k.begin-now, 0)
 	}
 	fds = append(fds, unix.PollFd{Fd: int32(k.changes), Events: unix.POLLIN})
 	for _, d := range k.devices {
@@ -60,6 +63,17 @@ func (k *PowerKeys) Poll(fds []unix.PollFd) (all []unix.PollFd, wait time.Durati
 
 // Run implements loop.Task.
 func (k *PowerKeys) Run() {
+	if !k.begun {
+		if loop.Now() < k.begin {
+			return
+		}
+		k.begun = true
+		var err error
+		if k.changes, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
+			k.changes = -1
+		}
+		k.look()
+	}
 	var buf [32 * eventSize]byte // holds an inotify event, too
 	for i := 0; i < len(k.devices); i++ {
 		n, err := unix.Read(k.devices[i].fd, buf[:])

@@ -52,6 +52,11 @@ func TestHasKey(t *testing.T) {
 func TestPowerKeysIdle(t *testing.T) {
 	var keys PowerKeys
 	fds := make([]unix.PollFd, 0, 32)
+	if all, wait := keys.Poll(fds); len(all) != 0 || wait <= 0 || wait > keysDelay {
+		t.Errorf("the first Poll() = %v, %v, want no descriptor, %v at most", all, wait, keysDelay)
+	}
+	keys.begin = loop.Now()
+	keys.Run()
 	if all, wait := keys.Poll(fds); len(all) == 0 || wait != loop.Forever {
 		t.Errorf("Poll() = %v, %v, want a descriptor, for ever", all, wait)
 	}
