@@ -276,12 +276,11 @@ func appletsSource(commands []command, goVersion string) ([]byte, error) {
 }
 
 // runtimeSettings are settings of Go's runtime (GODEBUG, see package runtime). They are set by the linker, for //go:debug does not
-// take the first.
+// take them.
 //   - No signals to a goroutine that has run for 10 ms: the applets have one that does all the work and no other waits for, and
 //     the first such signal costs a boot as much as three mounts.
-//   - No stack traces for profiles, for which each thread keeps memory, and no names for the kernel's list of the process's memory.
-//   - No look at cgroups every 30 seconds: what limits the guest's processors is the host's to know.
-const runtimeSettings = "asyncpreemptoff=1,profstackdepth=0,decoratemappings=0,updatemaxprocs=0"
+//   - No stack traces for profiles, which nobody takes, and for which each thread keeps memory.
+const runtimeSettings = "asyncpreemptoff=1,profstackdepth=0"
 
 // compile compiles the generated tree to the file output, with further linker flags.
 func (b *builder) compile(ctx context.Context, output string, linkerFlags ...string) error {
