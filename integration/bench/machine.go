@@ -30,11 +30,14 @@ type Machine struct {
 
 	// CountInstructions makes instructions the unit of time. It works with one CPU.
 	CountInstructions bool
+	// CountBlocks, the path of a plugin that BuildPlugin has built, makes blocks of instructions that are executed for the first time
+	// the unit of time. It works with one CPU.
+	CountBlocks string
 }
 
 // A Start is how an init came to start its workload.
 type Start struct {
-	Time     float64  // from the start of the init to that of the workload: ms, or millions of instructions
+	Time     float64  // from the start of the init to that of the workload: ms, millions of instructions, or thousands of blocks
 	Requests Requests // to the root file system from the kernel's boot to the end
 }
 
@@ -56,6 +59,9 @@ func (m *Machine) Start(ctx context.Context, init Init) (Start, error) {
 		hostfs.File{Path: "/init.krun", Source: init.Path, Mode: 0o755, OneShot: true},
 		hostfs.File{Path: "/workload", Source: m.Programs.Finish, Mode: 0o755})
 	cfg.Env = append(cfg.Env, stampVariable)
+	if m.CountBlocks != "" {
+		return m.countBlocks(ctx, cfg, init)
+	}
 
 	clock := startClock()
 	result, err := vm.Run(ctx, cfg)

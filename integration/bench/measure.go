@@ -23,7 +23,7 @@ type Row struct {
 	Name   string
 	Size   int64 // of the program, bytes
 	Starts []Start
-	Memory []Memory // nothing where instructions were counted
+	Memory []Memory // nothing where instructions or blocks were counted
 }
 
 // Measure measures inits in a number of rounds, at least one. For memory, a third of them is enough. It calls progress
@@ -54,7 +54,7 @@ func (m *Machine) Measure(ctx context.Context, inits []Init, rounds int, progres
 			r.Inits[i].Starts = append(r.Inits[i].Starts, start)
 		}
 	}
-	if m.CountInstructions {
+	if m.CountInstructions || m.CountBlocks != "" {
 		return &r, nil
 	}
 	rounds = (rounds + 2) / 3

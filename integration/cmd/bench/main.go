@@ -28,6 +28,7 @@
 //	-oci=false        leave the OCI configuration out
 //	-dhcp=false       leave the boots with DHCP out
 //	-icount           count instructions, in millions, instead of milliseconds
+//	-blocks           count blocks of instructions that are executed for the first time, in thousands; needs a C compiler
 //	-cpus N, -mem MIB the guest's processors and memory (default 1, 512)
 //	-json             print everything that was measured as JSON
 package main
@@ -59,6 +60,7 @@ type options struct {
 	peers        bool
 	oci, dhcp    bool
 	icount       bool
+	blocks       bool
 	cpus, memMiB int
 	json         bool
 }
@@ -105,6 +107,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	flags.BoolVar(&o.oci, "oci", true, "measure with an OCI configuration too")
 	flags.BoolVar(&o.dhcp, "dhcp", true, "measure with a network interface that is configured by DHCP too")
 	flags.BoolVar(&o.icount, "icount", false, "count instructions, in millions, instead of milliseconds")
+	flags.BoolVar(&o.blocks, "blocks", false, "count blocks of instructions that are executed for the first time, in thousands, instead of milliseconds")
 	flags.IntVar(&o.cpus, "cpus", 1, "`number` of the guest's processors")
 	flags.IntVar(&o.memMiB, "mem", 512, "memory of the guest, `MiB`")
 	flags.BoolVar(&o.json, "json", false, "print everything that was measured as JSON")
@@ -117,8 +120,10 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		err = fmt.Errorf("argument %q is none of the options", flags.Arg(0))
 	case o.rounds < 1:
 		err = errors.New("-n: want at least one round")
-	case o.icount && o.cpus != 1:
-		err = errors.New("-icount works with one processor only")
+	case o.icount && o.blocks:
+		err = errors.New("-icount and -blocks are two units")
+	case (o.icount || o.blocks) && o.cpus != 1:
+		err = errors.New("-icount and -blocks work with one processor only")
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
@@ -177,6 +182,11 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (broken b
 	}
 
 	m := bench.Machine{Programs: programs, Root: root, CPUs: o.cpus, MemMiB: o.memMiB, CountInstructions: o.icount}
+	if o.blocks {
+		if m.CountBlocks, err = bench.BuildPlugin(ctx, dir); err != nil {
+			return false, err
+		}
+	}
 	report, err := m.Measure(ctx, inits, o.rounds, func(line string) { fmt.Fprintf(stderr, "bench: %s\n", line) })
 	if err != nil {
 		return false, err
