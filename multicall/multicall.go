@@ -107,7 +107,7 @@ const freebsd = "freebsd"
 
 // ours are the packages of the binary that are not commands.
 //
-//go:embed bbmain/*.go dispatch/*.go krunbox/*.go krunbox/*.s
+//go:embed bbmain/*.go dispatch/*.go krunbox/*.go krunbox/*.s os/*.go os/*.s
 var ours embed.FS
 
 // registerSource is package bbmain as the generated commands import it.
@@ -251,7 +251,8 @@ func (b *builder) copyOurs() error {
 }
 
 // appletsSource is a Go file for package main that imports the commands, describes them, and asks for the behaviour of
-// the given Go version, which in a GOPATH tree would be that of an old one.
+// the given Go version, which in a GOPATH tree would be that of an old one. Commands that are not krunbox's own have their arguments
+// of the standard package os, which is linked in for them only.
 func appletsSource(commands []command, goVersion string) ([]byte, error) {
 	applets := make([]dispatch.Applet, len(commands))
 	for i, c := range commands {
@@ -264,14 +265,21 @@ func appletsSource(commands []command, goVersion string) ([]byte, error) {
 
 	var buf bytes.Buffer
 	fmt.Fprintf(&buf, "//go:debug default=%s\n\npackage main\nimport (\n%q\n", goVersion, ourPath+"/dispatch")
+	var setArgs string
 	for _, c := range commands {
 		fmt.Fprintf(&buf, "_ %q\n", c.ImportPath)
+		if !strings.HasPrefix(c.ImportPath, path.Dir(ourPath)+"/cmds/") {
+			setArgs = "os.Args = args"
+		}
+	}
+	if setArgs != "" {
+		buf.WriteString("\"os\"\n")
 	}
 	buf.WriteString(")\nvar applets = []dispatch.Applet{\n")
 	for _, a := range applets {
 		fmt.Fprintf(&buf, "{Name: %q, Usage: %#v, Summary: %q},\n", a.Name, a.Usage, a.Summary)
 	}
-	buf.WriteString("}\n")
+	fmt.Fprintf(&buf, "}\n\nfunc setArgs(args []string) {\n%s\n}\n", setArgs)
 	return format.Source(buf.Bytes())
 }
 

@@ -16,13 +16,13 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 	"strings"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"

@@ -27,10 +27,10 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exitreport"

@@ -20,12 +20,12 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"

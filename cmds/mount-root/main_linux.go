@@ -21,10 +21,10 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
+	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/fault"

@@ -17,10 +17,10 @@ package main
 import (
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
+	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/stdio"

@@ -3,10 +3,11 @@
 package main
 
 import (
-	"os"
+	"syscall"
 
 	"github.com/krunbox/krunbox/multicall/bbmain"
 	"github.com/krunbox/krunbox/multicall/dispatch"
+	"github.com/krunbox/krunbox/multicall/os"
 )
 
 // version is set by the linker.
@@ -16,10 +17,11 @@ var version = "dev"
 const exitNotFound = 127
 
 func main() {
-	choice := dispatch.Choose(os.Args, os.Getpid() == 1, bbmain.Registered)
+	choice := dispatch.Choose(os.Args, syscall.Getpid() == 1, bbmain.Registered)
 	switch choice.Action {
 	case dispatch.Run:
 		os.Args = choice.Args
+		setArgs(choice.Args)
 		bbmain.Run(choice.Applet)
 	case dispatch.Version:
 		show(dispatch.Binary + " " + version + "\n\n" + dispatch.Help(applets))
