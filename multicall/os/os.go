@@ -1,4 +1,4 @@
-// Package os is what a command's main function needs of the standard library's package of that name, and does the same. The
+// Package os is what a command's main function needs of the standard library's package of that name. The
 // standard one makes three files before main, with finalizers, and raises the limit of open files: in every boot, for each
 // applet of the binary, whether it uses them or not. That is 3 % of a boot, and 65 kB of the binary.
 package os
@@ -23,8 +23,8 @@ const (
 // Exit ends the process with a status of 0 to 255. Deferred functions are not run.
 func Exit(code int) { syscall.Exit(code) }
 
-// Environ returns a copy of the environment.
-func Environ() []string { return syscall.Environ() }
+// Environ returns the environment that the process was started with, as it was given: of several entries of a name all.
+func Environ() []string { return runtimeEnvs() }
 
 // File is an open file by its descriptor.
 type File int
@@ -115,10 +115,13 @@ const (
 	pollOut = 4 // POLLOUT
 )
 
-// What the runtime has for package os.
+// What the runtime has for packages os and syscall. The latter's Environ makes a map first.
 
 //go:linkname runtimeArgs os.runtime_args
 func runtimeArgs() []string
+
+//go:linkname runtimeEnvs syscall.runtime_envs
+func runtimeEnvs() []string
 
 //go:linkname sigpipe os.sigpipe
 func sigpipe()
