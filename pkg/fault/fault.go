@@ -34,7 +34,7 @@ func Wrap(err error, doing ...string) error {
 // good boots: errors.Is, for which an error may be anything, takes them longer.
 func Errno(err error) syscall.Errno {
 	for {
-		switch e := err.(type) {
+		switch e := err.(type) { //nolint:errorlint // what errors.As does, for the two types of interest
 		case syscall.Errno:
 			return e
 		case *Error:
