@@ -78,6 +78,7 @@ func order() (up, down []boot.Stage[*guest]) {
 		{Name: "configuration", OnError: boot.Fatal, Plan: (*guest).planConfiguration},
 		{Name: "unsupported configuration", OnError: boot.Warn, Plan: (*guest).planUnsupported},
 		{Name: "configured mounts", OnError: boot.Warn, Plan: (*guest).planMounts},
+		{Name: "initramfs", OnError: boot.Warn, Plan: (*guest).planFree},
 		{Name: "lease", OnError: boot.Warn, Plan: (*guest).planLease},
 		{Name: "hostname", OnError: boot.Warn, Plan: (*guest).planHostname},
 		{Name: "hosts file", OnError: boot.Silent, Plan: (*guest).planHosts},
@@ -315,6 +316,14 @@ func (g *guest) planMounts() ([]boot.Op, error) {
 		ops = append(ops, mount.Run(&g.fresh))
 	}
 	return ops, nil
+}
+
+// planFree forgets an initramfs that init came from, once the configuration has been looked for there. An overlay over it needs it.
+func (g *guest) planFree() ([]boot.Op, error) {
+	if !g.blockRoot() {
+		return nil, nil
+	}
+	return []boot.Op{rootfs.Free{First: &g.first}}, nil
 }
 
 // planProtection takes away what the workload shall not see or change: when all else that the boot does is done.

@@ -7,8 +7,8 @@
 //
 // Description:
 //
-// The root file system is found, mounted, and takes the place of the one there is, which is unmounted; an initramfs stays
-// below it. The base file systems are mounted in it (/dev, /proc, /sys and what belongs to them), and CMD is executed there in
+// The root file system is found, mounted, and takes the place of the one there is, which is unmounted. An initramfs, which can't
+// be, is deleted instead where this is the machine's process 1: it would keep its memory. The base file systems are mounted in it (/dev, /proc, /sys and what belongs to them), and CMD is executed there in
 // the place of mount-root: it can be the last command of an initramfs. With -n nothing changes: the block devices are listed
 // with what they hold, and what would be done.
 //
@@ -121,6 +121,7 @@ var order = []boot.Stage[*command]{
 	{Name: "root", OnError: boot.Fatal, Plan: (*command).planRoot},
 	{Name: "devices and processes", OnError: boot.Fatal, Plan: (*command).planEssential},
 	{Name: "file systems", OnError: boot.Warn, Plan: (*command).planFileSystems},
+	{Name: "initramfs", OnError: boot.Warn, Plan: (*command).planFree},
 	{Name: "command", OnError: boot.Fatal, Plan: (*command).planCommand},
 }
 
@@ -130,6 +131,14 @@ func (c *command) planRoot() ([]boot.Op, error) {
 
 func (c *command) planEssential() ([]boot.Op, error)   { return mount.Essential(&c.fresh), nil }
 func (c *command) planFileSystems() ([]boot.Op, error) { return mount.Optional(&c.fresh), nil }
+
+// planFree gives the memory of an initramfs back. An overlay over it needs it.
+func (c *command) planFree() ([]boot.Op, error) {
+	if c.root.Device == "" {
+		return nil, nil
+	}
+	return []boot.Op{rootfs.Free{First: &c.first}}, nil
+}
 
 // planCommand executes the command. One that prints need not have one.
 func (c *command) planCommand() ([]boot.Op, error) {

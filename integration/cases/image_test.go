@@ -3,6 +3,7 @@ package cases
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,6 +168,35 @@ func TestImageBlockRoot(t *testing.T) {
 		wantClean(t, disk, "ext4")
 		wantFile(t, disk, "ext4", "/file", "done\n")
 	})
+}
+
+// TestImageIsFreed goes from the image to a root on a disk, where a workload in the place of init has its memory.
+func TestImageIsFreed(t *testing.T) {
+	t.Parallel()
+	img := buildImage(t, "amd64")
+	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, "cat /proc/meminfo; sync; reboot -f", nil)
+	info, err := os.Stat(img.initramfs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := runToPowerOff(t, vm.Config{
+		Arch: "amd64", Machine: vm.Q35, Kernel: img.kernel, Initrd: img.initramfs, InitPath: "/init", Dirs: []string{},
+		Disks: []vm.Disk{{Path: disk}}, Args: []string{scriptPath}, Deadline: 2 * time.Minute,
+		Env: []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_INIT_PID1=1", "KRUN_TIMESYNC=0", "KRUN_RUN_TMPFS=0"},
+	})
+	// An initramfs is a tmpfs, or a ramfs, whose pages can't be evicted.
+	kept, lines := int64(0), 0
+	for line := range strings.Lines(got) {
+		var kB int64
+		for _, format := range []string{"Shmem: %d kB", "Unevictable: %d kB"} {
+			if n, _ := fmt.Sscanf(line, format, &kB); n == 1 {
+				kept, lines = kept+kB, lines+1
+			}
+		}
+	}
+	if limit := info.Size() >> 10 / 2; lines != 2 || kept > limit {
+		t.Errorf("%d kB of memory are those of files, want %d at most, of an image of %d kB, packed; console = %s", kept, limit, info.Size()>>10, got)
+	}
 }
 
 // TestImageSession has a person look for a fault at the console.

@@ -30,9 +30,10 @@ type Config struct {
 
 // First is the root that was there first, as a descriptor, and what else can't be reached by a path any more.
 type First struct {
-	fd     int
-	kept   bool
-	hidden []int
+	fd        int
+	kept      bool
+	immovable bool // it stays where it was, below the workspace
+	hidden    []int
 }
 
 // FD returns a descriptor of the first root directory, by which it can be opened (O_PATH), and whether there is one yet.
@@ -154,6 +155,7 @@ func (w *workspace) make() error {
 	}
 	err = swapRoot()
 	if err == unix.EINVAL { // an initramfs can't be moved away: it stays below
+		w.first.immovable = true
 		err = unix.Chroot(".")
 	}
 	if err != nil {

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -415,6 +418,76 @@ func TestFindWaitsInNamespace(t *testing.T) {
 		}
 		if err := <-made; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What is deleted is what is in the directory, and nothing that is mounted there or linked to.
+func TestEmptyInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		outside := t.TempDir()
+		for _, path := range []string{outside + "/file", dir + "/a/b/c/file", dir + "/a/mounted/below", dir + "/kept/x"} {
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("x"), 0o400); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := unix.Mount("tmpfs", dir+"/a/mounted", "tmpfs", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount(outside+"/file", dir+"/kept/x", "", unix.MS_BIND, ""); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range []string{dir + "/a/mounted/file"} {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := errors.Join(os.Symlink(outside, dir+"/link"), unix.Mkfifo(dir+"/a/fifo", 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		fd, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := empty(fd, "."); err != nil {
+			t.Errorf("empty() = %v", err)
+		}
+		var left []string
+		err = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			left = append(left, strings.TrimPrefix(path, dir))
+			return err
+		})
+		if want := []string{"", "/a", "/a/mounted", "/a/mounted/file", "/kept", "/kept/x"}; err != nil || !slices.Equal(left, want) {
+			t.Errorf("what is left is %q, %v, want %q", left, err, want)
+		}
+		if _, err := os.Stat(outside + "/file"); err != nil {
+			t.Errorf("a file beside it: %v", err)
+		}
+	})
+}
+
+// In a container nothing is deleted, be its root a tmpfs that can't be moved.
+func TestFreeInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		enterBare(t, dir)
+		first := &First{}
+		do(t, []boot.Op{Keep{first}})
+		first.immovable = true
+		if err := os.Mkdir("/proc", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mount("proc", "/proc", "proc", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := (Free{first}).Do(); err != nil {
+			t.Errorf("Free.Do() = %v", err)
+		}
+		if got := firstMarker(t, first); got != "first" {
+			t.Errorf("marker of the first root = %q, want %q", got, "first")
 		}
 	})
 }

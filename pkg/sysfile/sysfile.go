@@ -83,6 +83,11 @@ func Names(path string) ([]string, error) {
 		return nil, err
 	}
 	defer unix.Close(fd)
+	return NamesOf(fd, path)
+}
+
+// NamesOf is Names for a directory that is open for reading; path is for errors.
+func NamesOf(fd int, path string) ([]string, error) {
 	var names []string
 	buf := make([]byte, 1024)
 	for {
