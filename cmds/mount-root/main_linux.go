@@ -8,9 +8,10 @@
 // Description:
 //
 // The root file system is found, mounted, and takes the place of the one there is, which is unmounted. An initramfs, which can't
-// be, is deleted instead where this is the machine's process 1: it would keep its memory. The base file systems are mounted in it (/dev, /proc, /sys and what belongs to them), and CMD is executed there in
-// the place of mount-root: it can be the last command of an initramfs. With -n nothing changes: the block devices are listed
-// with what they hold, and what would be done.
+// be, is deleted instead where this is the machine's process 1: it would keep its memory. The base file systems are mounted in
+// the new root (/dev, /proc, /sys and what belongs to them), and CMD is executed there in the place of mount-root: it can be the
+// last command of an initramfs. With -n nothing changes: the block devices are listed with what they hold, and what would be
+// done.
 //
 // What no option says is taken from the environment: KRUN_BLOCK_ROOT_DEVICE, KRUN_BLOCK_ROOT_FSTYPE, KRUN_BLOCK_ROOT_OPTIONS,
 // KRUN_BLOCK_ROOT_TIMEOUT_MS and KRUN_ROOT_OVERLAY.
