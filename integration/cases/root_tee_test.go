@@ -2,15 +2,19 @@ package cases
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/krunbox/krunbox/integration/diskimage"
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
 // TestConfidentialGuest has an init that was built for confidential guests (make build TEE=1): its root is the first disk,
-// whatever its host, which it does not trust, says. The machine is an ordinary one: the kernel of libkrunfw has no initramfs.
+// whatever its host, which it does not trust, says. The machine is an ordinary one: the kernel of libkrunfw has no initramfs, from
+// which such a guest boots.
 func TestConfidentialGuest(t *testing.T) {
 	const tee, arch = "../../build/tee/init.krun", runtime.GOARCH
 	if _, err := os.Stat(tee); err != nil {
@@ -38,4 +42,24 @@ func TestConfidentialGuest(t *testing.T) {
 		cfg.Init = tee
 		wantLine(t, console(run(t, cfg, 125)), "krunbox: ", "/dev/vda", "no block devices")
 	})
+}
+
+// TestConfidentialImage has the same init in an initramfs, with the kernel of a distribution.
+func TestConfidentialImage(t *testing.T) {
+	t.Parallel()
+	kernel := buildImage(t, "amd64").kernel // the modules are those of the image's kernel, which is the same one
+	initramfs := filepath.Join(t.TempDir(), "krunbox.cpio.gz")
+	imageTool(t, "-goarch", "amd64", "-tags", "tee", "-kernel", "debian", "-o", initramfs)
+	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, showMounts+"ls /; echo contents >/file; exit 7\n", nil)
+	got := runToPowerOff(t, vm.Config{
+		Arch: "amd64", Machine: vm.Q35, Kernel: kernel, Initrd: initramfs, InitPath: "/init", Dirs: []string{},
+		Disks: []vm.Disk{{Path: disk}, {Path: newImage(t, diskimage.FileSystem{Type: "xfs"})}}, Args: []string{scriptPath},
+		Env:      []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vdb", "KRUN_BLOCK_ROOT_FSTYPE=xfs", "KRUN_ROOT_OVERLAY=tmpfs"},
+		Deadline: 2 * time.Minute,
+	})
+	if !strings.Contains(got, " / / rw,relatime shared:1 - ext4 /dev/vda rw\n") {
+		t.Errorf("console = %s\nwant /dev/vda as its root", got)
+	}
+	wantClean(t, disk, "ext4")
+	wantFile(t, disk, "ext4", "/file", "contents\n")
 }
