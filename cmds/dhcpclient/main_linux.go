@@ -10,12 +10,14 @@
 // these say so, applies what it gets, prints it, and then stays to renew leases until it is interrupted.
 //
 // Exit codes: 0, 1 no answer in time, 2 wrong usage, 3 refused by the server, 4 not possible here: no such interface, say,
-// or a lease that can't be applied.
+// or a lease that can't be applied. Of several interfaces the worst counts, but where one is configured and dhcpclient stays, it
+// is 0 when it is interrupted.
 package main
 
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unsafe"
@@ -186,7 +188,8 @@ func (c *client) acquire() int {
 		all = append(all, i.Status())
 	}
 	code := c.report(all)
-	if code != 0 || c.offerOnly || c.once {
+	// What one interface has is to be kept, whatever the others have not got.
+	if c.offerOnly || c.once || !slices.ContainsFunc(all, configured) {
 		return code
 	}
 	return c.keep(&l)
@@ -207,6 +210,11 @@ func (c *client) keep(l *loop.Loop) int {
 	return failed
 }
 
+// configured tells whether an interface has got something.
+func configured(s network.Status) bool {
+	return !s.Failed && (s.Lease != nil || s.Lease6 != nil || len(s.Routers) > 0)
+}
+
 // report prints what there is, and returns the exit code it stands for.
 func (c *client) report(all []network.Status) int {
 	code := 0
@@ -214,7 +222,7 @@ func (c *client) report(all []network.Status) int {
 		switch {
 		case s.Failed:
 			code = max(code, failed)
-		case s.Lease != nil || s.Lease6 != nil || len(s.Routers) > 0:
+		case configured(s):
 		case s.Refused:
 			c.warn(fault.Wrap(errors.New("the server refused a lease"), s.Name))
 			code = max(code, refused)

@@ -153,6 +153,24 @@ func TestDhcpclientWithoutLuck(t *testing.T) {
 	}
 }
 
+// TestDhcpclientKeepsWhatThereIs has one interface of two, which stays configured for as long as the client runs.
+func TestDhcpclientKeepsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
+	got := byHand(t, s.Network, `
+echo "== both"
+/krunbox dhcpclient -4 -i eth0,eth9 -timeout 1s --force >/tmp/out 2>&1 &
+until grep -q eth9 /tmp/out && grep -q 192.0.2.77 /tmp/out; do :; done
+kill $!
+wait $!
+echo "exit $?"
+cat /tmp/out
+`)["both"]
+	if !strings.HasPrefix(got, "exit 0\n") || !strings.Contains(got, "dhcpclient: eth9 is missing or not connected: ") {
+		t.Errorf("output = %s\nwant exit code 0 when it is interrupted, and a line about eth9", got)
+	}
+}
+
 // TestReleaseIsSent has a server whose hardware address the guest's kernel has to ask for before it can send the RELEASE. The
 // address that this comes from stays until then.
 func TestReleaseIsSent(t *testing.T) {
