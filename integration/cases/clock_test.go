@@ -433,26 +433,27 @@ func (w *watcher) wantMonotonic(t *testing.T) {
 }
 
 var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
-	const off = 200 * time.Millisecond // with a wide threshold, for on a busy host the guest loses time
+	// With a wide threshold, for on a busy host the guest loses time.
+	const kept, off = 600 * time.Millisecond, 200 * time.Millisecond
 	h := newHost(t)
 	p := startTimesync(t, "-threshold", "1s")
 	h.send(8)
 	p.wantLine("stepped")
-	shift(t, off)
+	shift(t, kept-h.ahead())
 	w := watch()
 	for range 3 {
 		h.send(8)
 		p.wantLine("kept")
 	}
-	if ahead := h.ahead(); ahead < off/2 {
-		t.Errorf("below the threshold, a clock that was %v ahead is %v ahead", off, ahead)
+	if ahead := h.ahead(); ahead < kept/2 {
+		t.Errorf("below the threshold, a clock that was %v ahead is %v ahead", kept, ahead)
 	}
 	w.wantMonotonic(t)
 	p.end()
 
 	p = startTimesync(t, "-threshold", "1s", "-slew")
-	for _, by := range []time.Duration{0, -off} { // it is ahead, and the next time it is behind
-		shift(t, by)
+	for _, ahead := range []time.Duration{off, -off} { // the next time it is behind
+		shift(t, ahead-h.ahead())
 		start := h.ahead()
 		if start.Abs() < off/2 {
 			t.Fatalf("the clock is %v ahead, want a start from %v", start, off)
