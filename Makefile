@@ -36,25 +36,25 @@ image: KIND = cpio.gz
 rootfs: KIND = ext4
 image rootfs:
 	@mkdir -p build
-	cd image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
+	cd multicall/image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
 		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs)$(if $(filter dir,$(KIND)),/,.$(KIND)) $(if $(CMDS),-commands '$(CMDS)') \
 		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
 		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
 
 # Archives of all platforms, bills of materials and SHA256SUMS, in build/dist.
 dist:
-	go run ./dist/build release -version '$(VERSION)' -o build/dist
+	go run ./multicall/dist/build release -version '$(VERSION)' -o build/dist
 
 install: build
-	go run ./dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) -binary $(OUT)/krunbox \
+	go run ./multicall/dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) -binary $(OUT)/krunbox \
 		-prefix '$(PREFIX)' -destdir '$(DESTDIR)'
 
 # The binaries that package guestinit embeds in hosts written in Go.
 guestinit:
-	VERSION='$(VERSION)' go generate ./guestinit
+	VERSION='$(VERSION)' go generate ./pkg/guestinit
 
 deps:
-	@./scripts/deps.sh
+	@./integration/deps.sh
 
 run: deps build krunhost
 	@build/krunhost -- /bin/sh -c '$(subst ','\'',$(CMD))'; code=$$?; echo "exit code: $$code"
@@ -64,7 +64,7 @@ test: deps vet
 	$(MAKE) build GOARCH=arm64
 	$(MAKE) build TEE=1
 	go test ./...
-	cd image && go test ./...
+	cd multicall/image && go test ./...
 	cd integration && go test -count=1 -timeout 20m ./... # the cache of results does not see a changed ../build
 
 bench: deps build krunhost
@@ -78,20 +78,20 @@ vet:
 	GOOS=freebsd GOARCH=arm64 go vet ./...
 	go vet -tags tee ./cmds/init
 	cd integration && go vet ./...
-	cd image && go vet ./...
+	cd multicall/image && go vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
 
 lint: vet
 	golangci-lint run ./...
 	cd integration && golangci-lint run ./...
-	cd image && golangci-lint run ./...
+	cd multicall/image && golangci-lint run ./...
 
 fuzz:
-	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg guestinit | xargs -n1 dirname | sort -u); do \
+	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg multicall | xargs -n1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
 	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; \
 	done
 
 clean:
-	rm -rf build guestinit/binaries/*.krun
+	rm -rf build pkg/guestinit/binaries/*.krun

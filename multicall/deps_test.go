@@ -55,15 +55,15 @@ var layers = []struct{ importer, imported, why string }{
 // shared are the packages of pkg/ that others in pkg/ may import. The rest know nothing of each other, so that whoever
 // needs one of them gets one, and a change to one cannot break another.
 var shared = []string{
-	module + "pkg/boot",       // what an operation of a stage is
-	module + "pkg/exitreport", // the exit codes
-	module + "pkg/fault",      // wraps errors
-	module + "pkg/inet",       // addresses
-	module + "pkg/loop",       // what runs while a workload does
-	module + "pkg/process",    // what a process is, as a configuration and a workload have it
-	module + "pkg/recvmsg",    // receives datagrams
-	module + "pkg/rlimit",     // as a configuration and a workload have them
-	module + "pkg/sysfile",    // reads files
+	module + "pkg/boot",     // what an operation of a stage is
+	module + "pkg/poweroff", // the exit codes
+	module + "pkg/fault",    // wraps errors
+	module + "pkg/inet",     // addresses
+	module + "pkg/loop",     // what runs while a workload does
+	module + "pkg/oci",      // what a process is, as a configuration and a workload have it
+	module + "pkg/recvmsg",  // receives datagrams
+	module + "pkg/rlimit",   // as a configuration and a workload have them
+	module + "pkg/sysfile",  // reads files
 }
 
 // composed are packages of pkg/ that put others together, which know nothing of each other.

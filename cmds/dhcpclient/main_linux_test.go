@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/inet"
@@ -181,12 +181,12 @@ func addr6(last byte) inet.Addr { return inet.Addr6([16]byte{0x20, 1, 0xd, 0xb8,
 var statuses = []network.Status{
 	{
 		Name: "eth0", Carrier: true, MTU: 1400,
-		Lease: &dhcp.Lease{
+		Lease: &dhcp4.Lease{
 			Address: inet.Prefix{Addr: addr(192, 0, 2, 7), Bits: 24}, Server: addr(192, 0, 2, 1), Broadcast: addr(192, 0, 2, 255),
-			Routes: []dhcp.Route{{Destination: inet.Prefix{Addr: addr(0, 0, 0, 0)}, Gateway: addr(192, 0, 2, 1)},
+			Routes: []dhcp4.Route{{Destination: inet.Prefix{Addr: addr(0, 0, 0, 0)}, Gateway: addr(192, 0, 2, 1)},
 				{Destination: inet.Prefix{Addr: addr(10, 0, 0, 0), Bits: 8}}},
 			DNS: []inet.Addr{addr(192, 0, 2, 53)}, Domain: "example.org", Search: []string{"a.example", "b.example"}, Hostname: "box",
-			Duration: time.Hour, T1: 30 * time.Minute, T2: dhcp.Infinite,
+			Duration: time.Hour, T1: 30 * time.Minute, T2: dhcp4.Infinite,
 		},
 		Routers: []inet.Addr{addr6(1)}, DNS: []inet.Addr{addr6(0x53)}, Search: []string{"a.example"},
 		Lease6: &dhcp6.Lease{Addresses: []dhcp6.Address{{Addr: addr6(0x77)}}, DNS: []inet.Addr{addr6(0x53), addr6(0x54)},

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/network"
 )
@@ -45,7 +45,7 @@ func fields(s network.Status) []field {
 	}
 	seconds := func(name string, d time.Duration) {
 		switch {
-		case d == dhcp.Infinite:
+		case d == dhcp4.Infinite:
 			text(name, "infinite")
 		case d > 0:
 			f = append(f, field{name: name, text: d.String(), number: int64(d / time.Second), kind: isNumber})
@@ -91,7 +91,7 @@ func fields(s network.Status) []field {
 	return f
 }
 
-func route(r dhcp.Route) string {
+func route(r dhcp4.Route) string {
 	if !r.Gateway.IsValid() || r.Gateway.IsUnspecified() {
 		return r.Destination.String() + " on link"
 	}

@@ -10,12 +10,13 @@ import (
 	"syscall"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/signals"
+	"github.com/krunbox/krunbox/pkg/supervise"
 	"github.com/krunbox/krunbox/pkg/sysfile"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 // catch takes over the signals that are for the workload, so that none is lost before there is one.
@@ -26,7 +27,7 @@ func (catch) Describe() boot.Desc {
 }
 
 func (c catch) Do() (err error) {
-	*c.pipe, err = signals.Open(workload.Handled()...)
+	*c.pipe, err = signals.Open(supervise.Handled()...)
 	return err
 }
 
@@ -85,7 +86,7 @@ func (g *guest) planWorkdir() ([]boot.Op, error) {
 	if dir == "" {
 		return nil, nil // the kernel started init in /
 	}
-	return []boot.Op{workload.Workdir{Path: dir}}, nil
+	return []boot.Op{exec.Workdir{Path: dir}}, nil
 }
 
 // limits are the configuration's, and the host's parameters over them.
@@ -101,20 +102,20 @@ func (g *guest) limits() ([]rlimit.Limit, error) {
 }
 
 // user is the identity of the workload, nil for root as it is. A name is looked up in the image.
-func (g *guest) user() (*workload.User, error) {
+func (g *guest) user() (*exec.User, error) {
 	c := g.config.User
 	if c == nil && g.config.Username == "" {
 		return nil, nil
 	}
-	var u workload.User
+	var u exec.User
 	if c != nil {
-		u = workload.User(*c)
+		u = exec.User(*c)
 	}
 	if name := g.config.Username; name != "" {
 		// What an image has not got has no users.
 		passwd, _ := sysfile.Read(g.root+"/etc/passwd", 1<<20)
 		group, _ := sysfile.Read(g.root+"/etc/group", 1<<20)
-		found, err := workload.LookupUser(passwd, group, name)
+		found, err := exec.LookupUser(passwd, group, name)
 		if err != nil {
 			return nil, err
 		}
@@ -126,7 +127,7 @@ func (g *guest) user() (*workload.User, error) {
 
 // finish makes the workload's environment of what the host gives: with what the configuration adds, and the host's last word on
 // HOME and TERM.
-func (g *guest) finish(env *workload.Env, user *workload.User) []string {
+func (g *guest) finish(env *exec.Env, user *exec.User) []string {
 	env.Merge(g.config.Env)
 	if g.params.Home != "" {
 		env.Set("HOME", g.params.Home)
@@ -141,7 +142,7 @@ func (g *guest) finish(env *workload.Env, user *workload.User) []string {
 }
 
 // home is the user's home directory in the image's passwd file, else /.
-func (g *guest) home(user *workload.User) string {
+func (g *guest) home(user *exec.User) string {
 	uid := "0"
 	if user != nil {
 		uid = strconv.FormatUint(uint64(user.UID), 10)
@@ -150,7 +151,7 @@ func (g *guest) home(user *workload.User) string {
 	if err != nil {
 		return "/" // an image without users is a good image
 	}
-	if home := workload.HomeOf(string(passwd), uid); home != "" {
+	if home := exec.HomeOf(string(passwd), uid); home != "" {
 		return home
 	}
 	return "/"

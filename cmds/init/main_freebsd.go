@@ -32,12 +32,12 @@ import (
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
-	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/option"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/signals"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 func main() {
@@ -55,10 +55,10 @@ func bootGuest(args, env []string) (code int) {
 
 	runner := boot.Runner{Warn: warn}
 	if err := boot.Run(&runner, up, g); err != nil {
-		code = workload.ExitCode(err)
+		code = exec.ExitCode(err)
 		say(boot.Line(err))
 	} else {
-		code = exitreport.Code(g.status)
+		code = poweroff.Code(g.status)
 	}
 	if err := boot.Run(&runner, down, g); err != nil {
 		warn(err)
@@ -121,7 +121,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		io.WriteString(stderr, "init: "+boot.Line(err)+"\n")
-		return exitreport.InitFailed
+		return poweroff.InitFailed
 	}
 	return 0
 }

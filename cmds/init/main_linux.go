@@ -33,7 +33,7 @@ import (
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
-	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
@@ -41,11 +41,11 @@ import (
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/option"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/timesync"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 func main() {
@@ -71,11 +71,11 @@ func bootGuest(args, env []string) (code int) {
 	}
 	// What fails is reported in one line: warnings where an operator reads them, on the console, but the reason why there is
 	// no workload, in its turn, on its standard error.
-	g.code = exitreport.InitFailed
+	g.code = poweroff.InitFailed
 	if g.failure = boot.Run(&runner, up, g); g.failure != nil {
-		g.code = workload.ExitCode(g.failure)
+		g.code = exec.ExitCode(g.failure)
 	} else {
-		g.code = exitreport.Code(g.status)
+		g.code = poweroff.Code(g.status)
 	}
 	if err := boot.Run(&runner, down, g); err != nil {
 		warn(err)
@@ -184,7 +184,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		io.WriteString(stderr, "init: "+boot.Line(err)+"\n")
-		return exitreport.InitFailed
+		return poweroff.InitFailed
 	}
 	return 0
 }

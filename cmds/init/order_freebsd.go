@@ -9,15 +9,16 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
-	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
-	"github.com/krunbox/krunbox/pkg/process"
+	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/supervise"
 	"github.com/krunbox/krunbox/pkg/sysfile"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 const (
@@ -67,15 +68,15 @@ func (g *guest) planConsole() ([]boot.Op, error) {
 func (g *guest) planSignals() ([]boot.Op, error) { return []boot.Op{catch{&g.signals}}, nil }
 
 func (g *guest) planSession() ([]boot.Op, error) {
-	return []boot.Op{workload.Session{Login: "root"}}, nil
+	return []boot.Op{exec.Session{Login: "root"}}, nil
 }
 
 func (g *guest) planLoopback() ([]boot.Op, error) {
 	return []boot.Op{netif.Loopback{Name: "lo0"}}, nil
 }
 
-func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{exitreport.Sync{}}, nil }
-func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{exitreport.PowerOff{}}, nil }
+func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{poweroff.Sync{}}, nil }
+func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{poweroff.PowerOff{}}, nil }
 
 // planParameters names what the host asks for by parameters and does not get.
 func (g *guest) planParameters() ([]boot.Op, error) {
@@ -129,7 +130,7 @@ func (g *guest) planUnsupported() ([]boot.Op, error) {
 		{"process.oomScoreAdj", c.OOMScoreAdj != nil},
 		{"process.scheduler", c.Scheduler != nil},
 		{"process.ioPriority", c.IOPriority != nil},
-		{"process.execCPUAffinity", c.CPUs != (process.CPUs{})},
+		{"process.execCPUAffinity", c.CPUs != (oci.CPUs{})},
 		{"StopSignal", c.StopSignal != 0},
 	} {
 		if f.asked {
@@ -165,17 +166,17 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := workload.Spec{
-		Args:       workload.Argv(g.params.Init, g.config.Args, g.params.Args),
+	spec := exec.Spec{
+		Args:       exec.Argv(g.params.Init, g.config.Args, g.params.Args),
 		User:       user,
 		Limits:     limits,
 		NewSession: true,
 	}
-	spec.Env = g.finish(workload.NewEnv(g.params.Environ), user)
+	spec.Env = g.finish(exec.NewEnv(g.params.Environ), user)
 	if g.params.InitPID1 {
-		return []boot.Op{workload.Exec{Spec: spec}}, nil
+		return []boot.Op{exec.Exec{Spec: spec}}, nil
 	}
-	return []boot.Op{workload.Start{Spec: spec, PID: &g.pid}}, nil
+	return []boot.Op{exec.Start{Spec: spec, PID: &g.pid}}, nil
 }
 
 // planSupervision looks after the workload until it ends.
@@ -183,5 +184,5 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
-	return []boot.Op{workload.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
+	return []boot.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
 }

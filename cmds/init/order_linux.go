@@ -13,22 +13,23 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
-	"github.com/krunbox/krunbox/pkg/exitreport"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/kmodule"
 	"github.com/krunbox/krunbox/pkg/loop"
-	"github.com/krunbox/krunbox/pkg/machine"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/network"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/supervise"
 	"github.com/krunbox/krunbox/pkg/sysfile"
+	"github.com/krunbox/krunbox/pkg/system"
 	"github.com/krunbox/krunbox/pkg/timesync"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 // defaultConfig is where a host leaves the configuration, if it has one.
@@ -112,7 +113,7 @@ func (g *guest) planSignals() ([]boot.Op, error) {
 	return []boot.Op{catch{&g.signals}, rootfs.Keep{First: &g.first}}, nil
 }
 
-func (g *guest) planCtrlAltDel() ([]boot.Op, error) { return []boot.Op{exitreport.CtrlAltDel{}}, nil }
+func (g *guest) planCtrlAltDel() ([]boot.Op, error) { return []boot.Op{poweroff.CtrlAltDel{}}, nil }
 
 // planModules loads the kernel's modules that an image brings along. A libkrun host, whose kernel has none, starts init by a
 // name of its own, and is not asked for a list.
@@ -187,17 +188,17 @@ func (g *guest) planSidecars() ([]boot.Op, error) {
 	if !g.params.InitPID1 {
 		return nil, nil
 	}
-	var sidecars workload.Sidecars
+	var sidecars exec.Sidecars
 	if g.network != nil {
-		sidecars = append(sidecars, workload.Sidecar{Args: []string{"dhcpclient", "-resume", "--force"},
-			Stdin: func() (int, error) { return workload.Text(g.network.Handover()) }})
+		sidecars = append(sidecars, exec.Sidecar{Args: []string{"dhcpclient", "-resume", "--force"},
+			Stdin: func() (int, error) { return exec.Text(g.network.Handover()) }})
 	}
 	if g.clock != nil && !g.clock.Missing() {
 		args := []string{"krun-timesync", "-inherit", "--force"}
 		if g.params.Slew {
 			args = append(args, "-slew")
 		}
-		sidecars = append(sidecars, workload.Sidecar{Args: args,
+		sidecars = append(sidecars, exec.Sidecar{Args: args,
 			Stdin: func() (int, error) {
 				if !timesync.HasDevice() {
 					return -1, nil
@@ -343,7 +344,7 @@ func (g *guest) planProtection() (ops []boot.Op, err error) {
 func (g *guest) planHostname() ([]boot.Op, error) {
 	ops := []boot.Op{netif.Hostname{Name: g.hostname()}}
 	if name := g.config.Domainname; name != "" {
-		ops = append(ops, machine.Domainname{Name: name})
+		ops = append(ops, system.Domainname{Name: name})
 	}
 	return ops, nil
 }
@@ -360,16 +361,16 @@ func (g *guest) hostname() string {
 
 // planHosts sees to it that the host's name can be looked up. A root that can't have the file is good all the same.
 func (g *guest) planHosts() ([]boot.Op, error) {
-	return []boot.Op{machine.Hosts{Hostname: g.hostname()}}, nil
+	return []boot.Op{system.Hosts{Hostname: g.hostname()}}, nil
 }
 
 // planMachine is what the configuration wants of the kernel and of /dev.
 func (g *guest) planMachine() (ops []boot.Op, err error) {
 	for _, s := range g.config.Sysctls {
-		ops = append(ops, machine.Sysctl(s))
+		ops = append(ops, system.Sysctl(s))
 	}
 	for _, d := range g.config.Devices {
-		ops = append(ops, machine.Device(d))
+		ops = append(ops, system.Device(d))
 	}
 	return ops, nil
 }
@@ -401,7 +402,7 @@ func (g *guest) planReport() ([]boot.Op, error) {
 // planTerminal gives a terminal without a size one.
 func (g *guest) planTerminal() ([]boot.Op, error) {
 	size := g.config.ConsoleSize
-	return []boot.Op{workload.WindowSize{Streams: *g.streams, Height: size.Height, Width: size.Width,
+	return []boot.Op{exec.WindowSize{Streams: *g.streams, Height: size.Height, Width: size.Width,
 		Env: slices.Concat(g.config.Env, g.params.Environ)}}, nil
 }
 
@@ -416,8 +417,8 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 		return nil, err
 	}
 	c := &g.config
-	spec := workload.Spec{
-		Args:            workload.Argv(g.params.Init, c.Args, g.params.Args),
+	spec := exec.Spec{
+		Args:            exec.Argv(g.params.Init, c.Args, g.params.Args),
 		User:            user,
 		Capabilities:    c.Capabilities,
 		NoNewPrivileges: c.NoNewPrivileges,
@@ -436,10 +437,10 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	}
 	spec.Env = g.env(user)
 	if g.params.InitPID1 {
-		return []boot.Op{workload.Exec{Spec: spec}}, nil
+		return []boot.Op{exec.Exec{Spec: spec}}, nil
 	}
 	return []boot.Op{
-		workload.Start{Spec: spec, PID: &g.pid},
+		exec.Start{Spec: spec, PID: &g.pid},
 		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
 	}, nil
 }
@@ -449,12 +450,12 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
-	g.tasks.Tasks = append(g.tasks.Tasks, &workload.PowerKeys{})
-	return []boot.Op{workload.Watch{
+	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
+	return []boot.Op{supervise.Watch{
 		PID:     &g.pid,
 		Signals: g.signals,
 		Tasks:   &g.tasks,
-		Stop: workload.StopPolicy{
+		Stop: supervise.StopPolicy{
 			Signal:  syscall.Signal(g.config.StopSignal),
 			Timeout: g.params.StopTimeout,
 			Group:   g.params.SignalGroup,
@@ -465,15 +466,15 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 
 // planDeadline ends the machine in any case.
 func (g *guest) planDeadline() ([]boot.Op, error) {
-	return []boot.Op{exitreport.Deadline{After: endLimit, Arm: signals.RestartAfter}}, nil
+	return []boot.Op{poweroff.Deadline{After: endLimit, Arm: signals.RestartAfter}}, nil
 }
 
 func (g *guest) planExitCode() ([]boot.Op, error) {
-	return []boot.Op{exitreport.Report{Root: "/", FD: g.first.FD, Code: &g.code}}, nil
+	return []boot.Op{poweroff.Report{Root: "/", FD: g.first.FD, Code: &g.code}}, nil
 }
 
-func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{exitreport.Sync{}}, nil }
-func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{exitreport.PowerOff{}}, nil }
+func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{poweroff.Sync{}}, nil }
+func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{poweroff.PowerOff{}}, nil }
 
 // planUnmount leaves the file systems on disks clean, and the one that takes an overlay's changes, which is mounted nowhere.
 func (g *guest) planUnmount() ([]boot.Op, error) {
@@ -495,7 +496,7 @@ func (g *guest) planReason() ([]boot.Op, error) {
 
 // planStop ends what the workload has left behind.
 func (g *guest) planStop() ([]boot.Op, error) {
-	stop := workload.StopOthers{Grace: grace}
+	stop := supervise.StopOthers{Grace: grace}
 	if g.signals != nil {
 		stop.Signals = g.signals
 	}
@@ -504,8 +505,8 @@ func (g *guest) planStop() ([]boot.Op, error) {
 
 // env is the workload's environment. The kernel always sets HOME to /; that counts as not given, and the home directory is looked
 // up.
-func (g *guest) env(user *workload.User) []string {
-	env := workload.NewEnv(g.params.Environ)
+func (g *guest) env(user *exec.User) []string {
+	env := exec.NewEnv(g.params.Environ)
 	if home, _ := env.Get("HOME"); home == "/" {
 		env.Unset("HOME")
 	}

@@ -28,12 +28,12 @@ import (
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/rootfs"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 const usage = `usage: mount-root [OPTION...] [--] CMD [ARG...]   make a block device the root and execute CMD in it
@@ -84,7 +84,7 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		io.WriteString(stderr, "mount-root: "+boot.Line(err)+"\n")
-		return workload.ExitCode(err)
+		return exec.ExitCode(err)
 	}
 	return 0
 }
@@ -146,7 +146,7 @@ func (c *command) planCommand() ([]boot.Op, error) {
 	if len(c.args) == 0 {
 		return nil, nil
 	}
-	return []boot.Op{workload.Exec{Spec: workload.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}}}, nil
+	return []boot.Op{exec.Exec{Spec: exec.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}}}, nil
 }
 
 // print shows the devices, and what would be done with the one that is asked for.

@@ -22,9 +22,9 @@ import (
 
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/stdio"
-	"github.com/krunbox/krunbox/pkg/workload"
 )
 
 const usage = `usage: redirect-stdio [--] CMD [ARG...]   run CMD on the ports krun-stdin, krun-stdout, krun-stderr
@@ -51,7 +51,7 @@ func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
 	}
 	if err != nil {
 		io.WriteString(stderr, "redirect-stdio: "+boot.Line(err)+"\n")
-		return workload.ExitCode(err)
+		return exec.ExitCode(err)
 	}
 	return 0
 }
@@ -93,6 +93,6 @@ func execute(args, env []string, classDir string, stderr io.Writer) error {
 			io.WriteString(stderr, "redirect-stdio: warning: "+boot.Line(err)+"\n")
 		}
 	}
-	spec := workload.Spec{Args: args, Env: env, Streams: *streams}
+	spec := exec.Spec{Args: args, Env: env, Streams: *streams}
 	return spec.Exec()
 }

@@ -55,7 +55,7 @@ func buildImage(t *testing.T, arch string) image {
 func imageTool(t *testing.T, args ...string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "go", append([]string{"run", "./build", "-q"}, args...)...)
-	cmd.Dir = "../../image"
+	cmd.Dir = "../../multicall/image"
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-buildvcs=false")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build an image: %v\n%s", err, output)

@@ -52,7 +52,7 @@ func (g guest) install(t *testing.T, arch, dir string) error {
 func newImage(t *testing.T, fs diskimage.FileSystem) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for files that belong to it, and for the tools that scripts/deps.sh gets")
+		t.Skip("needs root, for files that belong to it, and for the tools that integration/deps.sh gets")
 	}
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := diskimage.Create(path, fs); err != nil {

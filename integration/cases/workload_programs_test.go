@@ -29,7 +29,7 @@ func withUsr(t *testing.T, programs ...string) vm.Config {
 	}
 	for _, program := range programs {
 		if _, err := os.Stat(filepath.Join("/usr/bin", program)); err != nil {
-			t.Fatalf("%v: scripts/deps.sh gets what Debian does not always have", err)
+			t.Fatalf("%v: integration/deps.sh gets what Debian does not always have", err)
 		}
 	}
 	cfg := machine(t, "amd64")

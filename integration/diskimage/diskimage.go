@@ -1,5 +1,5 @@
 // Package diskimage makes images of file systems and partitioned disks, looks into them, and checks them: without mounting,
-// by the tools that scripts/deps.sh gets.
+// by the tools that integration/deps.sh gets.
 package diskimage
 
 import (

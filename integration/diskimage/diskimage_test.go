@@ -17,7 +17,7 @@ const uuid = "01234567-89ab-cdef-0123-456789abcdef"
 func createImage(t *testing.T, fsType string) (path string, data []byte) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for the tools that scripts/deps.sh gets")
+		t.Skip("needs root, for the tools that integration/deps.sh gets")
 	}
 	root := t.TempDir()
 	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {

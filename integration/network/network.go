@@ -10,7 +10,7 @@
 //	packets, err := n.Packets()           // all that went over the wire
 //
 // Slirp and Gvisor are networks inside of a process and need no rights. Passt, and the servers on a Segment, run in a
-// network namespace that has no connection to this machine's, which takes root; scripts/deps.sh gets their programs. Nothing of
+// network namespace that has no connection to this machine's, which takes root; integration/deps.sh gets their programs. Nothing of
 // a network is left after Close.
 package network
 

@@ -18,7 +18,7 @@ import (
 // startTimeout is what a server may take until it is ready.
 const startTimeout = 20 * time.Second
 
-// server returns a command that runs one of the servers that scripts/deps.sh gets.
+// server returns a command that runs one of the servers that integration/deps.sh gets.
 func server(program string, args ...string) (*exec.Cmd, error) {
 	return cache.Command("servers", program, args...)
 }

@@ -1,7 +1,7 @@
 // Package oci runs containers by crun, the runtime that krunbox's workloads are compared with.
 //
 // A container runs in namespaces of its own, below others that separate crun from this machine: whatever crun mounts or
-// leaves behind is gone with them. It needs root, and the programs of scripts/deps.sh.
+// leaves behind is gone with them. It needs root, and the programs of integration/deps.sh.
 package oci
 
 import (

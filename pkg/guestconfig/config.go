@@ -15,7 +15,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/krunbox/krunbox/pkg/process"
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -48,16 +48,16 @@ type Config struct {
 	Rlimits []rlimit.Limit
 	// Capabilities are the sets to run the program with, nil if the file has none,
 	// and without those that no kernel would grant.
-	Capabilities *process.Capabilities
+	Capabilities *oci.Capabilities
 	// NoNewPrivileges asks for no_new_privs, prctl(2).
 	NoNewPrivileges bool
 	// OOMScoreAdj is the value of oom_score_adj, -1000 to 1000, proc(5).
 	OOMScoreAdj *int
 	// Scheduler, IOPriority and CPUs say when and where the program runs; nil, and
 	// no CPU, if the file has nothing about it.
-	Scheduler  *process.Scheduler
-	IOPriority *process.IOPriority
-	CPUs       process.CPUs
+	Scheduler  *oci.Scheduler
+	IOPriority *oci.IOPriority
+	CPUs       oci.CPUs
 	// Terminal says that the program is used from a terminal.
 	Terminal bool
 	// ConsoleSize is the size of the terminal, if there is one.
@@ -199,7 +199,7 @@ func (p *parser) config() Config {
 		c.ConsoleSize = Size{}
 	}
 	if c.Capabilities != nil {
-		var refused process.CapabilitySet
+		var refused oci.CapabilitySet
 		if *c.Capabilities, refused = c.Capabilities.Grantable(); refused != 0 {
 			p.unknown("process.capabilities", strings.Join(refused.Names(), " "))
 		}

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/krunbox/krunbox/pkg/process"
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -128,17 +128,17 @@ func TestParse(t *testing.T) {
 			`{"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_BPF"], "effective": ["CAP_KILL"],
 			  "permitted": ["CAP_KILL", "CAP_BPF"], "inheritable": ["CAP_BPF"], "ambient": ["CAP_BPF"], "all": 1}, "noNewPrivileges": true}}`,
 			Config{
-				Capabilities: &process.Capabilities{
+				Capabilities: &oci.Capabilities{
 					Bounding: capability("CAP_KILL", "CAP_CHOWN", "CAP_BPF"), Effective: capability("CAP_KILL"),
 					Permitted: capability("CAP_KILL", "CAP_BPF"), Inheritable: capability("CAP_BPF"), Ambient: capability("CAP_BPF"),
 				},
 				NoNewPrivileges: true,
 			},
 		},
-		{`{"process": {"capabilities": {}, "noNewPrivileges": false}}`, Config{Capabilities: &process.Capabilities{}}},
+		{`{"process": {"capabilities": {}, "noNewPrivileges": false}}`, Config{Capabilities: &oci.Capabilities{}}},
 		{
 			`{"process": {"capabilities": {"bounding": ["CAP_KILL"]}, "capabilities": {"permitted": ["CAP_KILL"], "bounding": []}}}`,
-			Config{Capabilities: &process.Capabilities{Permitted: capability("CAP_KILL")}},
+			Config{Capabilities: &oci.Capabilities{Permitted: capability("CAP_KILL")}},
 		},
 		{`{"process": {"capabilities": null, "oomScoreAdj": null, "scheduler": null, "ioPriority": null, "consoleSize": null}}`, Config{}},
 		{`{"process": {"oomScoreAdj": 0}}`, Config{OOMScoreAdj: new(0)}},
@@ -146,19 +146,19 @@ func TestParse(t *testing.T) {
 		{
 			`{"process": {"scheduler": {"policy": "SCHED_DEADLINE", "nice": -20, "priority": 1, "runtime": 18446744073709551615,
 			  "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"], "deadline": 2, "period": 3, "later": 1}}}`,
-			Config{Scheduler: &process.Scheduler{
+			Config{Scheduler: &oci.Scheduler{
 				Policy: 6, Nice: -20, Priority: 1, Flags: 5, Runtime: 1<<64 - 1, Deadline: 2, Period: 3,
 			}},
 		},
 		{
 			`{"process": {"scheduler": {"policy": "SCHED_RR", "nice": 1}, "scheduler": {"priority": 2}}}`,
-			Config{Scheduler: &process.Scheduler{Policy: 2, Nice: 1, Priority: 2}},
+			Config{Scheduler: &oci.Scheduler{Policy: 2, Nice: 1, Priority: 2}},
 		},
 		{
 			`{"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 7}}}`,
-			Config{IOPriority: &process.IOPriority{Class: 2, Priority: 7}},
+			Config{IOPriority: &oci.IOPriority{Class: 2, Priority: 7}},
 		},
-		{`{"process": {"execCPUAffinity": {"initial": "0", "final": "0-1,65"}}}`, Config{CPUs: process.CPUs{3, 2}}},
+		{`{"process": {"execCPUAffinity": {"initial": "0", "final": "0-1,65"}}}`, Config{CPUs: oci.CPUs{3, 2}}},
 		{`{"process": {"execCPUAffinity": {"initial": "7", "final": ""}}}`, Config{}},
 		{
 			`{"process": {"terminal": true, "consoleSize": {"height": 65535, "width": 1}}}`,
@@ -206,9 +206,9 @@ func TestParse(t *testing.T) {
 }
 
 // capability returns the set of the capabilities with the names.
-func capability(names ...string) (set process.CapabilitySet) {
+func capability(names ...string) (set oci.CapabilitySet) {
 	for _, name := range names {
-		c, ok := process.ParseCapability(name)
+		c, ok := oci.ParseCapability(name)
 		if !ok {
 			panic(name)
 		}

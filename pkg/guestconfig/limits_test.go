@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/krunbox/krunbox/pkg/process"
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -46,7 +46,7 @@ func TestParseOCIFile(t *testing.T) {
 		MaskedPaths:    []string{"/proc/kcore", "/sys/firmware"},
 		ReadonlyPaths:  []string{"/proc/sys"},
 		MountNamespace: true,
-		Capabilities: &process.Capabilities{
+		Capabilities: &oci.Capabilities{
 			Bounding: capability("CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"), Effective: capability("CAP_CHOWN"),
 			Permitted: capability("CAP_CHOWN"),
 		},

@@ -3,12 +3,12 @@ package guestconfig
 import (
 	"strconv"
 
-	"github.com/krunbox/krunbox/pkg/process"
+	"github.com/krunbox/krunbox/pkg/oci"
 )
 
 // capabilitiesField reads a field of process.capabilities.
 func (p *parser) capabilitiesField(name []byte) (known bool, err error) {
-	var set *process.CapabilitySet
+	var set *oci.CapabilitySet
 	switch string(name) {
 	case "bounding":
 		set = &p.Capabilities.Bounding
@@ -27,7 +27,7 @@ func (p *parser) capabilitiesField(name []byte) (known bool, err error) {
 	field := "process.capabilities." + string(name)
 	return true, p.array(func() error {
 		s, err := p.cstring()
-		capability, ok := process.ParseCapability(s)
+		capability, ok := oci.ParseCapability(s)
 		if !ok {
 			p.unknown(field, s)
 			return err
@@ -47,7 +47,7 @@ func (p *parser) scheduler() error {
 		switch string(name) {
 		case "policy":
 			named = true
-			s.Policy, err = word(p, "policy", process.ParsePolicy)
+			s.Policy, err = word(p, "policy", oci.ParsePolicy)
 		case "nice":
 			s.Nice, err = p.int32()
 		case "priority":
@@ -55,7 +55,7 @@ func (p *parser) scheduler() error {
 		case "flags":
 			s.Flags = 0
 			err = p.array(func() error {
-				flag, err := word(p, "flag", process.ParseSchedulerFlag)
+				flag, err := word(p, "flag", oci.ParseSchedulerFlag)
 				s.Flags |= flag
 				return err
 			})
@@ -83,7 +83,7 @@ func (p *parser) ioPriority() error {
 	err := p.object(func(name []byte) (known bool, err error) {
 		switch string(name) {
 		case "class":
-			p.IOPriority.Class, err = word(p, "class", process.ParseIOClass)
+			p.IOPriority.Class, err = word(p, "class", oci.ParseIOClass)
 		case "priority":
 			p.IOPriority.Priority, err = p.uint32(7)
 		default:
@@ -102,9 +102,9 @@ func (p *parser) ioPriority() error {
 func (p *parser) affinityField(name []byte) (known bool, err error) {
 	switch string(name) {
 	case "initial":
-		_, err = word(p, "list of CPUs", process.ParseCPUs)
+		_, err = word(p, "list of CPUs", oci.ParseCPUs)
 	case "final":
-		p.CPUs, err = word(p, "list of CPUs", process.ParseCPUs)
+		p.CPUs, err = word(p, "list of CPUs", oci.ParseCPUs)
 	default:
 		return false, nil
 	}
@@ -129,7 +129,7 @@ func (p *parser) sizeField(name []byte) (known bool, err error) {
 
 // stopSignal is the number of a signal, 0 if it is none.
 func (p *parser) stopSignal(s string) int {
-	number, ok := process.ParseSignal(s)
+	number, ok := oci.ParseSignal(s)
 	if !ok {
 		if s != "" {
 			p.unknown("StopSignal", s)

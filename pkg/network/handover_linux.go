@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
@@ -106,7 +106,7 @@ func (i *Interface) resume(h inherited) (err error) {
 	if len(i.link.HardwareAddr) != 6 {
 		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
 	}
-	lease, err := dhcp.NewLease(h.ack)
+	lease, err := dhcp4.NewLease(h.ack)
 	if err != nil {
 		return errors.Join(fault.Wrap(err, i.Name), i.start())
 	}
@@ -115,7 +115,7 @@ func (i *Interface) resume(h inherited) (err error) {
 	now := loop.Now()
 	action, err := i.client.Resume(now, h.ack, h.acquired)
 	if err != nil { // it is not for the hardware address that the interface has now
-		return errors.Join(i.handle(dhcp.Lost), i.do(i.client.Start(now)))
+		return errors.Join(i.handle(dhcp4.Lost), i.do(i.client.Start(now)))
 	}
 	return i.do(action)
 }

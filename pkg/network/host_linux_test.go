@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
@@ -211,7 +211,7 @@ func (h *host) answer(m *dhcpv4.DHCPv4) {
 		h.t.Error(err)
 		return
 	}
-	packet := dhcp.AppendFrame(nil, h.server, inet.Addr4([4]byte{255, 255, 255, 255}), reply.ToBytes())
+	packet := dhcp4.AppendFrame(nil, h.server, inet.Addr4([4]byte{255, 255, 255, 255}), reply.ToBytes())
 	packet[21], packet[23] = packet[23], packet[21] // from the server's port to the client's, which leaves the checksum as it is
 	h.write(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, unix.ETH_P_IP, packet)
 }

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
@@ -30,9 +30,9 @@ type Interface struct {
 	requested inet.Addr // the address to ask for, if valid
 
 	// IPv4
-	client   *dhcp.Client
-	socket   *dhcp.Socket
-	lease    *dhcp.Lease   // held or, with OfferOnly, offered
+	client   *dhcp4.Client
+	socket   *dhcp4.Socket
+	lease    *dhcp4.Lease  // held or, with OfferOnly, offered
 	acquired time.Duration // when the lease was
 	config   *netif.Config // what the interface has from the lease; nil: nothing
 	refused  bool
@@ -123,7 +123,7 @@ func (i *Interface) connected() error {
 }
 
 func (i *Interface) newClient() {
-	i.client = dhcp.NewClient(dhcp.Config{
+	i.client = dhcp4.NewClient(dhcp4.Config{
 		HardwareAddr: [6]byte(i.link.HardwareAddr),
 		Hostname:     i.network.cfg.Hostname,
 		Random:       random,
@@ -184,16 +184,16 @@ func (i *Interface) receive(now time.Duration) {
 			return
 		}
 		if i.network.cfg.Trace != nil {
-			i.network.trace(i.Name, " received from ", d.Source.String(), ": ", dhcp.Summary(d.Payload))
+			i.network.trace(i.Name, " received from ", d.Source.String(), ": ", dhcp4.Summary(d.Payload))
 		}
 		i.network.warn(i.do(i.client.Receive(now, d)))
 	}
 }
 
 // do carries out what the client wants.
-func (i *Interface) do(a dhcp.Action) error {
+func (i *Interface) do(a dhcp4.Action) error {
 	var errs []error
-	if a.Event != dhcp.NoEvent {
+	if a.Event != dhcp4.NoEvent {
 		errs = append(errs, i.handle(a.Event))
 	}
 	if a.Send != nil {
@@ -205,17 +205,17 @@ func (i *Interface) do(a dhcp.Action) error {
 // listen opens the socket.
 func (i *Interface) listen() (err error) {
 	if i.socket == nil {
-		i.socket, err = dhcp.OpenSocket(i.link.Index)
+		i.socket, err = dhcp4.OpenSocket(i.link.Index)
 	}
 	return fault.Wrap(err, "DHCP on ", i.Name)
 }
 
-func (i *Interface) send(a dhcp.Action) error {
+func (i *Interface) send(a dhcp4.Action) error {
 	if err := i.listen(); err != nil {
 		return err
 	}
 	if i.network.cfg.Trace != nil {
-		i.network.trace(i.Name, " sent to ", a.To.String(), ": ", dhcp.Summary(a.Send))
+		i.network.trace(i.Name, " sent to ", a.To.String(), ": ", dhcp4.Summary(a.Send))
 	}
 	// What is lost is sent again. That a network is not reachable, or an interface down, may change.
 	if err := i.socket.Send(a); err != nil {
@@ -225,14 +225,14 @@ func (i *Interface) send(a dhcp.Action) error {
 }
 
 // handle applies and undoes leases.
-func (i *Interface) handle(event dhcp.Event) error {
+func (i *Interface) handle(event dhcp4.Event) error {
 	n := i.network
 	switch event {
-	case dhcp.Offered:
+	case dhcp4.Offered:
 		i.lease = i.client.Lease()
-	case dhcp.Refused:
+	case dhcp4.Refused:
 		i.refused = true
-	case dhcp.Acquired, dhcp.Renewed:
+	case dhcp4.Acquired, dhcp4.Renewed:
 		old := i.lease
 		i.lease, i.acquired = i.client.Lease(), loop.Now()
 		err := i.apply(i.configOf(i.lease))
@@ -242,7 +242,7 @@ func (i *Interface) handle(event dhcp.Event) error {
 		}
 		n.updateResolvConf() // last: who has waited for name servers finds all the rest
 		return err
-	case dhcp.Lost:
+	case dhcp4.Lost:
 		err := i.apply(nil)
 		i.lease, i.failed = nil, false
 		n.updateResolvConf()
@@ -255,7 +255,7 @@ func (i *Interface) handle(event dhcp.Event) error {
 var errLost = errors.New("the address lease is lost; looking for a new one")
 
 // configOf returns what the interface is to have from a lease.
-func (i *Interface) configOf(l *dhcp.Lease) *netif.Config {
+func (i *Interface) configOf(l *dhcp4.Lease) *netif.Config {
 	c := &netif.Config{
 		Index:     i.link.Index,
 		Address:   l.Address,

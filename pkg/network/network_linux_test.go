@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
@@ -128,7 +128,7 @@ func TestRefusalInNamespace(t *testing.T) {
 		h.nak = true
 		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true}, h).start()
 		i := r.n.Interfaces()[0]
-		r.until("refused three times", func() bool { return len(h.seen) >= 6 && i.client.State() == dhcp.Init })
+		r.until("refused three times", func() bool { return len(h.seen) >= 6 && i.client.State() == dhcp4.Init })
 		if _, wait := r.n.Poll(nil); wait <= 0 || i.socket != nil {
 			t.Errorf("Poll() in the pause = %v, with the socket %v, want a time to wait and no socket", wait, i.socket)
 		}

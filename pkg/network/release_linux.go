@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
@@ -54,7 +54,7 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 		return leased, fault.Wrap(errors.New("the server knows nothing of it, it offers "+i.lease.Address.String()),
 			i.Name, ": release ", leased.String())
 	}
-	if err := i.send(dhcp.Action{Send: i.client.Release(), To: i.lease.Server}); err != nil {
+	if err := i.send(dhcp4.Action{Send: i.client.Release(), To: i.lease.Server}); err != nil {
 		return leased, err
 	}
 	i.socket.Flush(deadline - loop.Now())

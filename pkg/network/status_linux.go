@@ -3,7 +3,7 @@ package network
 import (
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/dhcp"
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
 	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
@@ -16,9 +16,9 @@ type Status struct {
 	Carrier bool   // the interface is there, and connected
 	MTU     uint32 // what it has, bytes
 
-	Lease   *dhcp.Lease // nil: none
-	Refused bool        // a server has refused one
-	Failed  bool        // it could not be applied
+	Lease   *dhcp4.Lease // nil: none
+	Refused bool         // a server has refused one
+	Failed  bool         // it could not be applied
 
 	Routers []inet.Addr // of IPv6
 	DNS     []inet.Addr // that routers have named

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Command returns a command that runs one of the programs that scripts/deps.sh unpacks into the directory set of the cache,
+// Command returns a command that runs one of the programs that integration/deps.sh unpacks into the directory set of the cache,
 // with the libraries that came with them.
 func Command(set, program string, args ...string) (*exec.Cmd, error) {
 	dir, err := Dir()
@@ -27,7 +27,7 @@ func Command(set, program string, args ...string) (*exec.Cmd, error) {
 		}
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("no %s in %s: run scripts/deps.sh to get it", program, dir)
+		return nil, fmt.Errorf("no %s in %s: run integration/deps.sh to get it", program, dir)
 	}
 	cmd := exec.Command(paths[0], args...)
 	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+strings.Join(libraries, ":"))

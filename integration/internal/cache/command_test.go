@@ -34,7 +34,7 @@ func TestCommand(t *testing.T) {
 		}
 	}
 	for _, set := range []string{"set", "none"} {
-		if _, err := Command(set, "missing"); err == nil || !strings.Contains(err.Error(), "scripts/deps.sh") {
+		if _, err := Command(set, "missing"); err == nil || !strings.Contains(err.Error(), "integration/deps.sh") {
 			t.Errorf("Command(%q, missing) = %v, want an error that says what to do", set, err)
 		}
 	}

@@ -1,0 +1,154 @@
+package dhcp4
+
+import (
+	"math"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/krunbox/krunbox/pkg/inet"
+)
+
+// The scripted server: insomniacslk/dhcp reads what the client sends and writes what it gets.
+
+var (
+	ourMAC   = [6]byte{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}
+	ourIP    = net.IP{10, 0, 2, 15}
+	serverA  = net.IP{10, 0, 2, 2}
+	serverB  = net.IP{10, 0, 2, 3}
+	oneHour  = dhcpv4.WithLeaseTime(3600)
+	noServer = dhcpv4.WithoutOption(dhcpv4.OptionServerIdentifier)
+)
+
+// from is the modifier that makes a reply one of another server.
+func from(server net.IP) dhcpv4.Modifier {
+	return dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server))
+}
+
+// ip converts an address.
+func ip(a inet.Addr) net.IP { return net.IP(a.Bytes()) }
+
+// addr parses an address.
+func addr(s string) inet.Addr { return inet.AddrFrom(netip.MustParseAddr(s).AsSlice()) }
+
+// exchange is a client, the time, and what it sent last.
+type exchange struct {
+	t      *testing.T
+	c      *Client
+	now    time.Duration
+	random uint32 // what Random returns next
+	sent   *dhcpv4.DHCPv4
+	to     inet.Addr
+	count  int // messages sent
+}
+
+func newExchange(t *testing.T, change func(*Config)) *exchange {
+	e := &exchange{t: t, now: 5 * time.Second}
+	config := Config{HardwareAddr: ourMAC, Hostname: "box", Random: func() uint32 {
+		e.random += 0x10000001
+		return e.random
+	}}
+	if change != nil {
+		change(&config)
+	}
+	e.c = NewClient(config)
+	return e
+}
+
+// do carries out an action and returns what became of the lease.
+func (e *exchange) do(a Action) Event {
+	e.t.Helper()
+	if len(a.Send) > 0 {
+		m, err := dhcpv4.FromBytes(a.Send)
+		if err != nil {
+			e.t.Fatalf("the client sent %x: %v", a.Send, err)
+		}
+		e.sent, e.to = m, a.To
+		e.count++
+	}
+	return a.Event
+}
+
+func (e *exchange) start() Event { e.t.Helper(); return e.do(e.c.Start(e.now)) }
+
+// tick lets the time pass until the client has something to do, and returns how long that was.
+func (e *exchange) tick() (time.Duration, Event) {
+	e.t.Helper()
+	at, ok := e.c.Deadline()
+	if !ok {
+		e.t.Fatalf("in state %v the client waits for nothing", e.c.State())
+	}
+	if a := e.c.Tick(at - 1); a.Send != nil || a.Event != NoEvent {
+		e.t.Errorf("Tick before the deadline = %+v, want nothing", a)
+	}
+	passed := at - e.now
+	e.now = at
+	return passed, e.do(e.c.Tick(at))
+}
+
+// reply makes the answer of server A to the message sent last.
+func (e *exchange) reply(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) []byte {
+	e.t.Helper()
+	modifiers = append([]dhcpv4.Modifier{
+		dhcpv4.WithMessageType(kind), dhcpv4.WithYourIP(ourIP), from(serverA), oneHour,
+		dhcpv4.WithNetmask(net.CIDRMask(24, 32)), dhcpv4.WithRouter(serverA),
+	}, modifiers...)
+	request := e.sent
+	if request == nil {
+		request = &dhcpv4.DHCPv4{OpCode: dhcpv4.OpcodeBootRequest, HWType: 1, ClientHWAddr: ourMAC[:], Options: dhcpv4.Options{}}
+	}
+	m, err := dhcpv4.NewReplyFromRequest(request, modifiers...)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	return m.ToBytes()
+}
+
+func (e *exchange) receive(payload []byte) Event {
+	e.t.Helper()
+	return e.do(e.c.Receive(e.now, Datagram{Payload: payload, Source: addr("10.0.2.2")}))
+}
+
+// expect checks the client's state and what it sent last.
+func (e *exchange) expect(state State, kind dhcpv4.MessageType) {
+	e.t.Helper()
+	if e.c.State() != state || e.sent.MessageType() != kind {
+		e.t.Fatalf("the client is %v after a %v, want %v after a %v", e.c.State(), e.sent.MessageType(), state, kind)
+	}
+}
+
+// reach brings a new client into a state, with a lease of an hour if it has one there.
+func reach(t *testing.T, state State) *exchange {
+	t.Helper()
+	e := newExchange(t, nil)
+	steps := []func(){
+		Init:       func() {},
+		Selecting:  func() { e.start() },
+		Requesting: func() { e.receive(e.reply(dhcpv4.MessageTypeOffer)) },
+		Bound:      func() { e.receive(e.reply(dhcpv4.MessageTypeAck)) },
+		Renewing:   func() { e.tick() },
+		Rebinding: func() {
+			for e.c.State() == Renewing {
+				e.tick()
+			}
+		},
+	}
+	for _, step := range steps[:state+1] {
+		step()
+	}
+	if e.c.State() != state {
+		t.Fatalf("the client is %v, want %v", e.c.State(), state)
+	}
+	return e
+}
+
+var allStates = []State{Init, Selecting, Requesting, Bound, Renewing, Rebinding}
+
+// extremes are sources of randomness at the ends of its range.
+var extremes = map[string]func() uint32{
+	"least": func() uint32 { return 0 },
+	"most":  func() uint32 { return math.MaxUint32 },
+}

@@ -1,0 +1,27 @@
+package exec
+
+import (
+	"errors"
+
+	"github.com/krunbox/krunbox/pkg/poweroff"
+)
+
+// StartError is the reason why a program could not be started.
+type StartError struct {
+	Op   string // operation and object: `execute "foo"`
+	Err  error
+	Code int // exit code for the host: 127 not found, 126 not executable, 125 everything else
+}
+
+func (e *StartError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// ExitCode is the code the host gets for an error: a *StartError's own, poweroff.InitFailed for any other.
+func ExitCode(err error) int {
+	if start, ok := errors.AsType[*StartError](err); ok {
+		return start.Code
+	}
+	return poweroff.InitFailed
+}

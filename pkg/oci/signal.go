@@ -1,0 +1,66 @@
+package oci
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Real-time signals, as programs number them: the C library keeps the kernel's first two for itself.
+const rtMin, rtMax = 34, 64
+
+var signals = [...]string{ // by number, signal(7)
+	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1",
+	11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT", 17: "CHLD", 18: "CONT", 19: "STOP", 20: "TSTP",
+	21: "TTIN", 22: "TTOU", 23: "URG", 24: "XCPU", 25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR",
+	31: "SYS",
+}
+
+// ParseSignal returns the number of the signal that is written as StopSignal of the OCI image specification may be: as
+// "SIGTERM", "SIGRTMIN+3" or "SIGRTMAX-1", without SIG, in any case, or as a number from 1 to 64; and whether there is one.
+func ParseSignal(s string) (number int, ok bool) {
+	if n, err := strconv.Atoi(s); err == nil {
+		return n, n >= 1 && n <= rtMax
+	}
+	name := strings.TrimPrefix(upper(s), "SIG")
+	if offset, ok := strings.CutPrefix(name, "RTMIN"); ok {
+		return realTime(rtMin, "+", offset)
+	}
+	if offset, ok := strings.CutPrefix(name, "RTMAX"); ok {
+		return realTime(rtMax, "-", offset)
+	}
+	switch name {
+	case "IOT":
+		name = "ABRT"
+	case "CLD":
+		name = "CHLD"
+	case "POLL":
+		name = "IO"
+	}
+	number = slices.Index(signals[1:], name) + 1
+	return number, number > 0
+}
+
+// upper is strings.ToUpper for ASCII, without the tables for all other letters.
+func upper(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'a' <= c && c <= 'z' {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// realTime is the signal at an offset, with its sign, from another.
+func realTime(from int, sign, offset string) (int, bool) {
+	if offset == "" {
+		return from, true
+	}
+	if !strings.HasPrefix(offset, sign) {
+		return 0, false
+	}
+	n, err := strconv.Atoi(offset)
+	n += from
+	return n, err == nil && n >= rtMin && n <= rtMax
+}
