@@ -16,6 +16,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -26,7 +27,6 @@ import (
 
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/network"
@@ -122,9 +122,9 @@ func (c *client) parse(args []string) error {
 	}
 	switch {
 	case err != nil:
-		return fault.Wrap(err, "-timeout")
+		return fmt.Errorf("-timeout: %w", err)
 	case len(operands) > 0:
-		return fault.Wrap(errors.New("unexpected argument"), operands[0])
+		return fmt.Errorf("%s: %w", operands[0], errors.New("unexpected argument"))
 	case exclusive > 1:
 		return errors.New("-n, -once and -release exclude each other")
 	case c.release && c.only6:
@@ -224,13 +224,13 @@ func (c *client) report(all []network.Status) int {
 			code = max(code, failed)
 		case configured(s):
 		case s.Refused:
-			c.warn(fault.Wrap(errors.New("the server refused a lease"), s.Name))
+			c.warn(fmt.Errorf("%s: %w", s.Name, errors.New("the server refused a lease")))
 			code = max(code, refused)
 		case !s.Carrier:
-			c.warn(fault.Wrap(unix.ENETDOWN, s.Name, " is missing or not connected"))
+			c.warn(fmt.Errorf("%s is missing or not connected: %w", s.Name, unix.ENETDOWN))
 			code = max(code, failed)
 		default:
-			c.warn(fault.Wrap(errors.New("no answer within "+c.timeout.String()), s.Name))
+			c.warn(fmt.Errorf("%s: %w", s.Name, errors.New("no answer within "+c.timeout.String())))
 			code = max(code, noAnswer)
 		}
 	}

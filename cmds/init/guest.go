@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -11,8 +12,8 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/supervise"
@@ -22,8 +23,8 @@ import (
 // catch takes over the signals that are for the workload, so that none is lost before there is one.
 type catch struct{ pipe **signals.Pipe }
 
-func (catch) Describe() boot.Desc {
-	return boot.Desc{Verb: "catch", Object: "signals for the workload"}
+func (catch) Describe() op.Description {
+	return op.Describe("catch", "signals for the workload")
 }
 
 func (c catch) Do() (err error) {
@@ -45,10 +46,10 @@ func (g *guest) print(w io.Writer, asJSON bool) error {
 func (g *guest) complaints() []error {
 	var errs []error
 	for _, name := range g.params.Unsupported {
-		errs = append(errs, fault.Wrap(boot.ErrUnsupported, name))
+		errs = append(errs, fmt.Errorf("%s: %w", name, op.ErrUnsupported))
 	}
 	for _, variable := range g.params.Malformed {
-		errs = append(errs, fault.Wrap(errors.New("not a value that it can have"), variable))
+		errs = append(errs, fmt.Errorf("%s: %w", variable, errors.New("not a value that it can have")))
 	}
 	return errs
 }
@@ -68,17 +69,20 @@ func (g *guest) configPath() (path, file string) {
 // takeConfig parses the configuration that was read from a file, or was not. The default one may be missing; one that is named
 // or there must be right.
 func (g *guest) takeConfig(file string, data []byte, err error) error {
-	if fault.Errno(err) == syscall.ENOENT && g.params.Config == "" && g.configFile == "" {
+	if errors.Is(err, syscall.ENOENT) && g.params.Config == "" && g.configFile == "" {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	g.config, err = guestconfig.Parse(data)
-	return fault.Wrap(err, file)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
 }
 
-func (g *guest) planWorkdir() ([]boot.Op, error) {
+func (g *guest) planWorkdir() ([]op.Op, error) {
 	dir := g.config.Cwd
 	if g.params.Workdir != "" {
 		dir = g.params.Workdir
@@ -86,7 +90,7 @@ func (g *guest) planWorkdir() ([]boot.Op, error) {
 	if dir == "" {
 		return nil, nil // the kernel started init in /
 	}
-	return []boot.Op{exec.Workdir{Path: dir}}, nil
+	return []op.Op{exec.Workdir{Path: dir}}, nil
 }
 
 // limits are the configuration's, and the host's parameters over them.

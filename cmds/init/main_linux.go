@@ -34,12 +34,12 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/network"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rootfs"
@@ -92,12 +92,10 @@ func (g *guest) ended(o boot.Outcome) {
 // sayReason is the operation that says why the boot has failed, on what would be the workload's standard error.
 type sayReason struct{ *guest }
 
-// Describe implements boot.Op.
-func (sayReason) Describe() boot.Desc {
-	return boot.Desc{Verb: "say", Object: "why there is no workload"}
+func (sayReason) Describe() op.Description {
+	return op.Describe("say", "why there is no workload")
 }
 
-// Do implements boot.Op.
 func (s sayReason) Do() error {
 	say(s.stderr(), boot.Line(s.failure))
 	return nil
@@ -108,8 +106,8 @@ func (g *guest) stderr() int {
 	if !g.redirected {
 		sys := mount.Mount{Type: "sysfs", Source: "sysfs", Target: "/sys"}
 		ports := stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}
-		if fault.Guard(sys.Do) == nil {
-			_ = fault.Guard(ports.Do)
+		if op.Protect(sys.Do) == nil {
+			_ = op.Protect(ports.Do)
 		}
 	}
 	return g.streams[2]

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -10,11 +11,11 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/supervise"
@@ -61,62 +62,65 @@ func order() (up, down []boot.Stage[*guest]) {
 	return up, down
 }
 
-func (g *guest) planConsole() ([]boot.Op, error) {
-	return []boot.Op{stdio.Console{Path: console, Log: logFile, System: stdio.System{}}}, nil
+func (g *guest) planConsole() ([]op.Op, error) {
+	return []op.Op{stdio.Console{Path: console, Log: logFile, System: stdio.System{}}}, nil
 }
 
-func (g *guest) planSignals() ([]boot.Op, error) { return []boot.Op{catch{&g.signals}}, nil }
+func (g *guest) planSignals() ([]op.Op, error) { return []op.Op{catch{&g.signals}}, nil }
 
-func (g *guest) planSession() ([]boot.Op, error) {
-	return []boot.Op{exec.Session{Login: "root"}}, nil
+func (g *guest) planSession() ([]op.Op, error) {
+	return []op.Op{exec.Session{Login: "root"}}, nil
 }
 
-func (g *guest) planLoopback() ([]boot.Op, error) {
-	return []boot.Op{netif.Loopback{Name: "lo0"}}, nil
+func (g *guest) planLoopback() ([]op.Op, error) {
+	return []op.Op{netif.Loopback{Name: "lo0"}}, nil
 }
 
-func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{poweroff.Sync{}}, nil }
-func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{poweroff.PowerOff{}}, nil }
+func (g *guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
+func (g *guest) planEnd() ([]op.Op, error)   { return []op.Op{poweroff.PowerOff{}}, nil }
 
 // planParameters names what the host asks for by parameters and does not get.
-func (g *guest) planParameters() ([]boot.Op, error) {
+func (g *guest) planParameters() ([]op.Op, error) {
 	return nil, errors.Join(g.complaints()...)
 }
 
 // planDisk mounts the disk with the configuration, where there is one and the host names no other file.
-func (g *guest) planDisk() ([]boot.Op, error) {
+func (g *guest) planDisk() ([]op.Op, error) {
 	if g.params.Config != "" || g.configFile != "" {
 		return nil, nil
 	}
 	switch err := unix.Access(g.root+configDisk.Source, unix.F_OK); err {
 	case nil:
 		g.disk = true
-		return []boot.Op{configDisk}, nil
+		return []op.Op{configDisk}, nil
 	case unix.ENOENT:
 		return nil, nil
 	default:
-		return nil, fault.Wrap(err, "look for ", configDisk.Source)
+		if err != nil {
+			return nil, fmt.Errorf("look for %s: %w", configDisk.Source, err)
+		}
+		return nil, nil
 	}
 }
 
 // planDiskAway gives the mount point back to the workload.
-func (g *guest) planDiskAway() ([]boot.Op, error) {
+func (g *guest) planDiskAway() ([]op.Op, error) {
 	if !g.disk {
 		return nil, nil
 	}
-	return []boot.Op{mount.Unmount{Target: configDisk.Target}}, nil
+	return []op.Op{mount.Unmount{Target: configDisk.Target}}, nil
 }
 
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
 // is named or there must be right.
-func (g *guest) planConfiguration() ([]boot.Op, error) {
+func (g *guest) planConfiguration() ([]op.Op, error) {
 	_, file := g.configPath()
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
 	return nil, g.takeConfig(file, data, err)
 }
 
 // planUnsupported names what the configuration asks for and does not get.
-func (g *guest) planUnsupported() ([]boot.Op, error) {
+func (g *guest) planUnsupported() ([]op.Op, error) {
 	c := &g.config
 	fields := slices.Clone(c.Unsupported)
 	for _, f := range []struct {
@@ -140,23 +144,23 @@ func (g *guest) planUnsupported() ([]boot.Op, error) {
 	if len(fields) == 0 {
 		return nil, nil
 	}
-	return nil, fault.Wrap(boot.ErrUnsupported, strings.Join(fields, ", "))
+	return nil, fmt.Errorf("%s: %w", strings.Join(fields, ", "), op.ErrUnsupported)
 }
 
-func (g *guest) planHostname() ([]boot.Op, error) {
+func (g *guest) planHostname() ([]op.Op, error) {
 	name := "localhost"
 	for _, given := range []string{g.params.Hostname, g.config.Hostname} {
 		if given != "" {
 			name = given
 		}
 	}
-	return []boot.Op{netif.Hostname{Name: name}}, nil
+	return []op.Op{netif.Hostname{Name: name}}, nil
 }
 
 // planWorkload is the workload's start; or it becomes PID 1 itself. It does not start with more rights than were asked for.
-func (g *guest) planWorkload() ([]boot.Op, error) {
+func (g *guest) planWorkload() ([]op.Op, error) {
 	if g.config.Capabilities != nil || g.config.NoNewPrivileges {
-		return nil, fault.Wrap(boot.ErrUnsupported, "process.capabilities, process.noNewPrivileges")
+		return nil, fmt.Errorf("process.capabilities, process.noNewPrivileges: %w", op.ErrUnsupported)
 	}
 	limits, err := g.limits()
 	if err != nil {
@@ -174,15 +178,15 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	}
 	spec.Env = g.finish(exec.NewEnv(g.params.Environ), user)
 	if g.params.InitPID1 {
-		return []boot.Op{exec.Exec{Spec: spec}}, nil
+		return []op.Op{exec.Exec{Spec: spec}}, nil
 	}
-	return []boot.Op{exec.Start{Spec: spec, PID: &g.pid}}, nil
+	return []op.Op{exec.Start{Spec: spec, PID: &g.pid}}, nil
 }
 
 // planSupervision looks after the workload until it ends.
-func (g *guest) planSupervision() ([]boot.Op, error) {
+func (g *guest) planSupervision() ([]op.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
-	return []boot.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
+	return []op.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
 }

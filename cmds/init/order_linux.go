@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -14,13 +15,13 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/kmodule"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/network"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 	"github.com/krunbox/krunbox/pkg/rootfs"
@@ -109,15 +110,15 @@ func order() (up, down []boot.Stage[*guest]) {
 }
 
 // planSignals takes over the signals that are for the workload, and keeps the root that is there.
-func (g *guest) planSignals() ([]boot.Op, error) {
-	return []boot.Op{catch{&g.signals}, rootfs.Keep{First: &g.first}}, nil
+func (g *guest) planSignals() ([]op.Op, error) {
+	return []op.Op{catch{&g.signals}, rootfs.Keep{First: &g.first}}, nil
 }
 
-func (g *guest) planCtrlAltDel() ([]boot.Op, error) { return []boot.Op{poweroff.CtrlAltDel{}}, nil }
+func (g *guest) planCtrlAltDel() ([]op.Op, error) { return []op.Op{poweroff.CtrlAltDel{}}, nil }
 
 // planModules loads the kernel's modules that an image brings along. A libkrun host, whose kernel has none, starts init by a
 // name of its own, and is not asked for a list.
-func (g *guest) planModules() ([]boot.Op, error) {
+func (g *guest) planModules() ([]op.Op, error) {
 	if strings.HasSuffix(g.name, "init.krun") {
 		return nil, nil
 	}
@@ -125,29 +126,29 @@ func (g *guest) planModules() ([]boot.Op, error) {
 }
 
 // planRoot changes the root file system, where the host asks for another one than the kernel has mounted.
-func (g *guest) planRoot() ([]boot.Op, error) {
+func (g *guest) planRoot() ([]op.Op, error) {
 	if !g.otherRoot() {
 		return nil, nil
 	}
 	return rootfs.Plan(g.rootConfig(), &g.first), nil
 }
 
-func (g *guest) planEssential() ([]boot.Op, error)   { return mount.Essential(&g.fresh), nil }
-func (g *guest) planFileSystems() ([]boot.Op, error) { return mount.Optional(&g.fresh), nil }
+func (g *guest) planEssential() ([]op.Op, error)   { return mount.Essential(&g.fresh), nil }
+func (g *guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.fresh), nil }
 
 // planPropagation lets mounts of a workload with mount namespaces of its own reach those.
-func (g *guest) planPropagation() ([]boot.Op, error) {
-	return []boot.Op{mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}}, nil
+func (g *guest) planPropagation() ([]op.Op, error) {
+	return []op.Op{mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}}, nil
 }
 
-func (g *guest) planConsole() ([]boot.Op, error)  { return []boot.Op{stdio.Reopen{}}, nil }
-func (g *guest) planLoopback() ([]boot.Op, error) { return []boot.Op{netif.Up{Name: "lo"}}, nil }
+func (g *guest) planConsole() ([]op.Op, error)  { return []op.Op{stdio.Reopen{}}, nil }
+func (g *guest) planLoopback() ([]op.Op, error) { return []op.Op{netif.Up{Name: "lo"}}, nil }
 
 // planStreams finds the workload's standard streams. One that takes the place of init has /dev/console itself: nobody else would
 // keep it open to the end, and it would lose what is not yet written then.
-func (g *guest) planStreams() ([]boot.Op, error) {
+func (g *guest) planStreams() ([]op.Op, error) {
 	g.redirected = true
-	ops := []boot.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
+	ops := []op.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
 	if !g.params.InitPID1 {
 		ops = append(ops, stdio.FindConsole{Streams: g.streams, Device: &g.console})
 	}
@@ -155,7 +156,7 @@ func (g *guest) planStreams() ([]boot.Op, error) {
 }
 
 // planParameters completes the arguments, and names what the host asks for by parameters and does not get.
-func (g *guest) planParameters() ([]boot.Op, error) {
+func (g *guest) planParameters() ([]op.Op, error) {
 	cmdline, err := g.readCmdline()
 	g.cmdline = string(cmdline)
 	g.params.Args = bootparam.RestoreArgs(g.params.Args, g.cmdline)
@@ -163,7 +164,7 @@ func (g *guest) planParameters() ([]boot.Op, error) {
 }
 
 // planClock begins to listen to the host's clock.
-func (g *guest) planClock() ([]boot.Op, error) {
+func (g *guest) planClock() ([]op.Op, error) {
 	if g.params.NoTimesync {
 		return nil, nil
 	}
@@ -171,20 +172,20 @@ func (g *guest) planClock() ([]boot.Op, error) {
 		Policy: timesync.Policy{Threshold: timesync.DefaultThreshold, Slew: g.params.Slew},
 		Warn:   warnLater("clock"),
 	})
-	return []boot.Op{timesync.Start{Sync: g.clock}}, nil
+	return []op.Op{timesync.Start{Sync: g.clock}}, nil
 }
 
 // planTime sets the clock by what the host has sent meanwhile, so that the workload starts with the right time.
-func (g *guest) planTime() ([]boot.Op, error) {
+func (g *guest) planTime() ([]op.Op, error) {
 	if g.clock == nil || g.clock.Missing() {
 		return nil, nil
 	}
 	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)
-	return []boot.Op{timesync.Apply{Sync: g.clock}}, nil
+	return []op.Op{timesync.Apply{Sync: g.clock}}, nil
 }
 
 // planSidecars has other processes do what a workload in the place of init can't do.
-func (g *guest) planSidecars() ([]boot.Op, error) {
+func (g *guest) planSidecars() ([]op.Op, error) {
 	if !g.params.InitPID1 {
 		return nil, nil
 	}
@@ -209,12 +210,12 @@ func (g *guest) planSidecars() ([]boot.Op, error) {
 	if sidecars == nil {
 		return nil, nil
 	}
-	return []boot.Op{sidecars}, nil
+	return []op.Op{sidecars}, nil
 }
 
 // planNetwork asks for leases. What answers is read when the lease is waited for, and what else the boot has to do is done
 // meanwhile.
-func (g *guest) planNetwork() ([]boot.Op, error) {
+func (g *guest) planNetwork() ([]op.Op, error) {
 	if len(g.params.DHCP) == 0 {
 		return nil, nil
 	}
@@ -230,23 +231,23 @@ func (g *guest) planNetwork() ([]boot.Op, error) {
 	}
 	g.network = network.New(cfg)
 	g.tasks.Tasks = append(g.tasks.Tasks, g.network)
-	return []boot.Op{network.Start{Network: g.network}}, nil
+	return []op.Op{network.Start{Network: g.network}}, nil
 }
 
 // planRequest answers the offers that have come, so that the lease is there when it is waited for.
-func (g *guest) planRequest() ([]boot.Op, error) {
+func (g *guest) planRequest() ([]op.Op, error) {
 	if g.network == nil {
 		return nil, nil
 	}
-	return []boot.Op{network.Answer{Network: g.network}}, nil
+	return []op.Op{network.Answer{Network: g.network}}, nil
 }
 
 // planLease waits for leases, so that the workload starts with a network and name servers.
-func (g *guest) planLease() ([]boot.Op, error) {
+func (g *guest) planLease() ([]op.Op, error) {
 	if g.network == nil {
 		return nil, nil
 	}
-	return []boot.Op{network.Wait{Network: g.network, Limit: g.params.DHCPTimeout, Loop: &g.tasks}}, nil
+	return []op.Op{network.Wait{Network: g.network, Limit: g.params.DHCPTimeout, Loop: &g.tasks}}, nil
 }
 
 // leasedHostname takes the host name of a lease where the host has given none.
@@ -260,19 +261,19 @@ func (g *guest) leasedHostname(name string) {
 }
 
 // planTSI is for guests whose sockets the host serves (transparent socket impersonation).
-func (g *guest) planTSI() ([]boot.Op, error) {
+func (g *guest) planTSI() ([]op.Op, error) {
 	if !bootparam.HasTSI(g.cmdline) {
 		return nil, nil
 	}
-	return []boot.Op{tsiInterface}, nil
+	return []op.Op{tsiInterface}, nil
 }
 
 // planConfiguration reads the configuration, on which the stages after it depend. The default one may be missing; one that
 // is named or there must be right.
-func (g *guest) planConfiguration() ([]boot.Op, error) {
+func (g *guest) planConfiguration() ([]op.Op, error) {
 	path, file := g.configPath()
 	data, err := sysfile.Read(file, guestconfig.MaxSize)
-	if first, kept := g.first.FD(); kept && g.otherRoot() && fault.Errno(err) == unix.ENOENT {
+	if first, kept := g.first.FD(); kept && g.otherRoot() && errors.Is(err, unix.ENOENT) {
 		// The image has none; the host may have left one where init came from.
 		data, err = readFirst(first, path, err)
 	}
@@ -282,22 +283,22 @@ func (g *guest) planConfiguration() ([]boot.Op, error) {
 // readFirst reads a file of the first root, whose descriptor is first. Where that has none either, the error is missing.
 func readFirst(first int, name string, missing error) ([]byte, error) {
 	data, err := sysfile.Read("/proc/self/fd/"+strconv.Itoa(first)+"/"+name, guestconfig.MaxSize)
-	if fault.Errno(err) == unix.ENOENT {
+	if errors.Is(err, unix.ENOENT) {
 		return nil, missing
 	}
 	return data, err
 }
 
 // planUnsupported names what the configuration asks for and does not get.
-func (g *guest) planUnsupported() ([]boot.Op, error) {
+func (g *guest) planUnsupported() ([]op.Op, error) {
 	if len(g.config.Unsupported) == 0 {
 		return nil, nil
 	}
-	return nil, fault.Wrap(boot.ErrUnsupported, strings.Join(g.config.Unsupported, ", "))
+	return nil, fmt.Errorf("%s: %w", strings.Join(g.config.Unsupported, ", "), op.ErrUnsupported)
 }
 
 // planMounts are the mounts of the configuration, and a /run unless it has one, or has something in it.
-func (g *guest) planMounts() ([]boot.Op, error) {
+func (g *guest) planMounts() ([]op.Op, error) {
 	entries := make([]mount.Entry, len(g.config.Mounts))
 	run := !g.params.NoRunTmpfs
 	for i, m := range g.config.Mounts {
@@ -320,15 +321,15 @@ func (g *guest) planMounts() ([]boot.Op, error) {
 }
 
 // planFree forgets an initramfs that init came from, once the configuration has been looked for there. An overlay over it needs it.
-func (g *guest) planFree() ([]boot.Op, error) {
+func (g *guest) planFree() ([]op.Op, error) {
 	if !g.blockRoot() {
 		return nil, nil
 	}
-	return []boot.Op{rootfs.Free{First: &g.first}}, nil
+	return []op.Op{rootfs.Free{First: &g.first}}, nil
 }
 
 // planProtection takes away what the workload shall not see or change: when all else that the boot does is done.
-func (g *guest) planProtection() (ops []boot.Op, err error) {
+func (g *guest) planProtection() (ops []op.Op, err error) {
 	if len(g.config.MaskedPaths) > 0 {
 		ops = append(ops, mount.Mask(g.config.MaskedPaths))
 	}
@@ -341,8 +342,8 @@ func (g *guest) planProtection() (ops []boot.Op, err error) {
 	return ops, nil
 }
 
-func (g *guest) planHostname() ([]boot.Op, error) {
-	ops := []boot.Op{netif.Hostname{Name: g.hostname()}}
+func (g *guest) planHostname() ([]op.Op, error) {
+	ops := []op.Op{netif.Hostname{Name: g.hostname()}}
 	if name := g.config.Domainname; name != "" {
 		ops = append(ops, system.Domainname{Name: name})
 	}
@@ -360,12 +361,12 @@ func (g *guest) hostname() string {
 }
 
 // planHosts sees to it that the host's name can be looked up. A root that can't have the file is good all the same.
-func (g *guest) planHosts() ([]boot.Op, error) {
-	return []boot.Op{system.Hosts{Hostname: g.hostname()}}, nil
+func (g *guest) planHosts() ([]op.Op, error) {
+	return []op.Op{system.Hosts{Hostname: g.hostname()}}, nil
 }
 
 // planMachine is what the configuration wants of the kernel and of /dev.
-func (g *guest) planMachine() (ops []boot.Op, err error) {
+func (g *guest) planMachine() (ops []op.Op, err error) {
 	for _, s := range g.config.Sysctls {
 		ops = append(ops, system.Sysctl(s))
 	}
@@ -377,37 +378,37 @@ func (g *guest) planMachine() (ops []boot.Op, err error) {
 
 // planControllers has cgroups below the root use what controllers the kernel has. It takes the kernel longer than all its
 // mounts, so the workload does not wait for it, unless init becomes the workload and can't do it later.
-func (g *guest) planControllers() ([]boot.Op, error) {
+func (g *guest) planControllers() ([]op.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
-	return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+	return []op.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
 }
 
-func (g *guest) planOwnControllers() ([]boot.Op, error) {
+func (g *guest) planOwnControllers() ([]op.Op, error) {
 	if !g.params.InitPID1 {
 		return nil, nil
 	}
-	return []boot.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+	return []op.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
 }
 
 // planReport leaves on /run what became of the stages so far, where that is asked for and the guest has a /run.
-func (g *guest) planReport() ([]boot.Op, error) {
+func (g *guest) planReport() ([]op.Op, error) {
 	if !g.params.Debug {
 		return nil, nil
 	}
-	return []boot.Op{writeReport{&g.outcomes}}, nil
+	return []op.Op{writeReport{&g.outcomes}}, nil
 }
 
 // planTerminal gives a terminal without a size one.
-func (g *guest) planTerminal() ([]boot.Op, error) {
+func (g *guest) planTerminal() ([]op.Op, error) {
 	size := g.config.ConsoleSize
-	return []boot.Op{exec.WindowSize{Streams: *g.streams, Height: size.Height, Width: size.Width,
+	return []op.Op{exec.WindowSize{Streams: *g.streams, Height: size.Height, Width: size.Width,
 		Env: slices.Concat(g.config.Env, g.params.Environ)}}, nil
 }
 
 // planWorkload is the workload's start; or it becomes PID 1 itself.
-func (g *guest) planWorkload() ([]boot.Op, error) {
+func (g *guest) planWorkload() ([]op.Op, error) {
 	limits, err := g.limits()
 	if err != nil {
 		return nil, err
@@ -437,21 +438,21 @@ func (g *guest) planWorkload() ([]boot.Op, error) {
 	}
 	spec.Env = g.env(user)
 	if g.params.InitPID1 {
-		return []boot.Op{exec.Exec{Spec: spec}}, nil
+		return []op.Op{exec.Exec{Spec: spec}}, nil
 	}
-	return []boot.Op{
+	return []op.Op{
 		exec.Start{Spec: spec, PID: &g.pid},
 		stdio.Close{Streams: g.streams}, // so that the host sees the workload close them
 	}, nil
 }
 
 // planSupervision looks after the workload until it ends.
-func (g *guest) planSupervision() ([]boot.Op, error) {
+func (g *guest) planSupervision() ([]op.Op, error) {
 	if g.params.InitPID1 {
 		return nil, nil
 	}
 	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
-	return []boot.Op{supervise.Watch{
+	return []op.Op{supervise.Watch{
 		PID:     &g.pid,
 		Signals: g.signals,
 		Tasks:   &g.tasks,
@@ -465,20 +466,20 @@ func (g *guest) planSupervision() ([]boot.Op, error) {
 }
 
 // planDeadline ends the machine in any case.
-func (g *guest) planDeadline() ([]boot.Op, error) {
-	return []boot.Op{poweroff.Deadline{After: endLimit, Arm: signals.RestartAfter}}, nil
+func (g *guest) planDeadline() ([]op.Op, error) {
+	return []op.Op{poweroff.Deadline{After: endLimit, Arm: signals.RestartAfter}}, nil
 }
 
-func (g *guest) planExitCode() ([]boot.Op, error) {
-	return []boot.Op{poweroff.Report{Root: "/", FD: g.first.FD, Code: &g.code}}, nil
+func (g *guest) planExitCode() ([]op.Op, error) {
+	return []op.Op{poweroff.Report{Root: "/", FD: g.first.FD, Code: &g.code}}, nil
 }
 
-func (g *guest) planFlush() ([]boot.Op, error) { return []boot.Op{poweroff.Sync{}}, nil }
-func (g *guest) planEnd() ([]boot.Op, error)   { return []boot.Op{poweroff.PowerOff{}}, nil }
+func (g *guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
+func (g *guest) planEnd() ([]op.Op, error)   { return []op.Op{poweroff.PowerOff{}}, nil }
 
 // planUnmount leaves the file systems on disks clean, and the one that takes an overlay's changes, which is mounted nowhere.
-func (g *guest) planUnmount() ([]boot.Op, error) {
-	ops := []boot.Op{mount.Teardown{}}
+func (g *guest) planUnmount() ([]op.Op, error) {
+	ops := []op.Op{mount.Teardown{}}
 	if g.rootConfig().Overlay != "" {
 		ops = append(ops, rootfs.Clean{First: &g.first})
 	}
@@ -487,20 +488,20 @@ func (g *guest) planUnmount() ([]boot.Op, error) {
 
 // planReason says why there is no workload, when the host has the exit code: a console that nobody reads may keep the line for
 // ever.
-func (g *guest) planReason() ([]boot.Op, error) {
+func (g *guest) planReason() ([]op.Op, error) {
 	if g.failure == nil {
 		return nil, nil
 	}
-	return []boot.Op{sayReason{g}}, nil
+	return []op.Op{sayReason{g}}, nil
 }
 
 // planStop ends what the workload has left behind.
-func (g *guest) planStop() ([]boot.Op, error) {
+func (g *guest) planStop() ([]op.Op, error) {
 	stop := supervise.StopOthers{Grace: grace}
 	if g.signals != nil {
 		stop.Signals = g.signals
 	}
-	return []boot.Op{stop}, nil
+	return []op.Op{stop}, nil
 }
 
 // env is the workload's environment. The kernel always sets HOME to /; that counts as not given, and the home directory is looked

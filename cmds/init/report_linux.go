@@ -4,6 +4,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -13,12 +14,10 @@ const reportDir = "/run/krunbox"
 // writeReport writes outcomes to boot.json in reportDir.
 type writeReport struct{ outcomes *[]boot.Outcome }
 
-// Describe implements boot.Op.
-func (writeReport) Describe() boot.Desc {
-	return boot.Desc{Verb: "write", Object: reportDir + "/boot.json", Attrs: []boot.Attr{boot.A("unless", "no /run")}}
+func (writeReport) Describe() op.Description {
+	return op.Describe("write", reportDir+"/boot.json", "unless", "no /run")
 }
 
-// Do implements boot.Op.
 func (w writeReport) Do() error {
 	if err := unix.Mkdir(reportDir, 0o755); err != nil && err != unix.EEXIST {
 		return err

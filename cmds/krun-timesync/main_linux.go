@@ -19,6 +19,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 	"unsafe"
@@ -27,7 +28,6 @@ import (
 
 	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/option"
@@ -112,16 +112,16 @@ func (c *command) check(operands []string) (err error) {
 	c.timeout, c.policy.Threshold = defaultTimeout, timesync.DefaultThreshold
 	if c.timeoutText != "" {
 		if c.timeout, err = option.Duration(c.timeoutText); err != nil {
-			return fault.Wrap(err, "-timeout")
+			return fmt.Errorf("-timeout: %w", err)
 		}
 	}
 	if c.thresholdText != "" {
 		if c.policy.Threshold, err = option.Duration(c.thresholdText); err != nil {
-			return fault.Wrap(err, "-threshold")
+			return fmt.Errorf("-threshold: %w", err)
 		}
 	}
 	if len(operands) > 0 {
-		return fault.Wrap(errors.New("unexpected argument"), operands[0])
+		return fmt.Errorf("%s: %w", operands[0], errors.New("unexpected argument"))
 	}
 	return nil
 }

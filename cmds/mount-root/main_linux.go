@@ -21,6 +21,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
@@ -29,9 +30,9 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/mount"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 )
@@ -103,7 +104,7 @@ func (c *command) parse(args []string) (err error) {
 	limit := p.BlockRoot.Timeout
 	if timeout != "" {
 		if limit, err = option.Duration(timeout); err != nil {
-			return fault.Wrap(err, "-timeout")
+			return fmt.Errorf("-timeout: %w", err)
 		}
 	}
 	if !c.printOnly && device == "" && overlay == "" {
@@ -126,27 +127,27 @@ var order = []boot.Stage[*command]{
 	{Name: "command", OnError: boot.Fatal, Plan: (*command).planCommand},
 }
 
-func (c *command) planRoot() ([]boot.Op, error) {
-	return append([]boot.Op{rootfs.Keep{First: &c.first}}, rootfs.Plan(c.root, &c.first)...), nil
+func (c *command) planRoot() ([]op.Op, error) {
+	return append([]op.Op{rootfs.Keep{First: &c.first}}, rootfs.Plan(c.root, &c.first)...), nil
 }
 
-func (c *command) planEssential() ([]boot.Op, error)   { return mount.Essential(&c.fresh), nil }
-func (c *command) planFileSystems() ([]boot.Op, error) { return mount.Optional(&c.fresh), nil }
+func (c *command) planEssential() ([]op.Op, error)   { return mount.Essential(&c.fresh), nil }
+func (c *command) planFileSystems() ([]op.Op, error) { return mount.Optional(&c.fresh), nil }
 
 // planFree gives the memory of an initramfs back. An overlay over it needs it.
-func (c *command) planFree() ([]boot.Op, error) {
+func (c *command) planFree() ([]op.Op, error) {
 	if c.root.Device == "" {
 		return nil, nil
 	}
-	return []boot.Op{rootfs.Free{First: &c.first}}, nil
+	return []op.Op{rootfs.Free{First: &c.first}}, nil
 }
 
 // planCommand executes the command. One that prints need not have one.
-func (c *command) planCommand() ([]boot.Op, error) {
+func (c *command) planCommand() ([]op.Op, error) {
 	if len(c.args) == 0 {
 		return nil, nil
 	}
-	return []boot.Op{exec.Exec{Spec: exec.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}}}, nil
+	return []op.Op{exec.Exec{Spec: exec.Spec{Args: c.args, Env: c.env, Streams: [3]int{0, 1, 2}}}}, nil
 }
 
 // print shows the devices, and what would be done with the one that is asked for.

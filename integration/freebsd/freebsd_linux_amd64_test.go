@@ -2,6 +2,7 @@ package freebsd
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/krunbox/krunbox/internal/nstest"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // probeVariable makes this test program the workload of a guest.
 const probeVariable = "PROBE"

@@ -1,26 +1,19 @@
-// Package boot runs a boot as a list of stages: what is to be done is data that can be printed, and a small Runner
-// carries it out.
+// Package boot runs a boot as a list of stages: what is to be done is data that can be printed, and
+// Run carries it out.
 //
-// A stage has a name, a policy for failures, and operations. Operations are planned when the stage's turn comes, because
-// later stages depend on what earlier ones made readable (a configuration file, for one). The same list, run or printed,
-// is thus the documentation of the boot.
+// A stage has a name, a policy for failures, a condition, and a plan: a list of operations. It is
+// planned when its turn comes, because later stages depend on what earlier ones made readable, such
+// as a configuration file. The same list, run or printed, is thus the documentation of the boot.
 package boot
 
 import (
-	"errors"
+	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
-
-// Op is one operation of a stage.
-type Op interface {
-	// Describe says what Do will do. It has no effects.
-	Describe() Desc
-	// Do does it. Its error names operation and object.
-	Do() error
-}
 
 // Policy says what the failure of a stage means for the boot.
 type Policy uint8
@@ -30,7 +23,7 @@ const (
 	Fatal Policy = iota
 	// Warn reports every operation that fails, and goes on with the next one.
 	Warn
-	// Silent goes on without a word: for what is expected to be missing in some guests.
+	// Silent goes on without a report: the failure is expected in some guests.
 	Silent
 )
 
@@ -45,16 +38,29 @@ func (p Policy) String() string {
 	}
 }
 
-// Stage is a named step of the boot of a G: what the boot knows of the machine, and finds out about it.
-//
-// With a method of G as each Plan, a list of stages is data in the program's file: nothing is made of it at run time.
+// Stage is a named step of a boot. G is the boot's state: what it knows of the machine, and finds
+// out about it.
 type Stage[G any] struct {
 	Name string
-	// OnError is the meaning of a failure, of Plan's as of any operation's.
+	// OnError is the meaning of a failure of Prepare, Plan or an operation.
 	OnError Policy
-	// Plan returns the operations, in order. It may read what earlier stages made available, and has no effects.
-	Plan func(G) ([]Op, error)
+	// If decides whether the stage takes place. The zero value is a stage that always does.
+	If Condition[G]
+	// Prepare, unless nil, reads what the plan depends on, and stores it in the state. It does not
+	// change the machine. After a failure there is no plan.
+	Prepare func(G) error
+	// Plan, unless nil, returns the operations, in order. It is a pure function of the state.
+	Plan func(G) ([]op.Op, error)
 }
+
+// Condition decides whether a stage takes place.
+type Condition[G any] struct {
+	Text  string // what must hold, for readers: "KRUN_DHCP names interfaces"
+	Holds func(G) bool
+}
+
+// If returns a condition.
+func If[G any](text string, holds func(G) bool) Condition[G] { return Condition[G]{text, holds} }
 
 // Error is a failure and the stage it happened in.
 type Error struct {
@@ -67,30 +73,30 @@ func (e *Error) Error() string { return e.Stage + ": " + e.Err.Error() }
 // Unwrap returns the failure without its stage.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Runner is what Run tells of the stages.
+// Runner receives what Run reports.
 type Runner struct {
-	// Warn is told of each failure in a Warn stage, as an *Error.
+	// Warn receives each failure in a Warn stage, as an *Error.
 	Warn func(error)
-	// Ended, if not nil, is told of each stage that had something to do, when it has ended; Clock is what its times are by.
+	// Ended, unless nil, receives the outcome of each stage that had something to do. Clock, which
+	// it needs, returns the time since some fixed moment.
 	Ended func(Outcome)
 	Clock func() time.Duration
 }
 
-// Run carries out the stages of g in order. The first failure in a Fatal stage ends it and is returned as an *Error. A panic in
-// an operation is a failure like any other: the process that boots a machine must not die of it.
+// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as
+// an *Error. A panic is a failure like any other: the process that boots a machine must not die of
+// it.
 func Run[G any](r *Runner, stages []Stage[G], g G) error {
-	for i := range stages {
-		s := &stages[i]
-		if r.Ended == nil {
-			if _, err := run(r, s, g, nil); err != nil {
-				return err
-			}
-			continue
+	for _, s := range stages {
+		o := Outcome{Stage: s.Name, OnError: s.OnError}
+		if r.Ended != nil {
+			o.Start = r.Clock()
 		}
-		o := Outcome{Stage: s.Name, OnError: s.OnError, Start: r.Clock()}
-		ops, err := run(r, s, g, &o.Errors)
-		if o.Ops, o.Duration = ops, r.Clock()-o.Start; ops > 0 || len(o.Errors) > 0 {
-			r.Ended(o)
+		err := run(r, s, g, &o)
+		if r.Ended != nil {
+			if o.Duration = r.Clock() - o.Start; o.Ops > 0 || len(o.Errors) > 0 {
+				r.Ended(o)
+			}
 		}
 		if err != nil {
 			return err
@@ -99,40 +105,62 @@ func Run[G any](r *Runner, stages []Stage[G], g G) error {
 	return nil
 }
 
-// run carries out a stage, and returns how many operations it had and the failure that ends the boot.
-func run[G any](r *Runner, s *Stage[G], g G, errs *[]error) (done int, err error) {
-	ops, err := s.plan(g)
-	if err := r.judge(s.Name, s.OnError, err, errs); err != nil {
-		return 0, err
+// run carries out a stage, records in o what became of it, and returns the failure that ends the
+// boot.
+func run[G any](r *Runner, s Stage[G], g G, o *Outcome) error {
+	_, ops, err := s.plan(g)
+	if err := r.judge(o, err); err != nil {
+		return err
 	}
-	for i, op := range ops {
-		if err := r.judge(s.Name, s.OnError, fault.Guard(op.Do), errs); err != nil {
-			return i + 1, err
-		}
-	}
-	return len(ops), nil
-}
-
-// judge applies a stage's policy to the outcome of one step. Errors joined by errors.Join are reported one by one.
-func (r *Runner) judge(stage string, policy Policy, err error, errs *[]error) error {
-	if err == nil {
-		return nil
-	}
-	if errs != nil {
-		*errs = append(*errs, each(err)...)
-	}
-	switch policy {
-	case Fatal:
-		return &Error{stage, err}
-	case Warn:
-		for _, e := range each(err) {
-			r.Warn(&Error{stage, e})
+	for _, operation := range ops {
+		o.Ops++
+		if err := r.judge(o, op.Protect(operation.Do)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// each returns the errors that errors.Join made one, or the one there is, or none.
+// plan returns the operations of the stage, and whether the stage is left out by its condition.
+func (s Stage[G]) plan(g G) (left bool, ops []op.Op, err error) {
+	err = op.Protect(func() error {
+		if left = s.If.Holds != nil && !s.If.Holds(g); left {
+			return nil
+		}
+		if s.Prepare != nil {
+			if err := s.Prepare(g); err != nil {
+				return err
+			}
+		}
+		if s.Plan == nil {
+			return nil
+		}
+		var err error
+		ops, err = s.Plan(g)
+		return err
+	})
+	return left, ops, err
+}
+
+// judge applies the policy of o's stage to a failure, if err is one. Errors joined by errors.Join
+// are reported one by one.
+func (r *Runner) judge(o *Outcome, err error) error {
+	if err == nil {
+		return nil
+	}
+	o.Errors = append(o.Errors, each(err)...)
+	switch o.OnError {
+	case Fatal:
+		return &Error{o.Stage, err}
+	case Warn:
+		for _, e := range each(err) {
+			r.Warn(&Error{o.Stage, e})
+		}
+	}
+	return nil
+}
+
+// each returns the errors that errors.Join combined in err, or err alone, or nothing if it is nil.
 func each(err error) []error {
 	if err == nil {
 		return nil
@@ -143,23 +171,42 @@ func each(err error) []error {
 	return []error{err}
 }
 
-func (s *Stage[G]) plan(g G) (ops []Op, err error) {
-	err = fault.Guard(func() (err error) {
-		ops, err = s.Plan(g)
-		return err
-	})
-	return ops, err
-}
-
-// Line is an error's text on one line, whatever it contains.
+// Line returns an error's text with control characters replaced by blanks, so that it is one line
+// and harmless on a terminal.
 func Line(err error) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
 	}, err.Error())
 }
 
-// ErrUnsupported is wrapped by errors about requests that this version does not serve.
-var ErrUnsupported = errors.New("not supported by this version")
+// Outcome is what became of a stage.
+type Outcome struct {
+	Stage   string
+	OnError Policy
+	Ops     int // operations that were carried out
+	// Start is by the Runner's Clock.
+	Start, Duration time.Duration
+	// Errors are the failures, whatever OnError says of them.
+	Errors []error
+}
+
+// String returns the outcome on one line, with times in seconds and milliseconds.
+func (o Outcome) String() string {
+	text := fmt.Sprintf("%s: at %d.%06d s, %.3f ms, ", o.Stage, o.Start/time.Second,
+		o.Start%time.Second/time.Microsecond, float64(o.Duration.Microseconds())/1000)
+	if len(o.Errors) == 0 {
+		return text + "ok"
+	}
+	return text + o.OnError.String() + ": " + strings.Join(lines(o.Errors), "; ")
+}
+
+func lines(errs []error) []string {
+	texts := []string{}
+	for _, err := range errs {
+		texts = append(texts, Line(err))
+	}
+	return texts
+}

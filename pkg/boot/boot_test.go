@@ -1,24 +1,28 @@
 package boot
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// op is an operation that notes that it was done.
-type op struct {
+// note is an operation that records that it was done.
+type note struct {
 	name string
 	err  error
 	done *[]string
 }
 
-func (o op) Describe() Desc { return Desc{Verb: "do", Object: o.name} }
+func (o note) Describe() op.Description { return op.Describe("do", o.name) }
 
-func (o op) Do() error {
+func (o note) Do() error {
 	*o.done = append(*o.done, o.name)
 	if o.name == "panics" {
 		panic("out of luck")
@@ -30,8 +34,8 @@ func (o op) Do() error {
 type none struct{}
 
 // fixed is a plan of operations that are known from the start.
-func fixed(ops ...Op) func(none) ([]Op, error) {
-	return func(none) ([]Op, error) { return ops, nil }
+func fixed(ops ...op.Op) func(none) ([]op.Op, error) {
+	return func(none) ([]op.Op, error) { return ops, nil }
 }
 
 func TestRunPolicies(t *testing.T) {
@@ -49,7 +53,7 @@ func TestRunPolicies(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var done, warnings []string
-			ops := []Op{op{"one", bad, &done}, op{"panics", nil, &done}, op{"three", nil, &done}}
+			ops := []op.Op{note{"one", bad, &done}, note{"panics", nil, &done}, note{"three", nil, &done}}
 			runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
 			err := Run(&runner, []Stage[none]{{Name: "stage", OnError: c.policy, Plan: fixed(ops...)}}, none{})
 			if got := strings.ReplaceAll(strings.Join(done, " "), "panics", "two"); got != c.done {
@@ -71,15 +75,15 @@ func TestRunPolicies(t *testing.T) {
 func TestRunPlansInTurn(t *testing.T) {
 	var done []string
 	stages := []Stage[none]{
-		{Name: "first", Plan: fixed(op{"one", nil, &done})},
-		{Name: "second", Plan: func(none) ([]Op, error) {
-			return []Op{op{"after " + strings.Join(done, " "), nil, &done}}, nil
+		{Name: "first", Plan: fixed(note{"one", nil, &done})},
+		{Name: "second", Plan: func(none) ([]op.Op, error) {
+			return []op.Op{note{"after " + strings.Join(done, " "), nil, &done}}, nil
 		}},
-		{Name: "third", OnError: Warn, Plan: func(none) ([]Op, error) {
-			return []Op{op{"last", nil, &done}}, errors.Join(errors.New("a"), errors.New("b"))
+		{Name: "third", OnError: Warn, Plan: func(none) ([]op.Op, error) {
+			return []op.Op{note{"last", nil, &done}}, errors.Join(errors.New("a"), errors.New("b"))
 		}},
-		{Name: "fourth", Plan: func(none) ([]Op, error) { panic("in a plan") }},
-		{Name: "fifth", Plan: fixed(op{"never", nil, &done})},
+		{Name: "fourth", Plan: func(none) ([]op.Op, error) { panic("in a plan") }},
+		{Name: "fifth", Plan: fixed(note{"never", nil, &done})},
 	}
 	var warnings []string
 	runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
@@ -101,11 +105,11 @@ func TestRunReportsOutcomes(t *testing.T) {
 	a, b := errors.New("a"), errors.New("b\n")
 	stages := []Stage[none]{
 		{Name: "nothing", Plan: fixed()},
-		{Name: "well", Plan: fixed(op{"1", nil, &done}, op{"2", nil, &done})},
-		{Name: "warned", OnError: Warn, Plan: fixed(op{"3", errors.Join(a, b), &done})},
-		{Name: "silent", OnError: Silent, Plan: func(none) ([]Op, error) { return nil, a }},
-		{Name: "fatal", Plan: fixed(op{"4", b, &done}, op{"never", nil, &done})},
-		{Name: "never", Plan: fixed(op{"never", nil, &done})},
+		{Name: "well", Plan: fixed(note{"1", nil, &done}, note{"2", nil, &done})},
+		{Name: "warned", OnError: Warn, Plan: fixed(note{"3", errors.Join(a, b), &done})},
+		{Name: "silent", OnError: Silent, Plan: func(none) ([]op.Op, error) { return nil, a }},
+		{Name: "fatal", Plan: fixed(note{"4", b, &done}, note{"never", nil, &done})},
+		{Name: "never", Plan: fixed(note{"never", nil, &done})},
 	}
 	var now time.Duration
 	var outcomes []Outcome
@@ -134,16 +138,21 @@ func TestRunReportsOutcomes(t *testing.T) {
 		t.Errorf("the outcomes are\n%q, want\n%q", lines, want)
 	}
 	var got []map[string]any
-	if err := json.Unmarshal(AppendOutcomes(nil, outcomes), &got); err != nil {
-		t.Fatalf("AppendOutcomes() is no JSON: %v", err)
+	var js bytes.Buffer
+	if err := WriteOutcomes(&js, outcomes); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(js.Bytes(), &got); err != nil {
+		t.Fatalf("WriteOutcomes() wrote no JSON: %v", err)
 	}
 	wantJSON := map[string]any{"stage": "warned", "start": 0.006172, "duration": 0.001234, "ops": 1.0, "onError": "warn",
 		"errors": []any{"a", "b "}}
 	if len(got) != 4 || !reflect.DeepEqual(got[1], wantJSON) {
-		t.Errorf("AppendOutcomes() = %v, want four, the second %v", got, wantJSON)
+		t.Errorf("WriteOutcomes() wrote %v, want four, the second %v", got, wantJSON)
 	}
-	if err := json.Unmarshal(AppendOutcomes(nil, nil), &got); err != nil || len(got) != 0 {
-		t.Errorf("AppendOutcomes() of none = %v, %v", got, err)
+	js.Reset()
+	if err := WriteOutcomes(&js, nil); err != nil || strings.TrimSpace(js.String()) != "[]" {
+		t.Errorf("WriteOutcomes() of none wrote %q, %v", js.String(), err)
 	}
 }
 
@@ -151,16 +160,17 @@ func TestWrite(t *testing.T) {
 	var done []string
 	stages := []Stage[none]{
 		{Name: "empty", Plan: fixed()},
-		{Name: "one", OnError: Warn, Plan: fixed(describe{Desc{Verb: "mount", Object: "/a b", Attrs: []Attr{
-			A("type", "tmpfs"), A("none", ""), L("args", []string{"x", "", "\xff\n"}), L("list", nil)}}})},
-		{Name: "broken", OnError: Fatal, Plan: func(none) ([]Op, error) { return nil, errors.New("line 1\nline 2") }},
-		{Name: "after", Plan: fixed(op{"never", nil, &done})},
+		{Name: "left out", If: If("asked for", func(none) bool { return false }), Prepare: func(none) error { panic("prepared") }},
+		{Name: "one", OnError: Warn, Plan: fixed(describe{op.Describe("mount", "/a b", "type", "tmpfs", "none", "", "args", []string{"x", "", "\xff\n"}, "list", []string(nil))})},
+		{Name: "broken", OnError: Fatal, Plan: func(none) ([]op.Op, error) { return nil, errors.New("line 1\nline 2") }},
+		{Name: "after", Plan: fixed(note{"never", nil, &done})},
 	}
 	var text, js strings.Builder
 	if err := WriteText(&text, stages, none{}); err == nil || err.Error() != "broken: line 1\nline 2" {
 		t.Errorf("WriteText() = %v, want the failure of stage broken", err)
 	}
-	const want = `one (warn)
+	const want = `left out: left out, only if asked for
+one (warn)
     mount "/a b" type=tmpfs none="" args=[x "" "\xff\n"] list=[]
 broken (fatal)
     fatal: line 1 line 2
@@ -175,13 +185,13 @@ broken (fatal)
 	if err := json.Unmarshal([]byte(js.String()), &got); err != nil {
 		t.Fatalf("WriteJSON() wrote no JSON: %v\n%s", err, js.String())
 	}
-	if len(got) != 3 || got[2]["error"] != "line 1 line 2" {
-		t.Errorf("WriteJSON() wrote %v, want three stages, the last with an error", got)
+	if len(got) != 4 || got[3]["error"] != "line 1 line 2" || got[1]["onlyIf"] != "asked for" {
+		t.Errorf("WriteJSON() wrote %v, want four stages, the second left out, the last with an error", got)
 	}
-	op := got[1]["ops"].([]any)[0].(map[string]any)
+	operation := got[2]["ops"].([]any)[0].(map[string]any)
 	wantOp := map[string]any{"do": "mount", "on": "/a b", "type": "tmpfs", "none": "", "args": []any{"x", "", "\ufffd\n"}, "list": []any{}}
-	if !reflect.DeepEqual(op, wantOp) {
-		t.Errorf("WriteJSON() wrote the operation %v, want %v", op, wantOp)
+	if !reflect.DeepEqual(operation, wantOp) {
+		t.Errorf("WriteJSON() wrote the operation %v, want %v", operation, wantOp)
 	}
 	if len(done) != 0 {
 		t.Errorf("printing did %q", done)
@@ -189,7 +199,37 @@ broken (fatal)
 }
 
 // describe is an operation that is nothing but its description.
-type describe struct{ desc Desc }
+type describe struct{ desc op.Description }
 
-func (d describe) Describe() Desc { return d.desc }
-func (d describe) Do() error      { panic("printed plans are not carried out") }
+func (d describe) Describe() op.Description { return d.desc }
+func (d describe) Do() error                { panic("printed plans are not carried out") }
+
+// A stage is prepared before it is planned, and only if its condition holds.
+func TestPrepare(t *testing.T) {
+	var done []string
+	type state struct{ wanted, prepared bool }
+	stages := []Stage[*state]{{
+		Name: "stage", OnError: Warn,
+		If: If("wanted", func(s *state) bool { return s.wanted }),
+		Prepare: func(s *state) error {
+			if s.prepared {
+				return errors.New("prepared twice")
+			}
+			s.prepared = true
+			return nil
+		},
+		Plan: func(s *state) ([]op.Op, error) { return []op.Op{note{fmt.Sprint(s.prepared), nil, &done}}, nil },
+	}}
+	var warnings []string
+	runner := Runner{Warn: func(err error) { warnings = append(warnings, err.Error()) }}
+	s := &state{}
+	for range 3 { // left out, carried out, failed
+		if err := Run(&runner, stages, s); err != nil {
+			t.Fatal(err)
+		}
+		s.wanted = true
+	}
+	if !reflect.DeepEqual(done, []string{"true"}) || !reflect.DeepEqual(warnings, []string{"stage: prepared twice"}) {
+		t.Errorf("done = %q, warnings = %q", done, warnings)
+	}
+}

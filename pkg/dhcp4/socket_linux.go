@@ -1,12 +1,12 @@
 package dhcp4
 
 import (
+	"fmt"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
@@ -49,7 +49,7 @@ var dhcpFilter = [...]unix.SockFilter{
 func OpenSocket(ifindex int) (*Socket, error) {
 	s := &Socket{udp: -1, ifindex: ifindex}
 	if err := s.openPacket(); err != nil {
-		return nil, fault.Wrap(err, "open a packet socket for DHCP")
+		return nil, fmt.Errorf("open a packet socket for DHCP: %w", err)
 	}
 	return s, nil
 }
@@ -97,7 +97,7 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		case err == unix.EAGAIN:
 			return Datagram{}, err
 		case err != nil:
-			return Datagram{}, fault.Wrap(err, "receive a DHCP message")
+			return Datagram{}, fmt.Errorf("receive a DHCP message: %w", err)
 		}
 		if d.Len > len(buf) {
 			continue
@@ -144,7 +144,7 @@ func (s *Socket) Send(a Action) error {
 		err = s.unicast(source, a)
 	}
 	if err != nil {
-		return fault.Wrap(err, "send a DHCP message from ", source.String(), " to ", a.To.String())
+		return fmt.Errorf("send a DHCP message from %v to %v: %w", source, a.To, err)
 	}
 	return nil
 }

@@ -1,9 +1,10 @@
 package dhcp6
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
@@ -31,7 +32,7 @@ const mostLong = 32
 func OpenSocket(ifindex int, name string) (*Socket, error) {
 	fd, err := openUDP(ifindex)
 	if err != nil {
-		return nil, fault.Wrap(err, "open a socket for DHCPv6 on ", name)
+		return nil, fmt.Errorf("open a socket for DHCPv6 on %s: %w", name, err)
 	}
 	return &Socket{fd, ifindex, name}, nil
 }
@@ -66,7 +67,10 @@ func (s *Socket) Close() { unix.Close(s.fd) }
 // through.
 func (s *Socket) Send(payload []byte) error {
 	err := unix.Sendto(s.fd, payload, 0, &unix.SockaddrInet6{Port: serverPort, ZoneId: uint32(s.ifindex), Addr: allServers})
-	return fault.Wrap(err, "send a DHCPv6 message on ", s.name)
+	if err != nil {
+		return fmt.Errorf("send a DHCPv6 message on %s: %w", s.name, err)
+	}
+	return nil
 }
 
 // Receive returns the next datagram, which lies in buf. One that does not fit is skipped. Without any its error is EAGAIN.
@@ -80,7 +84,7 @@ func (s *Socket) Receive(buf []byte) (Datagram, error) {
 		case err == unix.EAGAIN:
 			return Datagram{}, err
 		case err != nil:
-			return Datagram{}, fault.Wrap(err, "receive a DHCPv6 message on ", s.name)
+			return Datagram{}, fmt.Errorf("receive a DHCPv6 message on %s: %w", s.name, err)
 		}
 		if from.Family == unix.AF_INET6 && d.Len <= len(buf) {
 			return Datagram{Payload: buf[:d.Len], Source: inet.Addr6(from.Addr)}, nil

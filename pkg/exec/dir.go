@@ -1,10 +1,11 @@
 package exec
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -12,17 +13,20 @@ import (
 // where it is missing.
 type Workdir struct{ Path string }
 
-// Describe implements boot.Op.
-func (w Workdir) Describe() boot.Desc { return boot.Desc{Verb: "change directory", Object: w.Path} }
+func (w Workdir) Describe() op.Description {
+	return op.Describe("change directory", w.Path)
+}
 
-// Do implements boot.Op.
 func (w Workdir) Do() error {
 	err := unix.Chdir(w.Path)
 	if err == unix.ENOENT {
 		if err := sysfile.MakeDirs(w.Path); err != nil {
-			return fault.Wrap(err, "make the working directory ", w.Path)
+			return fmt.Errorf("make the working directory %s: %w", w.Path, err)
 		}
 		err = unix.Chdir(w.Path)
 	}
-	return fault.Wrap(err, "change to the working directory ", w.Path)
+	if err != nil {
+		return fmt.Errorf("change to the working directory %s: %w", w.Path, err)
+	}
+	return nil
 }

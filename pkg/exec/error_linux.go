@@ -2,13 +2,13 @@ package exec
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 )
@@ -69,21 +69,21 @@ func explain(errno syscall.Errno, candidates []string, failed int) error {
 	head := readHead(path)
 	switch {
 	case errno == unix.ENOENT && statErr == nil && bytes.HasPrefix(head, []byte("#!")):
-		return fault.Wrap(errno, path, " exists, but its interpreter ", interpreter(head), " does not")
+		return fmt.Errorf("%s exists, but its interpreter %s does not: %w", path, interpreter(head), errno)
 	case errno == unix.ENOENT && statErr == nil:
-		return fault.Wrap(errno, path, " exists, but the dynamic loader it names does not")
+		return fmt.Errorf("%s exists, but the dynamic loader it names does not: %w", path, errno)
 	case errno == unix.ENOENT && len(candidates) > 1:
-		return fault.Wrap(errno, "not in PATH (", searched(candidates), ")")
+		return fmt.Errorf("not in PATH (%s): %w", searched(candidates), errno)
 	case errno == unix.EACCES && statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
-		return fault.Wrap(errno, path, " is a directory")
+		return fmt.Errorf("%s is a directory: %w", path, errno)
 	case errno == unix.EACCES && statErr == nil && st.Mode&0o111 == 0:
-		return fault.Wrap(errno, path, " has no execute permission (mode 0", strconv.FormatUint(uint64(st.Mode&0o7777), 8), ")")
+		return fmt.Errorf("%s has no execute permission (mode 0%s): %w", path, strconv.FormatUint(uint64(st.Mode&0o7777), 8), errno)
 	case errno == unix.ENOEXEC && machine(head) != "":
-		return fault.Wrap(errno, path, " is a program for ", machine(head))
+		return fmt.Errorf("%s is a program for %s: %w", path, machine(head), errno)
 	case errno == unix.ENOEXEC:
-		return fault.Wrap(errno, path, " is neither a program nor a script")
+		return fmt.Errorf("%s is neither a program nor a script: %w", path, errno)
 	case path != candidates[0] || len(candidates) > 1:
-		return fault.Wrap(errno, path)
+		return fmt.Errorf("%s: %w", path, errno)
 	}
 	return errno
 }

@@ -2,12 +2,12 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Sidecar is another process of this program.
@@ -23,20 +23,19 @@ type Sidecar struct {
 // closes it a second time.
 type Sidecars []Sidecar
 
-// Describe implements boot.Op.
-func (s Sidecars) Describe() boot.Desc {
-	d := boot.Desc{Verb: "start beside the workload"}
+func (s Sidecars) Describe() op.Description {
+	d := op.Describe("start beside the workload", "")
 	for i, p := range s {
 		if i > 0 {
 			d.Object += ","
 		}
 		d.Object += p.Args[0]
-		d.Attrs = append(d.Attrs, boot.L(p.Args[0], p.Args))
+		d.Details = append(d.Details, op.L(p.Args[0], p.Args))
 	}
 	return d
 }
 
-// Do implements boot.Op. The processes do not depend on each other.
+// Do implements op.Op. The processes do not depend on each other.
 func (s Sidecars) Do() error {
 	program := -1
 	var errs []error
@@ -53,7 +52,9 @@ func (s Sidecars) Do() error {
 		if err == nil {
 			err = p.start(program, stdin)
 		}
-		errs = append(errs, fault.Wrap(err, "start ", p.Args[0]))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("start %s: %w", p.Args[0], err))
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -74,7 +75,7 @@ func (s *Sidecar) start(program, stdin int) error {
 func Text(text []byte) (int, error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return -1, fault.Wrap(err, "open a pipe")
+		return -1, fmt.Errorf("open a pipe: %w", err)
 	}
 	// It holds that much without a reader.
 	_, err := unix.Write(pipe[1], text)
@@ -84,7 +85,7 @@ func Text(text []byte) (int, error) {
 	}
 	if err != nil {
 		unix.Close(pipe[0])
-		return -1, fault.Wrap(err, "write to a pipe")
+		return -1, fmt.Errorf("write to a pipe: %w", err)
 	}
 	return pipe[0], nil
 }
@@ -95,11 +96,11 @@ func copyOfSelf() (int, error) {
 	const self = "/proc/self/exe"
 	file, err := unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fault.Wrap(err, "open ", self)
+		return -1, fmt.Errorf("open %s: %w", self, err)
 	}
 	program, err := unix.MemfdCreate("krunbox", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return -1, fault.Wrap(err, "make a file in memory")
+		return -1, fmt.Errorf("make a file in memory: %w", err)
 	}
 	for {
 		n, err := unix.Sendfile(program, file, nil, 1<<30)
@@ -108,7 +109,7 @@ func copyOfSelf() (int, error) {
 		}
 		if err != nil {
 			unix.Close(program)
-			return -1, fault.Wrap(err, "copy ", self, " to memory")
+			return -1, fmt.Errorf("copy %s to memory: %w", self, err)
 		}
 		if n == 0 {
 			break
@@ -118,7 +119,7 @@ func copyOfSelf() (int, error) {
 	if _, err := unix.FcntlInt(uintptr(program), unix.F_ADD_SEALS,
 		unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 		unix.Close(program)
-		return -1, fault.Wrap(err, "seal the copy of ", self)
+		return -1, fmt.Errorf("seal the copy of %s: %w", self, err)
 	}
 	return program, nil
 }

@@ -1,12 +1,12 @@
 package exec
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -35,15 +35,19 @@ type User struct {
 // those that are started from it.
 type Session struct{ Login string }
 
-// Describe implements boot.Op.
-func (s Session) Describe() boot.Desc { return boot.Desc{Verb: "start session", Object: s.Login} }
+func (s Session) Describe() op.Description {
+	return op.Describe("start session", s.Login)
+}
 
-// Do implements boot.Op. That this process leads a session already is fine.
+// Do implements op.Op. That this process leads a session already is fine.
 func (s Session) Do() error {
 	if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
-		return fault.Wrap(err, "start a session")
+		return fmt.Errorf("start a session: %w", err)
 	}
-	return fault.Wrap(unix.Setlogin(s.Login), "set the login name ", s.Login)
+	if err := unix.Setlogin(s.Login); err != nil {
+		return fmt.Errorf("set the login name %s: %w", s.Login, err)
+	}
+	return nil
 }
 
 // Start is the operation that starts the program as a child and stores its process ID in PID.
@@ -52,10 +56,9 @@ type Start struct {
 	PID  *int
 }
 
-// Describe implements boot.Op.
-func (s Start) Describe() boot.Desc { return s.Spec.describe("fork and execute") }
+func (s Start) Describe() op.Description { return s.Spec.describe("fork and execute") }
 
-// Do implements boot.Op. An error is a *StartError.
+// Do implements op.Op. An error is a *StartError.
 func (s Start) Do() (err error) {
 	*s.PID, err = s.Spec.Start()
 	return err
@@ -64,14 +67,13 @@ func (s Start) Do() (err error) {
 // Exec is the operation that replaces this process by the program.
 type Exec struct{ Spec Spec }
 
-// Describe implements boot.Op.
-func (e Exec) Describe() boot.Desc { return e.Spec.describe("execute") }
+func (e Exec) Describe() op.Description { return e.Spec.describe("execute") }
 
-// Do implements boot.Op. It returns only with an error, a *StartError.
+// Do implements op.Op. It returns only with an error, a *StartError.
 func (e Exec) Do() error { return e.Spec.Exec() }
 
-func (s *Spec) describe(verb string) boot.Desc {
-	d := boot.Desc{Verb: verb, Attrs: []boot.Attr{boot.L("args", s.Args), boot.L("env", s.Env)}}
+func (s *Spec) describe(verb string) op.Description {
+	d := op.Describe(verb, "", "args", s.Args, "env", s.Env)
 	if len(s.Args) > 0 {
 		d.Object = s.Args[0]
 	}
@@ -80,18 +82,18 @@ func (s *Spec) describe(verb string) boot.Desc {
 		for _, g := range s.User.AdditionalGIDs {
 			groups = append(groups, utoa(g))
 		}
-		d.Attrs = append(d.Attrs, boot.A("uid", utoa(s.User.UID)), boot.A("gid", utoa(s.User.GID)), boot.L("groups", groups))
+		d.Details = append(d.Details, op.A("uid", utoa(s.User.UID)), op.A("gid", utoa(s.User.GID)), op.L("groups", groups))
 		if s.User.Umask != nil {
-			d.Attrs = append(d.Attrs, boot.A("umask", "0"+strconv.FormatUint(uint64(*s.User.Umask), 8)))
+			d.Details = append(d.Details, op.A("umask", "0"+strconv.FormatUint(uint64(*s.User.Umask), 8)))
 		}
 	}
 	var limits []string
 	for _, l := range s.Limits {
 		limits = append(limits, l.String())
 	}
-	d.Attrs = append(d.Attrs, boot.L("rlimits", limits))
+	d.Details = append(d.Details, op.L("rlimits", limits))
 	if s.NewSession {
-		d.Attrs = append(d.Attrs, boot.A("session", "new"))
+		d.Details = append(d.Details, op.A("session", "new"))
 	}
 	return d
 }

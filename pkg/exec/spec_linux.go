@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
 
@@ -57,10 +57,9 @@ type Start struct {
 	PID  *int
 }
 
-// Describe implements boot.Op.
-func (s Start) Describe() boot.Desc { return s.Spec.describe("fork and execute") }
+func (s Start) Describe() op.Description { return s.Spec.describe("fork and execute") }
 
-// Do implements boot.Op. An error is a *StartError.
+// Do implements op.Op. An error is a *StartError.
 func (s Start) Do() (err error) {
 	*s.PID, err = s.Spec.Start()
 	return err
@@ -69,26 +68,25 @@ func (s Start) Do() (err error) {
 // Exec is the operation that replaces this process by the program.
 type Exec struct{ Spec Spec }
 
-// Describe implements boot.Op.
-func (e Exec) Describe() boot.Desc { return e.Spec.describe("execute") }
+func (e Exec) Describe() op.Description { return e.Spec.describe("execute") }
 
-// Do implements boot.Op. It returns only with an error, a *StartError.
+// Do implements op.Op. It returns only with an error, a *StartError.
 func (e Exec) Do() error { return e.Spec.Exec() }
 
-func (s *Spec) describe(verb string) boot.Desc {
-	d := boot.Desc{Verb: verb, Attrs: []boot.Attr{boot.L("args", s.Args), boot.L("env", s.Env)}}
+func (s *Spec) describe(verb string) op.Description {
+	d := op.Describe(verb, "", "args", s.Args, "env", s.Env)
 	if len(s.Args) > 0 {
 		d.Object = s.Args[0]
 	}
 	if s.User != nil {
-		d.Attrs = append(d.Attrs, boot.A("uid", utoa(s.User.UID)), boot.A("gid", utoa(s.User.GID)))
+		d.Details = append(d.Details, op.A("uid", utoa(s.User.UID)), op.A("gid", utoa(s.User.GID)))
 		var groups []string
 		for _, g := range s.User.AdditionalGIDs {
 			groups = append(groups, utoa(g))
 		}
-		d.Attrs = append(d.Attrs, boot.L("groups", groups))
+		d.Details = append(d.Details, op.L("groups", groups))
 		if s.User.Umask != nil {
-			d.Attrs = append(d.Attrs, boot.A("umask", "0"+strconv.FormatUint(uint64(*s.User.Umask), 8)))
+			d.Details = append(d.Details, op.A("umask", "0"+strconv.FormatUint(uint64(*s.User.Umask), 8)))
 		}
 	}
 	var limits []string
@@ -99,29 +97,29 @@ func (s *Spec) describe(verb string) boot.Desc {
 	for _, l := range s.wanted() {
 		wanted = append(wanted, l.String())
 	}
-	d.Attrs = append(d.Attrs, boot.L("rlimits", limits), boot.L("wantedRlimits", wanted))
+	d.Details = append(d.Details, op.L("rlimits", limits), op.L("wantedRlimits", wanted))
 	if c := s.Capabilities; c != nil {
-		d.Attrs = append(d.Attrs, boot.L("bounding", c.Bounding.Names()), boot.L("effective", c.Effective.Names()),
-			boot.L("inheritable", c.Inheritable.Names()), boot.L("permitted", c.Permitted.Names()),
-			boot.L("ambient", c.Ambient.Names()))
+		d.Details = append(d.Details, op.L("bounding", c.Bounding.Names()), op.L("effective", c.Effective.Names()),
+			op.L("inheritable", c.Inheritable.Names()), op.L("permitted", c.Permitted.Names()),
+			op.L("ambient", c.Ambient.Names()))
 	}
 	if s.NoNewPrivileges {
-		d.Attrs = append(d.Attrs, boot.A("noNewPrivileges", "true"))
+		d.Details = append(d.Details, op.A("noNewPrivileges", "true"))
 	}
 	if s.OOMScoreAdj != nil {
-		d.Attrs = append(d.Attrs, boot.A("oomScoreAdj", strconv.Itoa(*s.OOMScoreAdj)))
+		d.Details = append(d.Details, op.A("oomScoreAdj", strconv.Itoa(*s.OOMScoreAdj)))
 	}
 	if s.CPUs != (oci.CPUs{}) {
-		d.Attrs = append(d.Attrs, boot.A("cpus", s.CPUs.String()))
+		d.Details = append(d.Details, op.A("cpus", s.CPUs.String()))
 	}
 	if s.Scheduler != nil {
-		d.Attrs = append(d.Attrs, boot.A("scheduler", s.Scheduler.String()))
+		d.Details = append(d.Details, op.A("scheduler", s.Scheduler.String()))
 	}
 	if s.IOPriority != nil {
-		d.Attrs = append(d.Attrs, boot.A("ioPriority", s.IOPriority.String()))
+		d.Details = append(d.Details, op.A("ioPriority", s.IOPriority.String()))
 	}
 	if s.NewSession {
-		d.Attrs = append(d.Attrs, boot.A("session", "new"))
+		d.Details = append(d.Details, op.A("session", "new"))
 	}
 	return d
 }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
@@ -67,7 +67,7 @@ func (s *Spec) startError(f failure, candidates []string) error {
 			e.Code = poweroff.NotFound
 		}
 		if len(candidates) > 1 {
-			e.Err = fault.Wrap(f.errno, "looked for in PATH, last reason ", candidates[f.candidate])
+			e.Err = fmt.Errorf("looked for in PATH, last reason %s: %w", candidates[f.candidate], f.errno)
 		}
 	}
 	return e
@@ -121,7 +121,7 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 		candidates, f = []string{Shell}, start(im)
 		if f.step == stepExec { // it is the script that was asked for, and that is there
 			return &StartError{Code: poweroff.NotExecutable, Op: "execute " + strconv.Quote(s.Args[0]),
-				Err: fault.Wrap(f.errno, script, " is a script without #!, and ", Shell, " can't run it")}
+				Err: fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno)}
 		}
 	}
 	if f.errno == 0 {

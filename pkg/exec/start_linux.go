@@ -2,6 +2,7 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strconv"
@@ -11,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rlimit"
 )
@@ -92,7 +92,7 @@ func (s *Spec) tryShell(start func(*image) failure) error {
 		candidates, f = []string{Shell}, start(im)
 		if f.step == stepExec { // it is the script that was asked for, and that is there
 			return &StartError{Code: poweroff.NotExecutable, Op: "execute " + strconv.Quote(s.Args[0]),
-				Err: fault.Wrap(f.errno, script, " is a script without #!, and ", Shell, " can't run it")}
+				Err: fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno)}
 		}
 	}
 	if f.errno == 0 {
@@ -160,7 +160,7 @@ func cStrings(list []string) ([]*byte, error) {
 	size := 0
 	for _, s := range list {
 		if strings.IndexByte(s, 0) >= 0 {
-			return nil, fault.Wrap(unix.EINVAL, strconv.Quote(s), " has a NUL byte")
+			return nil, fmt.Errorf("%q has a NUL byte: %w", s, unix.EINVAL)
 		}
 		size += len(s) + 1
 	}

@@ -2,11 +2,10 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // LookupUser finds a user in the text of a passwd(5) and a group(5) file, either of which may be empty. The user is written
@@ -21,7 +20,7 @@ func LookupUser(passwd, group []byte, user string) (User, error) {
 	}
 	uid, isNumber, err := parseID(name)
 	if err != nil {
-		return User{}, fault.Wrap(err, "user ", strconv.Quote(name))
+		return User{}, fmt.Errorf("user %q: %w", name, err)
 	}
 	u := User{UID: uid}
 	found := false
@@ -37,7 +36,7 @@ func LookupUser(passwd, group []byte, user string) (User, error) {
 	case isNumber:
 		name = "" // a member of no group
 	case name != "root":
-		return User{}, fault.Wrap(errors.New("not in the image's /etc/passwd"), "user ", strconv.Quote(name))
+		return User{}, fmt.Errorf("user %q: %w", name, errors.New("not in the image's /etc/passwd"))
 	}
 	if groupName != "" {
 		u.GID, err = lookupGroup(group, groupName)
@@ -63,7 +62,10 @@ func lookupGroup(group []byte, name string) (gid uint32, err error) {
 			return err != nil
 		})
 	}
-	return gid, fault.Wrap(err, "group ", strconv.Quote(name))
+	if err != nil {
+		return gid, fmt.Errorf("group %q: %w", name, err)
+	}
+	return gid, nil
 }
 
 // eachEntry calls visit for each entry of a passwd(5) or group(5) file, with its fields and its ID, until that returns false.

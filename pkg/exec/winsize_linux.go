@@ -1,12 +1,12 @@
 package exec
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // WindowSize is the operation that gives the terminal among the standard streams a size where it has none, as that of a
@@ -18,15 +18,12 @@ type WindowSize struct {
 	Env           []string
 }
 
-// Describe implements boot.Op.
-func (w WindowSize) Describe() boot.Desc {
+func (w WindowSize) Describe() op.Description {
 	height, width := w.size()
-	return boot.Desc{Verb: "window size", Object: "terminal", Attrs: []boot.Attr{
-		boot.A("height", utoa(uint32(height))), boot.A("width", utoa(uint32(width))), boot.A("if", "0"),
-	}}
+	return op.Describe("window size", "terminal", "height", uint32(height), "width", uint32(width), "if", "0")
 }
 
-// Do implements boot.Op. No terminal is fine.
+// Do implements op.Op. No terminal is fine.
 func (w WindowSize) Do() error {
 	for _, fd := range w.Streams {
 		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
@@ -43,7 +40,10 @@ func (w WindowSize) Do() error {
 		if size.Col == 0 {
 			size.Col = width
 		}
-		return fault.Wrap(unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size), "set the window size of the terminal")
+		if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size); err != nil {
+			return fmt.Errorf("set the window size of the terminal: %w", err)
+		}
+		return nil
 	}
 	return nil
 }

@@ -2,17 +2,17 @@ package kmodule
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 // Plan returns the operation that loads the modules of the list in the file at path. No such file is fine, and costs a look-up.
-func Plan(path string) ([]boot.Op, error) {
+func Plan(path string) ([]op.Op, error) {
 	list, err := sysfile.Read(path, MaxSize)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, nil
@@ -20,32 +20,35 @@ func Plan(path string) ([]boot.Op, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []boot.Op{Load(Parse(string(list)))}, nil
+	return []op.Op{Load(Parse(string(list)))}, nil
 }
 
 // Load loads modules in their order, finit_module(2). It needs CAP_SYS_MODULE. A module that is loaded already is fine, and one
 // that can't be does not stop those after it.
 type Load []Module
 
-// Describe implements boot.Op.
-func (l Load) Describe() boot.Desc {
+func (l Load) Describe() op.Description {
 	list := make([]string, len(l))
 	for i, m := range l {
 		list[i] = strings.TrimSuffix(m.Path+" "+m.Params, " ")
 	}
-	return boot.Desc{Verb: "load", Object: "modules", Attrs: []boot.Attr{boot.L("list", list)}}
+	return op.Describe("load", "modules", "list", list)
 }
 
-// Do implements boot.Op.
 func (l Load) Do() error {
 	var errs []error
 	for _, m := range l {
 		err := m.load()
 		if err == unix.EPERM || err == unix.ENOSYS {
 			// It will be the same for all of them.
-			return fault.Wrap(err, "load modules: the kernel takes none (is there nomodule on its command line?)")
+			if err != nil {
+				return fmt.Errorf("load modules: the kernel takes none (is there nomodule on its command line?): %w", err)
+			}
+			return nil
 		}
-		errs = append(errs, fault.Wrap(err, "load ", m.Path))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("load %s: %w", m.Path, err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -3,11 +3,12 @@
 package loop
 
 import (
+	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/krunbox/krunbox/pkg/op"
 
-	"github.com/krunbox/krunbox/pkg/fault"
+	"golang.org/x/sys/unix"
 )
 
 // Task is work that waits for descriptors and times most of the time.
@@ -44,7 +45,7 @@ func (l *Loop) Step(fd int, limit time.Duration) (ready bool, err error) {
 	l.fds = append(l.fds[:0], unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	for i := 0; i < len(l.Tasks); i++ {
 		var wait time.Duration
-		err := fault.Guard(func() error {
+		err := op.Protect(func() error {
 			l.fds, wait = l.Tasks[i].Poll(l.fds)
 			return nil
 		})
@@ -62,7 +63,7 @@ func (l *Loop) Step(fd int, limit time.Duration) (ready bool, err error) {
 	}
 	ready = l.fds[0].Revents != 0
 	for i := 0; i < len(l.Tasks); i++ {
-		err := fault.Guard(func() error {
+		err := op.Protect(func() error {
 			l.Tasks[i].Run()
 			return nil
 		})
@@ -82,7 +83,7 @@ func poll(fds []unix.PollFd, limit time.Duration) error {
 		milliseconds = int(min((limit+time.Millisecond-1)/time.Millisecond, 1<<30))
 	}
 	if _, err := unix.Poll(fds, milliseconds); err != nil && err != unix.EINTR {
-		return fault.Wrap(err, "wait for input")
+		return fmt.Errorf("wait for input: %w", err)
 	}
 	return nil
 }

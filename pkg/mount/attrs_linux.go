@@ -1,12 +1,12 @@
 package mount
 
 import (
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 const (
@@ -41,12 +41,15 @@ func (a Attrs) apply(target string) error {
 		err = setAttrs(target, unix.AT_RECURSIVE, a.RecSet, a.RecClear)
 	}
 	if err != nil {
-		return fault.Wrap(err, "set its attributes")
+		return fmt.Errorf("set its attributes: %w", err)
 	}
 	if a.Propagation != 0 {
 		err = unix.Mount("", target, "", a.Propagation, "")
 	}
-	return fault.Wrap(err, "set its propagation")
+	if err != nil {
+		return fmt.Errorf("set its propagation: %w", err)
+	}
+	return nil
 }
 
 // setAttrs is mount_setattr(2) for MS_* flags, of which those that are no attributes of a mount are ignored. Other than by
@@ -62,7 +65,7 @@ func setAttrs(target string, how uint, set, cleared uintptr) error {
 	}
 	err := unix.MountSetattr(unix.AT_FDCWD, target, how, &attr)
 	if err == unix.EINVAL {
-		return fault.Wrap(err, "nothing is mounted there")
+		return fmt.Errorf("nothing is mounted there: %w", err)
 	}
 	return err
 }
@@ -92,12 +95,13 @@ type Change struct {
 	Attrs  Attrs
 }
 
-// Describe implements boot.Op.
-func (c Change) Describe() boot.Desc {
-	return boot.Desc{Verb: "change mount", Object: c.Target, Attrs: []boot.Attr{
-		boot.A("options", strings.Join(c.Attrs.names(), ",")),
-	}}
+func (c Change) Describe() op.Description {
+	return op.Describe("change mount", c.Target, "options", strings.Join(c.Attrs.names(), ","))
 }
 
-// Do implements boot.Op.
-func (c Change) Do() error { return fault.Wrap(c.Attrs.apply(c.Target), "change mount ", c.Target) }
+func (c Change) Do() error {
+	if err := c.Attrs.apply(c.Target); err != nil {
+		return fmt.Errorf("change mount %s: %w", c.Target, err)
+	}
+	return nil
+}

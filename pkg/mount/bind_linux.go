@@ -1,12 +1,12 @@
 package mount
 
 import (
+	"fmt"
 	"path"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -20,13 +20,12 @@ type Bind struct {
 	Lenient bool
 }
 
-// Describe implements boot.Op.
-func (b Bind) Describe() boot.Desc {
-	attrs := []boot.Attr{boot.A("source", b.Source), boot.A("options", optionText(b.flags(), "", b.After.names()...))}
+func (b Bind) Describe() op.Description {
+	attrs := []op.Detail{op.A("source", b.Source), op.A("options", optionText(b.flags(), "", b.After.names()...))}
 	if b.Lenient {
-		attrs = append(attrs, boot.A("missing", "ok"))
+		attrs = append(attrs, op.A("missing", "ok"))
 	}
-	return boot.Desc{Verb: "bind", Object: b.Target, Attrs: attrs}
+	return op.Description{Verb: "bind", Object: b.Target, Details: attrs}
 }
 
 func (b Bind) flags() uintptr {
@@ -36,7 +35,6 @@ func (b Bind) flags() uintptr {
 	return unix.MS_BIND
 }
 
-// Do implements boot.Op.
 func (b Bind) Do() error {
 	err := b.bind()
 	if err == unix.ENOENT { // one of the two is missing
@@ -45,7 +43,9 @@ func (b Bind) Do() error {
 			return nil
 		}
 		if err == nil {
-			err = fault.Wrap(makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR), "make the mount point")
+			if err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
+				err = fmt.Errorf("make the mount point: %w", err)
+			}
 		}
 		if err == nil {
 			err = b.bind()
@@ -54,7 +54,10 @@ func (b Bind) Do() error {
 	if err == nil {
 		err = b.After.apply(b.Target)
 	}
-	return fault.Wrap(err, "bind ", b.Source, " to ", b.Target)
+	if err != nil {
+		return fmt.Errorf("bind %s to %s: %w", b.Source, b.Target, err)
+	}
+	return nil
 }
 
 func (b Bind) bind() error { return unix.Mount(b.Source, b.Target, "", b.flags(), "") }

@@ -3,11 +3,11 @@ package mount
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -15,12 +15,10 @@ import (
 // cgroup there, or with a read-only one that can have no children, nothing is done. The kernel takes some milliseconds.
 type Controllers struct{ Dir string }
 
-// Describe implements boot.Op.
-func (c Controllers) Describe() boot.Desc {
-	return boot.Desc{Verb: "enable controllers", Object: c.Dir, Attrs: []boot.Attr{boot.A("for", "child cgroups")}}
+func (c Controllers) Describe() op.Description {
+	return op.Describe("enable controllers", c.Dir, "for", "child cgroups")
 }
 
-// Do implements boot.Op.
 func (c Controllers) Do() error {
 	list, err := sysfile.Read(c.Dir+"/cgroup.controllers", 4096)
 	if errors.Is(err, unix.ENOENT) {
@@ -42,7 +40,7 @@ func (c Controllers) Do() error {
 		return nil
 	}
 	if err != nil {
-		return fault.Wrap(err, "open ", file)
+		return fmt.Errorf("open %s: %w", file, err)
 	}
 	defer unix.Close(fd)
 	if _, err := unix.Write(fd, all); err != nil { // then none is enabled

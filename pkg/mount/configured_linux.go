@@ -1,14 +1,14 @@
 package mount
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Entry is an entry of the OCI runtime specification's mounts.
@@ -32,7 +32,7 @@ type Host struct {
 // attributes change: read-only, nosuid and such. Binds have their sources in the guest. Those that a runtime of the host has
 // made already, where the root is the host's directory, are left alone, unless their sources are on what is mounted here; a
 // source that is missing on such a root is taken for one of the host's.
-func Configured(entries []Entry, host Host) []boot.Op {
+func Configured(entries []Entry, host Host) []op.Op {
 	p := planner{host: host}
 	for _, e := range entries {
 		p.add(e)
@@ -43,7 +43,7 @@ func Configured(entries []Entry, host Host) []boot.Op {
 type planner struct {
 	host Host
 	here []string // where something other than a bind is mounted
-	ops  []boot.Op
+	ops  []op.Op
 }
 
 func (p *planner) add(e Entry) {
@@ -145,14 +145,12 @@ type Ignored struct {
 	Options []string
 }
 
-// Describe implements boot.Op.
-func (i Ignored) Describe() boot.Desc {
-	return boot.Desc{Verb: "ignore options", Object: i.Target, Attrs: []boot.Attr{boot.A("options", i.text())}}
+func (i Ignored) Describe() op.Description {
+	return op.Describe("ignore options", i.Target, "options", i.text())
 }
 
-// Do implements boot.Op.
 func (i Ignored) Do() error {
-	return fault.Wrap(boot.ErrUnsupported, "mount on ", i.Target, ": option ", i.text())
+	return fmt.Errorf("mount on %s: option %s: %w", i.Target, i.text(), op.ErrUnsupported)
 }
 
 func (i Ignored) text() string { return strings.Join(i.Options, ",") }

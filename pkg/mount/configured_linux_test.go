@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -63,7 +64,7 @@ func TestConfiguredPlans(t *testing.T) {
 		"odd":          {odd, Host{}},
 	} {
 		var b strings.Builder
-		plan := func(h Host) ([]boot.Op, error) { return Configured(c.entries, h), nil }
+		plan := func(h Host) ([]op.Op, error) { return Configured(c.entries, h), nil }
 		if err := boot.WriteText(&b, []boot.Stage[Host]{{Name: "mounts", Plan: plan}}, c.host); err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +84,7 @@ func TestConfiguredPlans(t *testing.T) {
 
 func TestIgnored(t *testing.T) {
 	err := Ignored{"/x", []string{"idmap"}}.Do()
-	if !errors.Is(err, boot.ErrUnsupported) || !strings.HasPrefix(err.Error(), "mount on /x: option idmap: ") {
+	if !errors.Is(err, op.ErrUnsupported) || !strings.HasPrefix(err.Error(), "mount on /x: option idmap: ") {
 		t.Errorf("Ignored.Do() = %v, want ErrUnsupported with target and option", err)
 	}
 }

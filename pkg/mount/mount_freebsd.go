@@ -4,36 +4,35 @@ package mount
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 // Mount mounts a file system read-only; see nmount(2) for the fields. The mount point is made where it is missing.
 type Mount struct{ Type, Source, Target string }
 
-// Describe implements boot.Op.
-func (m Mount) Describe() boot.Desc {
-	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
-		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", "ro"),
-	}}
+func (m Mount) Describe() op.Description {
+	return op.Describe("mount", m.Target, "type", m.Type, "source", m.Source, "options", "ro")
 }
 
-// Do implements boot.Op.
 func (m Mount) Do() error {
 	err := m.mount()
 	if errors.Is(err, unix.ENOENT) {
 		if err := sysfile.MakeDirs(m.Target); err != nil {
-			return fault.Wrap(err, "make the mount point ", m.Target)
+			return fmt.Errorf("make the mount point %s: %w", m.Target, err)
 		}
 		err = m.mount()
 	}
-	return fault.Wrap(err, "mount ", m.Type, " ", m.Source, " on ", m.Target)
+	if err != nil {
+		return fmt.Errorf("mount %s %s on %s: %w", m.Type, m.Source, m.Target, err)
+	}
+	return nil
 }
 
 func (m Mount) mount() error {
@@ -56,7 +55,10 @@ func (m Mount) mount() error {
 		return nil
 	}
 	if text, _, _ := bytes.Cut(why[:], []byte{0}); len(text) > 0 {
-		return fault.Wrap(errno, string(text))
+		if errno != 0 {
+			return fmt.Errorf("%s: %w", string(text), errno)
+		}
+		return nil
 	}
 	return errno
 }
@@ -66,8 +68,11 @@ func iovec(b []byte) unix.Iovec { return unix.Iovec{Base: &b[0], Len: uint64(len
 // Unmount is the operation that takes the file system on Target away, unmount(2).
 type Unmount struct{ Target string }
 
-// Describe implements boot.Op.
-func (u Unmount) Describe() boot.Desc { return boot.Desc{Verb: "unmount", Object: u.Target} }
+func (u Unmount) Describe() op.Description { return op.Describe("unmount", u.Target) }
 
-// Do implements boot.Op.
-func (u Unmount) Do() error { return fault.Wrap(unix.Unmount(u.Target, 0), "unmount ", u.Target) }
+func (u Unmount) Do() error {
+	if err := unix.Unmount(u.Target, 0); err != nil {
+		return fmt.Errorf("unmount %s: %w", u.Target, err)
+	}
+	return nil
+}

@@ -3,12 +3,13 @@
 package mount
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -31,14 +32,10 @@ type Mount struct {
 	Unmounted *bool
 }
 
-// Describe implements boot.Op.
-func (m Mount) Describe() boot.Desc {
-	return boot.Desc{Verb: "mount", Object: m.Target, Attrs: []boot.Attr{
-		boot.A("type", m.Type), boot.A("source", m.Source), boot.A("options", optionText(m.Flags, m.Data, m.After.names()...)),
-	}}
+func (m Mount) Describe() op.Description {
+	return op.Describe("mount", m.Target, "type", m.Type, "source", m.Source, "options", optionText(m.Flags, m.Data, m.After.names()...))
 }
 
-// Do implements boot.Op.
 func (m Mount) Do() error {
 	if there, err := m.there(); there || err != nil {
 		return m.wrap(err)
@@ -53,7 +50,7 @@ func (m Mount) there() (bool, error) {
 	}
 	mounted, err := Mounted(m.Target)
 	// Without /proc nothing is known; then it is better to mount twice than not at all.
-	if fault.Errno(err) == unix.ENOENT {
+	if errors.Is(err, unix.ENOENT) {
 		err = nil
 	}
 	return mounted, err
@@ -80,9 +77,9 @@ func (m Mount) mount() error {
 	}
 	switch {
 	case err == unix.ENODEV:
-		return fault.Wrap(err, "the kernel has no file system of that type")
+		return fmt.Errorf("the kernel has no file system of that type: %w", err)
 	case err == unix.EINVAL && m.Type == "virtiofs":
-		return fault.Wrap(err, "the host shares nothing by that name, or options are wrong")
+		return fmt.Errorf("the host shares nothing by that name, or options are wrong: %w", err)
 	case err != nil && (err != unix.EBUSY || device):
 		return err
 	}
@@ -97,7 +94,10 @@ func (m Mount) wrap(err error) error {
 	if m.Source != "" && m.Source != m.Type {
 		what += " " + m.Source
 	}
-	return fault.Wrap(err, "mount ", what, " on ", m.Target)
+	if err != nil {
+		return fmt.Errorf("mount %s on %s: %w", what, m.Target, err)
+	}
+	return nil
 }
 
 func (m Mount) mkdir() error {
@@ -107,7 +107,10 @@ func (m Mount) mkdir() error {
 	} else if err = unix.Mkdir(m.Target, 0o755); err == unix.EEXIST {
 		err = nil
 	}
-	return fault.Wrap(err, "make the mount point")
+	if err != nil {
+		return fmt.Errorf("make the mount point: %w", err)
+	}
+	return nil
 }
 
 // Remount changes the options of what is mounted on Target.
@@ -117,12 +120,13 @@ type Remount struct {
 	Data   string  // options of the file system, comma-separated
 }
 
-// Describe implements boot.Op.
-func (r Remount) Describe() boot.Desc {
-	return boot.Desc{Verb: "remount", Object: r.Target, Attrs: []boot.Attr{boot.A("options", optionText(r.Flags, r.Data))}}
+func (r Remount) Describe() op.Description {
+	return op.Describe("remount", r.Target, "options", optionText(r.Flags, r.Data))
 }
 
-// Do implements boot.Op.
 func (r Remount) Do() error {
-	return fault.Wrap(unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data), "remount ", r.Target)
+	if err := unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data); err != nil {
+		return fmt.Errorf("remount %s: %w", r.Target, err)
+	}
+	return nil
 }

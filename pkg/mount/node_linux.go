@@ -1,26 +1,24 @@
 package mount
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Symlink makes Path a symbolic link to Target, unless something is there.
 type Symlink struct{ Target, Path string }
 
-// Describe implements boot.Op.
-func (s Symlink) Describe() boot.Desc {
-	return boot.Desc{Verb: "symlink", Object: s.Path, Attrs: []boot.Attr{boot.A("target", s.Target)}}
+func (s Symlink) Describe() op.Description {
+	return op.Describe("symlink", s.Path, "target", s.Target)
 }
 
-// Do implements boot.Op.
 func (s Symlink) Do() error {
 	if err := unix.Symlink(s.Target, s.Path); err != nil && err != unix.EEXIST {
-		return fault.Wrap(err, "symlink ", s.Path, " to ", s.Target)
+		return fmt.Errorf("symlink %s to %s: %w", s.Path, s.Target, err)
 	}
 	return nil
 }
@@ -31,17 +29,13 @@ type Chmod struct {
 	Mode uint32
 }
 
-// Describe implements boot.Op.
-func (c Chmod) Describe() boot.Desc {
-	return boot.Desc{Verb: "chmod", Object: c.Path, Attrs: []boot.Attr{
-		boot.A("mode", "0"+strconv.FormatUint(uint64(c.Mode), 8)), boot.A("missing", "ok"),
-	}}
+func (c Chmod) Describe() op.Description {
+	return op.Describe("chmod", c.Path, "mode", "0"+strconv.FormatUint(uint64(c.Mode), 8), "missing", "ok")
 }
 
-// Do implements boot.Op.
 func (c Chmod) Do() error {
 	if err := unix.Chmod(c.Path, c.Mode); err != nil && err != unix.ENOENT {
-		return fault.Wrap(err, "chmod ", c.Path)
+		return fmt.Errorf("chmod %s: %w", c.Path, err)
 	}
 	return nil
 }

@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // do carries out operations that must not fail.
-func do(t *testing.T, ops ...boot.Op) {
+func do(t *testing.T, ops ...op.Op) {
 	t.Helper()
 	for _, op := range ops {
 		if err := op.Do(); err != nil {
@@ -163,7 +163,7 @@ func TestConfiguredErrorsInNamespace(t *testing.T) {
 			{Entry{dir + "/x", "nosuchfs", "y", nil}, unix.ENODEV, "the kernel has no file system of that type"},
 			{Entry{dir + "/x", "tmpfs", "", []string{"nosuchoption"}}, unix.EINVAL, "mount tmpfs on " + dir + "/x: "},
 			{Entry{dir + "/file/x", "tmpfs", "", nil}, unix.ENOTDIR, "mount tmpfs on " + dir + "/file/x: "},
-			{Entry{dir + "/x", "bind", dir + "/file", []string{"rbind", "idmap"}}, boot.ErrUnsupported, "idmap"},
+			{Entry{dir + "/x", "bind", dir + "/file", []string{"rbind", "idmap"}}, op.ErrUnsupported, "idmap"},
 			{Entry{dir + "/x", "none", "", []string{"rprivate"}}, unix.EINVAL, "change mount " + dir + "/x: "},
 		} {
 			ops := Configured([]Entry{c.entry}, Host{BlockRoot: true})

@@ -2,31 +2,29 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // ReadOnlyRoot makes the root read-only, root.readonly of the OCI runtime specification. What is mounted below it stays
 // as it is.
-func ReadOnlyRoot() boot.Op { return Change{Target: "/", Attrs: Attrs{Set: unix.MS_RDONLY}} }
+func ReadOnlyRoot() op.Op { return Change{Target: "/", Attrs: Attrs{Set: unix.MS_RDONLY}} }
 
 // Mask hides files and directories, linux.maskedPaths of the OCI runtime specification: files read as /dev/null does,
 // directories are empty and read-only. Those that are missing are ignored.
 type Mask []string
 
-// Describe implements boot.Op.
-func (m Mask) Describe() boot.Desc {
-	return boot.Desc{Verb: "mask", Object: "paths", Attrs: []boot.Attr{boot.L("paths", m), boot.A("missing", "ok")}}
+func (m Mask) Describe() op.Description {
+	return op.Describe("mask", "paths", "paths", m, "missing", "ok")
 }
 
-// Do implements boot.Op.
 func (m Mask) Do() error {
 	const null = "/dev/null"
 	if err := unix.Access(null, unix.F_OK); err != nil { // else a missing one would look like missing paths
-		return fault.Wrap(err, "mask paths by ", null)
+		return fmt.Errorf("mask paths by %s: %w", null, err)
 	}
 	var errs error
 	empty := "" // a masked directory
@@ -39,8 +37,8 @@ func (m Mask) Do() error {
 				empty = path
 			}
 		}
-		if err != unix.ENOENT {
-			errs = errors.Join(errs, fault.Wrap(err, "mask ", path))
+		if err != nil && err != unix.ENOENT {
+			errs = errors.Join(errs, fmt.Errorf("mask %s: %w", path, err))
 		}
 	}
 	return errs
@@ -50,12 +48,10 @@ func (m Mask) Do() error {
 // runtime specification. Those that are missing are ignored.
 type ReadOnly []string
 
-// Describe implements boot.Op.
-func (r ReadOnly) Describe() boot.Desc {
-	return boot.Desc{Verb: "make read-only", Object: "paths", Attrs: []boot.Attr{boot.L("paths", r), boot.A("missing", "ok")}}
+func (r ReadOnly) Describe() op.Description {
+	return op.Describe("make read-only", "paths", "paths", r, "missing", "ok")
 }
 
-// Do implements boot.Op.
 func (r ReadOnly) Do() error {
 	var errs error
 	for _, path := range r {
@@ -63,8 +59,8 @@ func (r ReadOnly) Do() error {
 		if err == nil {
 			err = setAttrs(path, unix.AT_RECURSIVE, unix.MS_RDONLY, 0)
 		}
-		if err != unix.ENOENT {
-			errs = errors.Join(errs, fault.Wrap(err, "make ", path, " read-only"))
+		if err != nil && err != unix.ENOENT {
+			errs = errors.Join(errs, fmt.Errorf("make %s read-only: %w", path, err))
 		}
 	}
 	return errs

@@ -1,7 +1,8 @@
 package mount
 
 import (
-	"github.com/krunbox/krunbox/pkg/fault"
+	"fmt"
+
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -10,7 +11,7 @@ import (
 func Mounted(target string) (bool, error) {
 	table, err := sysfile.Read("/proc/self/mounts", maxTable)
 	if err != nil {
-		return false, fault.Wrap(err, "read the mount table")
+		return false, fmt.Errorf("read the mount table: %w", err)
 	}
 	return inTable(table, target), nil
 }

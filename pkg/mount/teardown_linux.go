@@ -2,12 +2,12 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -16,16 +16,14 @@ import (
 // is left. Where no disk is mounted it is one look at the mount table.
 type Teardown struct{}
 
-// Describe implements boot.Op.
-func (Teardown) Describe() boot.Desc {
-	return boot.Desc{Verb: "unmount", Object: "file systems on disks", Attrs: []boot.Attr{boot.A("inUse", "read-only")}}
+func (Teardown) Describe() op.Description {
+	return op.Describe("unmount", "file systems on disks", "inUse", "read-only")
 }
 
 // passes bounds how often the table is read again because something could be unmounted: mounts that were moved, or that
 // only a mount on top of them names, take more than one.
 const passes = 16
 
-// Do implements boot.Op.
 func (Teardown) Do() error {
 	// Not the one on /proc: who knows what the workload has mounted there.
 	proc, err := sysfile.OpenProc()
@@ -38,7 +36,7 @@ func (Teardown) Do() error {
 		table, err := sysfile.ReadAt(proc, "self/mountinfo", maxTable)
 		if err != nil {
 			// The root, at least, is known.
-			return errors.Join(fault.Wrap(err, "read the mount table"), quiesce("/"))
+			return errors.Join(fmt.Errorf("read the mount table: %w", err), quiesce("/"))
 		}
 		var unmount []info
 		unmount, writable = disks(table)
@@ -68,7 +66,10 @@ func quiesce(point string) error {
 	if err == unix.EBUSY && freeze(point) == nil {
 		return nil
 	}
-	return fault.Wrap(err, "remount ", point, " read-only")
+	if err != nil {
+		return fmt.Errorf("remount %s read-only: %w", point, err)
+	}
+	return nil
 }
 
 // fiFreeze is FIFREEZE of linux/fs.h, ioctl_fs(2).

@@ -2,13 +2,13 @@ package mount
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -22,19 +22,17 @@ type Tmpfs struct {
 	Keep []string
 }
 
-// Describe implements boot.Op.
-func (t Tmpfs) Describe() boot.Desc {
+func (t Tmpfs) Describe() op.Description {
 	d := t.Mount.Describe()
 	if t.CopyUp {
-		d.Attrs = append(d.Attrs, boot.A("copyUp", "yes"))
+		d.Details = append(d.Details, op.A("copyUp", "yes"))
 	}
 	if len(t.Keep) != 0 {
-		d.Attrs = append(d.Attrs, boot.L("keep", t.Keep))
+		d.Details = append(d.Details, op.L("keep", t.Keep))
 	}
 	return d
 }
 
-// Do implements boot.Op.
 func (t Tmpfs) Do() error {
 	if there, err := t.there(); there || err != nil {
 		return t.wrap(err)
@@ -67,7 +65,9 @@ func (t Tmpfs) Do() error {
 	source := "/proc/self/fd/" + strconv.Itoa(covered)
 	if t.CopyUp {
 		c := copier{left: copyMost}
-		err = t.wrap(fault.Wrap(c.dir(source, t.Target, copyDepth), "copy up"))
+		if err = c.dir(source, t.Target, copyDepth); err != nil {
+			err = t.wrap(fmt.Errorf("copy up: %w", err))
+		}
 	}
 	for _, path := range t.Keep {
 		b := Bind{Source: source + strings.TrimPrefix(path, t.Target), Target: path, Lenient: true}
@@ -100,7 +100,7 @@ var (
 // dir copies what the directory at from has into the one at to.
 func (c *copier) dir(from, to string, depth int) error {
 	if depth == 0 {
-		return fault.Wrap(errTooDeep, to)
+		return fmt.Errorf("%s: %w", to, errTooDeep)
 	}
 	names, err := sysfile.Names(from)
 	if err != nil {
@@ -108,7 +108,7 @@ func (c *copier) dir(from, to string, depth int) error {
 	}
 	for _, name := range names {
 		if c.left--; c.left < 0 {
-			return fault.Wrap(errTooMany, to)
+			return fmt.Errorf("%s: %w", to, errTooMany)
 		}
 		if err := c.entry(from+"/"+name, to+"/"+name, depth); err != nil {
 			return err
@@ -120,7 +120,7 @@ func (c *copier) dir(from, to string, depth int) error {
 func (c *copier) entry(from, to string, depth int) error {
 	var st unix.Stat_t
 	if err := unix.Lstat(from, &st); err != nil {
-		return fault.Wrap(err, "stat ", to)
+		return fmt.Errorf("stat %s: %w", to, err)
 	}
 	var err error
 	switch st.Mode & unix.S_IFMT {
@@ -150,7 +150,10 @@ func (c *copier) entry(from, to string, depth int) error {
 	if err == nil {
 		err = unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
 	}
-	return fault.Wrap(err, "copy ", to)
+	if err != nil {
+		return fmt.Errorf("copy %s: %w", to, err)
+	}
+	return nil
 }
 
 // file copies the bytes of a file.

@@ -2,10 +2,10 @@ package ndp
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
@@ -28,7 +28,7 @@ var allRouters = [16]byte{0: 0xff, 1: 0x02, 15: 2}
 func OpenSocket(ifindex int) (*Socket, error) {
 	fd, err := openRaw(ifindex)
 	if err != nil {
-		return nil, fault.Wrap(err, "open a socket for router advertisements")
+		return nil, fmt.Errorf("open a socket for router advertisements: %w", err)
 	}
 	return &Socket{fd: fd, ifindex: ifindex}, nil
 }
@@ -78,7 +78,7 @@ func (s *Socket) Receive(buf []byte) (Advertisement, error) {
 		case err == unix.EAGAIN:
 			return Advertisement{}, err
 		case err != nil:
-			return Advertisement{}, fault.Wrap(err, "receive a router advertisement")
+			return Advertisement{}, fmt.Errorf("receive a router advertisement: %w", err)
 		}
 		// Before the socket was bound to its interface, it may have heard something at another.
 		if router.Family != unix.AF_INET6 || int(router.Scope_id) != s.ifindex || d.Len > len(buf) {
@@ -111,5 +111,8 @@ func hopLimit(control []byte) int {
 func (s *Socket) Solicit() error {
 	message := [8]byte{0: typeSolicitation} // the kernel adds the checksum
 	err := unix.Sendto(s.fd, message[:], 0, &unix.SockaddrInet6{Addr: allRouters, ZoneId: uint32(s.ifindex)})
-	return fault.Wrap(err, "ask for router advertisements")
+	if err != nil {
+		return fmt.Errorf("ask for router advertisements: %w", err)
+	}
+	return nil
 }

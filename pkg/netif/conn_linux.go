@@ -2,10 +2,10 @@ package netif
 
 import (
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
@@ -43,7 +43,7 @@ type Conn struct {
 func Open() (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
-		return nil, fault.Wrap(err, "open an rtnetlink socket")
+		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
 	}
 	return &Conn{fd: fd}, nil
 }
@@ -69,7 +69,7 @@ func (c *Conn) SetUp(name string) (Link, error) {
 // link sends a batch that ends with getLink, and returns the link.
 func (c *Conn) link(name string) (l Link, err error) {
 	if name == "" || len(name) >= unix.IFNAMSIZ {
-		return Link{}, fault.Wrap(unix.ENODEV, "find interface ", name) // the kernel would say something else
+		return Link{}, fmt.Errorf("find interface %s: %w", name, unix.ENODEV) // the kernel would say something else
 	}
 	failed := c.exchange(func(i int, m message) {
 		if errno := m.errno(); errno != 0 && err == nil {
@@ -77,7 +77,7 @@ func (c *Conn) link(name string) (l Link, err error) {
 			if i < c.count-1 {
 				doing = "set up interface "
 			}
-			err = fault.Wrap(errno, doing, name)
+			err = fmt.Errorf("%s%s: %w", doing, name, errno)
 		}
 		if link, ok := parseLink(m); ok {
 			l = link
@@ -126,7 +126,7 @@ func dump[T any](c *Conn, request func(), parse func(message) (T, bool)) (list [
 		request()
 		failed := c.exchange(func(_ int, m message) {
 			if errno := m.errno(); errno != 0 {
-				err = fault.Wrap(errno, "list by rtnetlink")
+				err = fmt.Errorf("list by rtnetlink: %w", errno)
 			}
 			changed = changed || m.flags&unix.NLM_F_DUMP_INTR != 0
 			if t, ok := parse(m); ok {
@@ -157,7 +157,7 @@ func (c *Conn) Do(changes ...Change) error {
 		c.acknowledge()
 		err := c.exchange(func(i int, m message) {
 			if errno := m.errno(); errno != 0 && !part[i].isMissing(errno) {
-				errs = append(errs, fault.Wrap(errno, part[i].String()))
+				errs = append(errs, fmt.Errorf("%v: %w", part[i], errno))
 			}
 		})
 		if err != nil {
@@ -182,17 +182,17 @@ func (c Change) isMissing(errno unix.Errno) bool {
 // the last request.
 func (c *Conn) exchange(take func(i int, m message)) error {
 	if err := c.send(); err != nil {
-		return fault.Wrap(err, "send rtnetlink requests")
+		return fmt.Errorf("send rtnetlink requests: %w", err)
 	}
 	for {
 		b, err := c.receive()
 		if err != nil {
-			return fault.Wrap(err, "receive rtnetlink answers")
+			return fmt.Errorf("receive rtnetlink answers: %w", err)
 		}
 		for len(b) > 0 {
 			m, rest, ok := nextMessage(b)
 			if !ok {
-				return fault.Wrap(unix.EBADMSG, "receive rtnetlink answers")
+				return fmt.Errorf("receive rtnetlink answers: %w", unix.EBADMSG)
 			}
 			b = rest
 			i := m.seq - c.first
@@ -269,7 +269,7 @@ func OpenMonitor() (*Monitor, error) {
 		}
 	}
 	if err != nil {
-		return nil, fault.Wrap(err, "watch network interfaces")
+		return nil, fmt.Errorf("watch network interfaces: %w", err)
 	}
 	return &Monitor{fd}, nil
 }

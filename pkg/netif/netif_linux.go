@@ -1,21 +1,19 @@
 package netif
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Up sets the interface Name up.
 type Up struct{ Name string }
 
-// Describe implements boot.Op.
-func (u Up) Describe() boot.Desc { return boot.Desc{Verb: "interface up", Object: u.Name} }
+func (u Up) Describe() op.Description { return op.Describe("interface up", u.Name) }
 
-// Do implements boot.Op.
 func (u Up) Do() error {
 	return withSocket(func(socket int) error {
 		return up(socket, u.Name)
@@ -29,9 +27,8 @@ type Address struct {
 	PrefixLen int     // 0 to 32
 }
 
-// Describe implements boot.Op.
-func (a Address) Describe() boot.Desc {
-	return boot.Desc{Verb: "interface address", Object: a.Name, Attrs: []boot.Attr{boot.A("address", a.String())}}
+func (a Address) Describe() op.Description {
+	return op.Describe("interface address", a.Name, "address", a)
 }
 
 // String is the address in CIDR notation.
@@ -43,19 +40,18 @@ func (a Address) String() string {
 	return string(strconv.AppendInt(b, int64(a.PrefixLen), 10))
 }
 
-// Do implements boot.Op.
 func (a Address) Do() error {
 	if a.PrefixLen < 0 || a.PrefixLen > 32 {
-		return fault.Wrap(unix.EINVAL, "set address ", a.String(), " of ", a.Name)
+		return fmt.Errorf("set address %v of %s: %w", a, a.Name, unix.EINVAL)
 	}
 	return withSocket(func(socket int) error {
 		if err := setAddr(socket, a.Name, unix.SIOCSIFADDR, a.IP); err != nil {
-			return fault.Wrap(err, "set address ", a.String(), " of ", a.Name)
+			return fmt.Errorf("set address %v of %s: %w", a, a.Name, err)
 		}
 		mask := ^uint32(0) << (32 - a.PrefixLen)
 		bytes := [4]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)}
 		if err := setAddr(socket, a.Name, unix.SIOCSIFNETMASK, bytes); err != nil {
-			return fault.Wrap(err, "set netmask of ", a.Name, " for ", a.String())
+			return fmt.Errorf("set netmask of %s for %v: %w", a.Name, a, err)
 		}
 		return up(socket, a.Name)
 	})
@@ -65,7 +61,7 @@ func (a Address) Do() error {
 func withSocket(f func(socket int) error) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fault.Wrap(err, "open a socket for interface requests")
+		return fmt.Errorf("open a socket for interface requests: %w", err)
 	}
 	defer unix.Close(s)
 	return f(s)
@@ -79,7 +75,7 @@ func up(socket int, name string) error {
 		err = unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, req)
 	}
 	if err != nil {
-		return fault.Wrap(err, "set ", name, " up")
+		return fmt.Errorf("set %s up: %w", name, err)
 	}
 	return nil
 }
@@ -98,13 +94,13 @@ func setAddr(socket int, name string, request uint, addr [4]byte) error {
 // Hostname is the operation that sets the host name, sethostname(2).
 type Hostname struct{ Name string }
 
-// Describe implements boot.Op.
-func (h Hostname) Describe() boot.Desc { return boot.Desc{Verb: "set hostname", Object: h.Name} }
+func (h Hostname) Describe() op.Description {
+	return op.Describe("set hostname", h.Name)
+}
 
-// Do implements boot.Op.
 func (h Hostname) Do() error {
 	if err := unix.Sethostname([]byte(h.Name)); err != nil {
-		return fault.Wrap(err, "set hostname ", strconv.Quote(h.Name))
+		return fmt.Errorf("set hostname %q: %w", h.Name, err)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package network
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -10,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
@@ -104,11 +104,11 @@ func (i *Interface) resume(h inherited) (err error) {
 	}
 	i.link.MTU = h.mtu
 	if len(i.link.HardwareAddr) != 6 {
-		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
+		return fmt.Errorf("DHCP on %s: %w", i.Name, unix.EAFNOSUPPORT)
 	}
 	lease, err := dhcp4.NewLease(h.ack)
 	if err != nil {
-		return errors.Join(fault.Wrap(err, i.Name), i.start())
+		return errors.Join(fmt.Errorf("%s: %w", i.Name, err), i.start())
 	}
 	i.lease, i.acquired, i.config = lease, h.acquired, i.configOf(lease)
 	i.newClient()

@@ -68,7 +68,7 @@ func TestInterfaceNames(t *testing.T) {
 
 func TestDescribe(t *testing.T) {
 	n := New(Config{Interfaces: []string{"eth0", "eth1"}, IPv4: true, IPv6: true, Hostname: "box"})
-	if d := (Start{n}).Describe(); d.Object != "eth0,eth1" || len(d.Attrs) != 3 {
+	if d := (Start{n}).Describe(); d.Object != "eth0,eth1" || len(d.Details) != 3 {
 		t.Errorf("Start: %+v", d)
 	}
 	if d := (Wait{Network: New(Config{})}).Describe(); d.Object != "all" {

@@ -3,12 +3,12 @@ package network
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
@@ -50,7 +50,7 @@ func (i *Interface) start() (err error) {
 	if n.cfg.OfferOnly {
 		i.link, err = n.conn.Link(i.Name)
 		if err == nil && !i.link.Up {
-			return fault.Wrap(errors.New("the interface is down; to ask for offers does not set it up"), i.Name)
+			return fmt.Errorf("%s: %w", i.Name, errors.New("the interface is down; to ask for offers does not set it up"))
 		}
 	} else {
 		i.link, err = n.setUp(i.Name)
@@ -98,7 +98,7 @@ func (i *Interface) look() error {
 // failure.
 func (i *Interface) forget() {
 	if i.lease != nil {
-		i.network.warn(fault.Wrap(errLost, i.Name))
+		i.network.warn(fmt.Errorf("%s: %w", i.Name, errLost))
 	}
 	_ = i.apply(nil)
 	_ = i.apply6(nil)
@@ -113,7 +113,7 @@ func (i *Interface) connected() error {
 		return nil
 	}
 	if len(i.link.HardwareAddr) != 6 {
-		return fault.Wrap(unix.EAFNOSUPPORT, "DHCP on ", i.Name)
+		return fmt.Errorf("DHCP on %s: %w", i.Name, unix.EAFNOSUPPORT)
 	}
 	if i.lease != nil {
 		return i.do(i.client.Confirm(loop.Now()))
@@ -207,7 +207,10 @@ func (i *Interface) listen() (err error) {
 	if i.socket == nil {
 		i.socket, err = dhcp4.OpenSocket(i.link.Index)
 	}
-	return fault.Wrap(err, "DHCP on ", i.Name)
+	if err != nil {
+		return fmt.Errorf("DHCP on %s: %w", i.Name, err)
+	}
+	return nil
 }
 
 func (i *Interface) send(a dhcp4.Action) error {
@@ -246,7 +249,7 @@ func (i *Interface) handle(event dhcp4.Event) error {
 		err := i.apply(nil)
 		i.lease, i.failed = nil, false
 		n.updateResolvConf()
-		return errors.Join(fault.Wrap(errLost, i.Name), err)
+		return errors.Join(fmt.Errorf("%s: %w", i.Name, errLost), err)
 	}
 	return nil
 }
@@ -275,7 +278,10 @@ func (i *Interface) configOf(l *dhcp4.Lease) *netif.Config {
 func (i *Interface) apply(to *netif.Config) error {
 	err := i.network.conn.Do(netif.Changes(i.config, to)...)
 	i.config = to
-	return fault.Wrap(err, "configure ", i.Name)
+	if err != nil {
+		return fmt.Errorf("configure %s: %w", i.Name, err)
+	}
+	return nil
 }
 
 // resolvers returns the name servers of the interface's leases and routers.

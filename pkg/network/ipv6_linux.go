@@ -2,13 +2,13 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp6"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/ndp"
@@ -91,7 +91,7 @@ func (i *Interface) startIPv6() (err error) {
 		return nil
 	}
 	if err != nil {
-		return fault.Wrap(err, "IPv6 on ", i.Name)
+		return fmt.Errorf("IPv6 on %s: %w", i.Name, err)
 	}
 	if !i.network.cfg.OfferOnly {
 		err = i.skipDetection()
@@ -261,7 +261,7 @@ func (i *Interface) send6(message []byte) (err error) {
 	v := &i.v6
 	if v.socket == nil {
 		if v.socket, err = dhcp6.OpenSocket(i.link.Index, i.Name); err != nil {
-			return fault.Wrap(err, "DHCPv6 on ", i.Name)
+			return fmt.Errorf("DHCPv6 on %s: %w", i.Name, err)
 		}
 	}
 	if i.network.cfg.Trace != nil {
@@ -293,7 +293,10 @@ func (i *Interface) apply6(lease *dhcp6.Lease) error {
 		errs = append(errs, i.network.conn.Do(netif.Changes(find(i.v6.applied, c.Address), &c)...))
 	}
 	i.v6.applied = applied
-	return fault.Wrap(errors.Join(errs...), "configure ", i.Name)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("configure %s: %w", i.Name, err)
+	}
+	return nil
 }
 
 func find(configs []netif.Config, address inet.Prefix) *netif.Config {

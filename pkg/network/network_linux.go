@@ -7,6 +7,7 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -14,7 +15,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
@@ -74,7 +74,7 @@ func (n *Network) Start() (err error) {
 	for k, name := range names {
 		switch {
 		case !validName(name):
-			errs = append(errs, fault.Wrap(errors.New("not a name that an interface can have"), "configure interface ", name))
+			errs = append(errs, fmt.Errorf("configure interface %s: %w", name, errors.New("not a name that an interface can have")))
 		case !slices.Contains(names[:k], name):
 			errs = append(errs, n.add(name).start())
 		}

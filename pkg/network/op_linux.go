@@ -1,35 +1,33 @@
 package network
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Start is the operation that sets interfaces up and asks for leases.
 type Start struct{ Network *Network }
 
-// Describe implements boot.Op.
-func (s Start) Describe() boot.Desc {
+func (s Start) Describe() op.Description {
 	c := &s.Network.cfg
-	d := boot.Desc{Verb: "configure interfaces", Object: c.names()}
+	d := op.Describe("configure interfaces", c.names())
 	if c.IPv4 {
-		d.Attrs = append(d.Attrs, boot.A("ipv4", "DHCP"))
+		d.Details = append(d.Details, op.A("ipv4", "DHCP"))
 	}
 	if c.IPv6 {
-		d.Attrs = append(d.Attrs, boot.A("ipv6", "router advertisements, DHCPv6 where they say so"))
+		d.Details = append(d.Details, op.A("ipv6", "router advertisements, DHCPv6 where they say so"))
 	}
 	if c.Hostname != "" {
-		d.Attrs = append(d.Attrs, boot.A("hostname", c.Hostname))
+		d.Details = append(d.Details, op.A("hostname", c.Hostname))
 	}
 	return d
 }
 
-// Do implements boot.Op.
 func (s Start) Do() error { return s.Network.Start() }
 
 func (c *Config) names() string {
@@ -42,12 +40,10 @@ func (c *Config) names() string {
 // Answer is the operation that answers the messages that have come so far. It does not wait for any.
 type Answer struct{ Network *Network }
 
-// Describe implements boot.Op.
-func (a Answer) Describe() boot.Desc {
-	return boot.Desc{Verb: "answer servers", Object: a.Network.cfg.names()}
+func (a Answer) Describe() op.Description {
+	return op.Describe("answer servers", a.Network.cfg.names())
 }
 
-// Do implements boot.Op.
 func (a Answer) Do() error {
 	a.Network.Run()
 	return nil
@@ -61,14 +57,10 @@ type Wait struct {
 	Loop    *loop.Loop
 }
 
-// Describe implements boot.Op.
-func (w Wait) Describe() boot.Desc {
-	return boot.Desc{Verb: "wait for leases", Object: w.Network.cfg.names(), Attrs: []boot.Attr{
-		boot.A("atMost", strconv.FormatInt(w.Limit.Milliseconds(), 10)+"ms"),
-	}}
+func (w Wait) Describe() op.Description {
+	return op.Describe("wait for leases", w.Network.cfg.names(), "atMost", strconv.FormatInt(w.Limit.Milliseconds(), 10)+"ms")
 }
 
-// Do implements boot.Op.
 func (w Wait) Do() error {
 	deadline := loop.Now() + w.Limit
 	w.Network.Run() // what came while others had their turn
@@ -78,7 +70,7 @@ func (w Wait) Do() error {
 			return nil
 		}
 		if _, err := w.Loop.Step(-1, left); err != nil {
-			return fault.Wrap(err, "wait for leases")
+			return fmt.Errorf("wait for leases: %w", err)
 		}
 	}
 	return nil

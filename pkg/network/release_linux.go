@@ -2,13 +2,13 @@ package network
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
@@ -33,7 +33,7 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 	}
 	leased, undo, err := leasedConfig(n.conn, link)
 	if err != nil {
-		return inet.Prefix{}, fault.Wrap(err, i.Name)
+		return inet.Prefix{}, fmt.Errorf("%s: %w", i.Name, err)
 	}
 	i.requested = leased.Addr
 	if err := i.start(); err != nil {
@@ -44,15 +44,14 @@ func Release(cfg Config, limit time.Duration) (inet.Prefix, error) {
 	for i.lease == nil {
 		left := deadline - loop.Now()
 		if left <= 0 {
-			return leased, fault.Wrap(ErrNoAnswer, i.Name, ": release ", leased.String())
+			return leased, fmt.Errorf("%s: release %v: %w", i.Name, leased, ErrNoAnswer)
 		}
 		if _, err := l.Step(-1, left); err != nil {
 			return leased, err
 		}
 	}
 	if i.lease.Address.Addr != leased.Addr {
-		return leased, fault.Wrap(errors.New("the server knows nothing of it, it offers "+i.lease.Address.String()),
-			i.Name, ": release ", leased.String())
+		return leased, fmt.Errorf("%s: release %v: %w", i.Name, leased, errors.New("the server knows nothing of it, it offers "+i.lease.Address.String()))
 	}
 	if err := i.send(dhcp4.Action{Send: i.client.Release(), To: i.lease.Server}); err != nil {
 		return leased, err
@@ -83,5 +82,5 @@ func leasedConfig(conn *netif.Conn, link netif.Link) (leased inet.Prefix, undo [
 			return a.Prefix, append(undo, netif.Change{Kind: netif.DeleteAddress, Index: link.Index, Address: a}), nil
 		}
 	}
-	return leased, nil, fault.Wrap(unix.EADDRNOTAVAIL, "no address from a lease")
+	return leased, nil, fmt.Errorf("no address from a lease: %w", unix.EADDRNOTAVAIL)
 }

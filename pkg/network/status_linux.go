@@ -1,11 +1,11 @@
 package network
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
@@ -65,7 +65,7 @@ func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 			return nil
 		}
 		if _, err := l.Step(-1, left); err != nil {
-			return fault.Wrap(err, "wait for leases")
+			return fmt.Errorf("wait for leases: %w", err)
 		}
 	}
 }

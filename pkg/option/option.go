@@ -4,11 +4,10 @@ package option
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // ErrHelp says that -h or -help was given.
@@ -45,14 +44,14 @@ func Parse(args []string, options ...Option) (operands []string, err error) {
 		case o == nil && (name == "h" || name == "help"):
 			return nil, ErrHelp
 		case o == nil:
-			return nil, fault.Wrap(errors.New("no such option"), arg)
+			return nil, fmt.Errorf("%s: %w", arg, errors.New("no such option"))
 		case o.flag != nil && given:
-			return nil, fault.Wrap(errors.New("the option takes no argument"), arg)
+			return nil, fmt.Errorf("%s: %w", arg, errors.New("the option takes no argument"))
 		case o.flag != nil:
 			*o.flag = true
 			continue
 		case !given && len(args) == 0:
-			return nil, fault.Wrap(errors.New("the option needs an argument"), arg)
+			return nil, fmt.Errorf("%s: %w", arg, errors.New("the option needs an argument"))
 		case !given:
 			value, args = args[0], args[1:]
 		}
@@ -77,7 +76,7 @@ func Duration(s string) (time.Duration, error) {
 		known = false
 	}
 	if err != nil || !known {
-		return 0, fault.Wrap(errors.New("want a time such as 500ms, 10s or 2m"), strconv.Quote(s))
+		return 0, fmt.Errorf("%q: %w", s, errors.New("want a time such as 500ms, 10s or 2m"))
 	}
 	return time.Duration(n) * unit, nil
 }

@@ -1,12 +1,12 @@
 package poweroff
 
 import (
+	"fmt"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Code is the exit code for a wait status: the workload's own, or 128+n when signal n killed it.
@@ -20,10 +20,10 @@ func Code(status unix.WaitStatus) int {
 // Sync writes all file systems to their devices, sync(2).
 type Sync struct{}
 
-// Describe implements boot.Op.
-func (Sync) Describe() boot.Desc { return boot.Desc{Verb: "sync", Object: "all file systems"} }
+func (Sync) Describe() op.Description {
+	return op.Describe("sync", "all file systems")
+}
 
-// Do implements boot.Op.
 func (Sync) Do() error {
 	unix.Sync()
 	return nil
@@ -37,16 +37,16 @@ const autoboot = 0
 // systems before. A process other than the first has no machine to end: then it does nothing, and the caller exits instead.
 type PowerOff struct{}
 
-// Describe implements boot.Op.
-func (PowerOff) Describe() boot.Desc { return boot.Desc{Verb: "reboot", Object: "RB_AUTOBOOT"} }
+func (PowerOff) Describe() op.Description {
+	return op.Describe("reboot", "RB_AUTOBOOT")
+}
 
-// Do implements boot.Op.
 func (PowerOff) Do() error {
 	if unix.Getpid() != 1 {
 		return nil
 	}
 	if _, _, errno := syscall.Syscall(unix.SYS_REBOOT, autoboot, 0, 0); errno != 0 {
-		return fault.Wrap(errno, "reboot")
+		return fmt.Errorf("reboot: %w", errno)
 	}
 	return nil
 }

@@ -1,13 +1,13 @@
 package poweroff
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 const (
@@ -34,14 +34,10 @@ type Report struct {
 	Code *int // read when the operation is done
 }
 
-// Describe implements boot.Op.
-func (r Report) Describe() boot.Desc {
-	return boot.Desc{Verb: "report exit code", Object: r.Root, Attrs: []boot.Attr{
-		boot.A("ioctl", "0x"+strconv.FormatInt(ioctlExitCode, 16)), boot.A("unless", "not virtiofs"),
-	}}
+func (r Report) Describe() op.Description {
+	return op.Describe("report exit code", r.Root, "ioctl", "0x"+strconv.FormatInt(ioctlExitCode, 16), "unless", "not virtiofs")
 }
 
-// Do implements boot.Op.
 func (r Report) Do() error {
 	code := strconv.Itoa(*r.Code)
 	dir, path := unix.AT_FDCWD, r.Root
@@ -52,14 +48,17 @@ func (r Report) Do() error {
 	}
 	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fault.Wrap(err, "report exit code ", code, ": open ", r.Root)
+		return fmt.Errorf("report exit code %s: open %s: %w", code, r.Root, err)
 	}
 	defer unix.Close(fd)
 	if !isVirtiofs(fd) {
 		return nil
 	}
 	err = unix.IoctlSetInt(fd, ioctlExitCode, *r.Code)
-	return fault.Wrap(err, "report exit code ", code, ": ioctl 0x", strconv.FormatInt(ioctlExitCode, 16), " on ", r.Root)
+	if err != nil {
+		return fmt.Errorf("report exit code %s: ioctl 0x%s on %s: %w", code, strconv.FormatInt(ioctlExitCode, 16), r.Root, err)
+	}
+	return nil
 }
 
 func isVirtiofs(fd int) bool {
@@ -70,10 +69,10 @@ func isVirtiofs(fd int) bool {
 // Sync writes all file systems to their devices, sync(2).
 type Sync struct{}
 
-// Describe implements boot.Op.
-func (Sync) Describe() boot.Desc { return boot.Desc{Verb: "sync", Object: "all file systems"} }
+func (Sync) Describe() op.Description {
+	return op.Describe("sync", "all file systems")
+}
 
-// Do implements boot.Op.
 func (Sync) Do() error {
 	unix.Sync()
 	return nil
@@ -83,15 +82,18 @@ func (Sync) Do() error {
 // is no machine, it does nothing, and the caller exits instead.
 type PowerOff struct{}
 
-// Describe implements boot.Op.
-func (PowerOff) Describe() boot.Desc { return boot.Desc{Verb: "reboot", Object: "RB_AUTOBOOT"} }
+func (PowerOff) Describe() op.Description {
+	return op.Describe("reboot", "RB_AUTOBOOT")
+}
 
-// Do implements boot.Op.
 func (PowerOff) Do() error {
 	if !isMachine() {
 		return nil
 	}
-	return fault.Wrap(unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART), "reboot")
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
+		return fmt.Errorf("reboot: %w", err)
+	}
+	return nil
 }
 
 // Deadline is the operation after which the machine has a time to end by itself: then it ends as by PowerOff, whatever hangs:
@@ -102,12 +104,10 @@ type Deadline struct {
 	Arm   func(after time.Duration) error // signals.RestartAfter
 }
 
-// Describe implements boot.Op.
-func (d Deadline) Describe() boot.Desc {
-	return boot.Desc{Verb: "limit", Object: "the end", Attrs: []boot.Attr{boot.A("to", d.After.String()), boot.A("then", "RB_AUTOBOOT")}}
+func (d Deadline) Describe() op.Description {
+	return op.Describe("limit", "the end", "to", d.After, "then", "RB_AUTOBOOT")
 }
 
-// Do implements boot.Op.
 func (d Deadline) Do() error {
 	if !isMachine() {
 		return nil
@@ -119,19 +119,20 @@ func (d Deadline) Do() error {
 // process 1, see reboot(2). It does nothing in another process or in a PID namespace.
 type CtrlAltDel struct{}
 
-// Describe implements boot.Op.
-func (CtrlAltDel) Describe() boot.Desc {
-	return boot.Desc{Verb: "catch", Object: "Ctrl-Alt-Del", Attrs: []boot.Attr{boot.A("as", "SIGINT")}}
+func (CtrlAltDel) Describe() op.Description {
+	return op.Describe("catch", "Ctrl-Alt-Del", "as", "SIGINT")
 }
 
-// Do implements boot.Op.
 func (CtrlAltDel) Do() error {
 	if unix.Getpid() != 1 {
 		return nil
 	}
 	// Before /proc is there, the error is what tells a namespace from the machine.
 	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != unix.EINVAL {
-		return fault.Wrap(err, "catch Ctrl-Alt-Del")
+		if err != nil {
+			return fmt.Errorf("catch Ctrl-Alt-Del: %w", err)
+		}
+		return nil
 	}
 	return nil
 }

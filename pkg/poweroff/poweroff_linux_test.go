@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 func TestCode(t *testing.T) {
@@ -52,7 +52,7 @@ func TestEndInNamespace(t *testing.T) {
 			t.Fatal("inPIDNamespace() = false, want true")
 		}
 		arm := func(time.Duration) error { return errors.New("a time was set") }
-		for _, op := range []boot.Op{CtrlAltDel{}, Deadline{After: time.Hour, Arm: arm}, PowerOff{}} {
+		for _, op := range []op.Op{CtrlAltDel{}, Deadline{After: time.Hour, Arm: arm}, PowerOff{}} {
 			if err := op.Do(); err != nil {
 				t.Error(err)
 			}

@@ -2,10 +2,9 @@ package resolvconf
 
 import (
 	"bytes"
+	"fmt"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 const (
@@ -52,7 +51,7 @@ func (f *File) Update(configs ...Config) error {
 		write = f.create
 	}
 	if err := write(text); err != nil {
-		return fault.Wrap(err, "write ", path)
+		return fmt.Errorf("write %s: %w", path, err)
 	}
 	f.text = text
 	return nil
@@ -92,7 +91,7 @@ func (f *File) create(text []byte) (err error) {
 		f.fd, err = makeFile(memory)
 	}
 	if err != nil {
-		return fault.Wrap(err, "create ", memory)
+		return fmt.Errorf("create %s: %w", memory, err)
 	}
 	f.length = 0
 	if err = f.write(text); err == nil {
@@ -128,12 +127,15 @@ func (f *File) mountAnyhow() error {
 		return nil
 	}
 	if overlay := mountOverlay(); overlay != nil {
-		return fault.Wrap(overlay, "mount a file over it: ", err.Error(), "; instead")
+		return fmt.Errorf("mount a file over it: %v; instead: %w", err, overlay)
 	}
 	if err = f.mount(); err != nil {
 		_ = unmountOverlay()
 	}
-	return fault.Wrap(err, "mount a file over it")
+	if err != nil {
+		return fmt.Errorf("mount a file over it: %w", err)
+	}
+	return nil
 }
 
 // mount mounts the file, on a symbolic link and not on what that leads to.
@@ -167,7 +169,7 @@ func makeMountPoint() error {
 // write to it: what would be written could reach the image or be lost, and neither is what a workload expects.
 func mountOverlay() error {
 	if err := unix.Mkdir(shadow, 0o755); err != nil && err != unix.EEXIST {
-		return fault.Wrap(err, "create ", shadow)
+		return fmt.Errorf("create %s: %w", shadow, err)
 	}
 	fd, err := makeFile(shadow + "/resolv.conf")
 	if err == nil {
@@ -179,7 +181,10 @@ func mountOverlay() error {
 	if err != nil {
 		removeShadow()
 	}
-	return fault.Wrap(err, "mount overlay on ", etc)
+	if err != nil {
+		return fmt.Errorf("mount overlay on %s: %w", etc, err)
+	}
+	return nil
 }
 
 // unmountOverlay undoes mountOverlay, by whichever process that was done, if it was.
@@ -217,7 +222,10 @@ func (f *File) Remove() error {
 		_ = unix.Unlink(memory)
 	}
 	unix.Close(f.fd)
-	return fault.Wrap(err, "restore ", path)
+	if err != nil {
+		return fmt.Errorf("restore %s: %w", path, err)
+	}
+	return nil
 }
 
 // is tells whether a name is that of the file in memory.
@@ -238,13 +246,16 @@ func (f *File) Adopt() error {
 		return nil
 	}
 	if err != nil {
-		return fault.Wrap(err, "open ", memory)
+		return fmt.Errorf("open %s: %w", memory, err)
 	}
 	var st unix.Stat_t
 	adopted := File{fd: fd, open: true}
 	if err = unix.Fstat(fd, &st); err != nil || !adopted.is(path) {
 		unix.Close(fd)
-		return fault.Wrap(err, "stat ", memory)
+		if err != nil {
+			return fmt.Errorf("stat %s: %w", memory, err)
+		}
+		return nil
 	}
 	adopted.length = int(st.Size)
 	*f = adopted

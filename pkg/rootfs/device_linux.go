@@ -2,12 +2,12 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -122,7 +122,10 @@ func (t tag) look() (Device, error) {
 	}
 	defer f.close()
 	sb, err := Detect(f)
-	return Device{Path: t.value, Superblock: sb}, fault.Wrap(err, "read its superblock")
+	if err != nil {
+		return Device{Path: t.value, Superblock: sb}, fmt.Errorf("read its superblock: %w", err)
+	}
+	return Device{Path: t.value, Superblock: sb}, nil
 }
 
 func (t tag) lookThrough() (Device, error) {

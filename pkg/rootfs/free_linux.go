@@ -1,10 +1,11 @@
 package rootfs
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -15,12 +16,10 @@ import (
 // like an initramfs in a container can be a directory of somebody's.
 type Free struct{ First *First }
 
-// Describe implements boot.Op.
-func (Free) Describe() boot.Desc {
+func (Free) Describe() op.Description {
 	return describe("free", "the memory of the initramfs", "unless", "the first root is none")
 }
 
-// Do implements boot.Op.
 func (f Free) Do() error {
 	if !f.First.immovable || !isMachinesInit() {
 		return nil
@@ -30,7 +29,10 @@ func (f Free) Do() error {
 	if unix.Fstatfs(f.First.fd, &fs) != nil || fs.Type != ramfs && fs.Type != unix.TMPFS_MAGIC {
 		return nil
 	}
-	return fault.Wrap(empty(f.First.fd, "."), "free the memory of the initramfs")
+	if err := empty(f.First.fd, "."); err != nil {
+		return fmt.Errorf("free the memory of the initramfs: %w", err)
+	}
+	return nil
 }
 
 // isMachinesInit tells whether this is process 1 of the machine, and not of a PID namespace.
@@ -63,14 +65,17 @@ func empty(parent int, name string) error {
 		case nil, unix.EBUSY, unix.ENOENT:
 		case unix.EISDIR:
 			if err := empty(dir, child); err != nil {
-				return fault.Wrap(err, child)
+				return fmt.Errorf("%s: %w", child, err)
 			}
 			err = unix.Unlinkat(dir, child, unix.AT_REMOVEDIR)
 			if err != nil && err != unix.EBUSY && err != unix.ENOTEMPTY {
-				return fault.Wrap(err, child)
+				return fmt.Errorf("%s: %w", child, err)
 			}
 		default:
-			return fault.Wrap(err, child)
+			if err != nil {
+				return fmt.Errorf("%s: %w", child, err)
+			}
+			return nil
 		}
 	}
 	return nil

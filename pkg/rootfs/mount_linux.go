@@ -3,12 +3,12 @@ package rootfs
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -71,7 +71,10 @@ func (v *volume) kernelName() string {
 }
 
 func (v *volume) wrap(fs string, err error) error {
-	return fault.Wrap(err, "mount ", fs, v.device.Path, " as ", v.role)
+	if err != nil {
+		return fmt.Errorf("mount %s%s as %s: %w", fs, v.device.Path, v.role, err)
+	}
+	return nil
 }
 
 // protect makes the device read-only. Options alone do not do it: ext4 writes to a file system that is mounted read-only,
@@ -82,7 +85,10 @@ func (v *volume) protect() error {
 		return err
 	}
 	defer f.close()
-	return fault.Wrap(unix.IoctlSetPointerInt(int(f), unix.BLKROSET, 1), "make it read-only")
+	if err := unix.IoctlSetPointerInt(int(f), unix.BLKROSET, 1); err != nil {
+		return fmt.Errorf("make it read-only: %w", err)
+	}
+	return nil
 }
 
 // try mounts as one type. more are flags.

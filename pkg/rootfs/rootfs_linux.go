@@ -2,13 +2,13 @@ package rootfs
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Config says what the root is to be.
@@ -52,12 +52,12 @@ const overlayTmpfs = "tmpfs"
 // Plan returns the operations that make cfg the root of this mount namespace, in order; where one fails, those after it make
 // no sense. They need CAP_SYS_ADMIN, and first to be kept. From the first one on that root is out of reach, but for first: a
 // failure leaves an empty root, with /dev and /proc. After the last one nothing is mounted but the new root.
-func Plan(cfg Config, first *First) []boot.Op {
+func Plan(cfg Config, first *First) []op.Op {
 	target := newRoot
 	if cfg.Overlay != "" {
 		target = lowerDir
 	}
-	ops := []boot.Op{&workspace{first, cfg.Device == ""}}
+	ops := []op.Op{&workspace{first, cfg.Device == ""}}
 	if cfg.Device != "" {
 		root := &volume{role: "root", source: cfg.Device, fsType: cfg.Type, flags: cfg.Flags, data: cfg.Data, options: cfg.Options,
 			frozen: cfg.Overlay != ""}
@@ -78,10 +78,10 @@ func Plan(cfg Config, first *First) []boot.Op {
 }
 
 // describe makes a description of names and values, in turns.
-func describe(verb, object string, details ...string) boot.Desc {
-	d := boot.Desc{Verb: verb, Object: object}
+func describe(verb, object string, details ...string) op.Description {
+	d := op.Describe(verb, object)
 	for ; len(details) >= 2; details = details[2:] {
-		d.Attrs = append(d.Attrs, boot.A(details[0], details[1]))
+		d.Details = append(d.Details, op.A(details[0], details[1]))
 	}
 	return d
 }
@@ -90,14 +90,12 @@ func describe(verb, object string, details ...string) boot.Desc {
 // does not hear of it (O_PATH).
 type Keep struct{ First *First }
 
-// Describe implements boot.Op.
-func (Keep) Describe() boot.Desc { return boot.Desc{Verb: "keep in reach", Object: "/"} }
+func (Keep) Describe() op.Description { return op.Describe("keep in reach", "/") }
 
-// Do implements boot.Op.
 func (k Keep) Do() error {
 	fd, err := unix.Open("/", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fault.Wrap(err, "open /")
+		return fmt.Errorf("open /: %w", err)
 	}
 	k.First.fd, k.First.kept = fd, true
 	return nil
@@ -113,7 +111,7 @@ type workspace struct {
 	lower bool // the first root becomes what is below the overlay
 }
 
-func (w *workspace) Describe() boot.Desc {
+func (w *workspace) Describe() op.Description {
 	mounts := "/dev,/proc"
 	if w.lower {
 		mounts += "," + lowerDir
@@ -121,19 +119,24 @@ func (w *workspace) Describe() boot.Desc {
 	return describe("make root", "tmpfs", "mount", mounts)
 }
 
-func (w *workspace) Do() error { return fault.Wrap(w.make(), "make a tmpfs the root") }
+func (w *workspace) Do() error {
+	if err := w.make(); err != nil {
+		return fmt.Errorf("make a tmpfs the root: %w", err)
+	}
+	return nil
+}
 
 func (w *workspace) make() error {
 	// pivot_root(2) wants no mount that shares what happens to it.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fault.Wrap(err, "make all mounts private")
+		return fmt.Errorf("make all mounts private: %w", err)
 	}
 	lower := -1
 	if w.lower {
 		// A copy of the mount, without what is mounted below it. Of one that is detached none can be made.
 		var err error
 		if lower, err = unix.OpenTree(w.first.fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH); err != nil {
-			return fault.Wrap(err, "copy the mount of /")
+			return fmt.Errorf("copy the mount of /: %w", err)
 		}
 		defer unix.Close(lower)
 	}
@@ -148,7 +151,7 @@ func (w *workspace) make() error {
 		}
 	}
 	if err := unix.MoveMount(tmpfs, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
-		return fault.Wrap(err, "mount it")
+		return fmt.Errorf("mount it: %w", err)
 	}
 	if err := unix.Fchdir(tmpfs); err != nil {
 		return err
@@ -159,18 +162,21 @@ func (w *workspace) make() error {
 		err = unix.Chroot(".")
 	}
 	if err != nil {
-		return fault.Wrap(err, "move to it")
+		return fmt.Errorf("move to it: %w", err)
 	}
 	for _, m := range [...]struct{ fsType, target string }{{"devtmpfs", "/dev"}, {"proc", "/proc"}} {
 		if err := unix.Mount(m.fsType, m.target, m.fsType, unix.MS_NOSUID|unix.MS_NOEXEC, ""); err != nil {
-			return fault.Wrap(err, "mount ", m.fsType)
+			return fmt.Errorf("mount %s: %w", m.fsType, err)
 		}
 	}
 	if lower < 0 {
 		return nil
 	}
 	err = unix.MoveMount(lower, "", unix.AT_FDCWD, lowerDir, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	return fault.Wrap(err, "mount the first root below it")
+	if err != nil {
+		return fmt.Errorf("mount the first root below it: %w", err)
+	}
+	return nil
 }
 
 // newTmpfs returns the descriptor of a tmpfs that is mounted nowhere.
@@ -196,9 +202,12 @@ func swapRoot() error {
 		return err
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
-		return fault.Wrap(err, "unmount the old root")
+		return fmt.Errorf("unmount the old root: %w", err)
 	}
-	return fault.Wrap(unix.Chdir("/"), "change to /")
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("change to /: %w", err)
+	}
+	return nil
 }
 
 // findOp looks for the device of a volume.
@@ -207,7 +216,7 @@ type findOp struct {
 	timeout time.Duration
 }
 
-func (f *findOp) Describe() boot.Desc {
+func (f *findOp) Describe() op.Description {
 	return describe("find", f.volume.source, "for", f.volume.role, "timeout", f.timeout.String())
 }
 
@@ -219,7 +228,10 @@ func (f *findOp) Do() error {
 	} else {
 		v.device = Device{Path: v.source}
 	}
-	return fault.Wrap(err, "find the ", v.role, " device ", v.source)
+	if err != nil {
+		return fmt.Errorf("find the %s device %s: %w", v.role, v.source, err)
+	}
+	return nil
 }
 
 // mountOp mounts a volume that was found.
@@ -228,7 +240,7 @@ type mountOp struct {
 	target string
 }
 
-func (m *mountOp) Describe() boot.Desc {
+func (m *mountOp) Describe() op.Description {
 	v := m.volume
 	fsType, device := v.fsType, "read-only if not writable"
 	if fsType == "" {
@@ -250,12 +262,15 @@ type overlay struct {
 	options string
 }
 
-func (o *overlay) Describe() boot.Desc {
+func (o *overlay) Describe() op.Description {
 	return describe("mount", "overlay", "as", "root", "upper", o.upper, "options", o.options)
 }
 
 func (o *overlay) Do() error {
-	return fault.Wrap(o.mount(), "mount an overlay with ", o.upper, " as root")
+	if err := o.mount(); err != nil {
+		return fmt.Errorf("mount an overlay with %s as root: %w", o.upper, err)
+	}
+	return nil
 }
 
 func (o *overlay) mount() error {
@@ -269,7 +284,7 @@ func (o *overlay) mount() error {
 		err = copyOwner(lowerDir, upper)
 	}
 	if err != nil && err != unix.EEXIST { // what is there is from the last time
-		return fault.Wrap(err, "make its directories")
+		return fmt.Errorf("make its directories: %w", err)
 	}
 	records := openLog()
 	defer records.close()
@@ -288,7 +303,7 @@ func (o *overlay) mount() error {
 	}
 	fd, err := openDir(upperDir)
 	if err != nil {
-		return fault.Wrap(err, "open it")
+		return fmt.Errorf("open it: %w", err)
 	}
 	o.first.hidden = append(o.first.hidden, fd)
 	return nil
@@ -313,7 +328,7 @@ const ioctlDropRoot = 0x7603
 // drop tells the host that its root is not needed any more. A host that knows nothing of that is fine.
 type drop struct{ first *First }
 
-func (drop) Describe() boot.Desc {
+func (drop) Describe() op.Description {
 	return describe("drop", "the host's temporary root",
 		"ioctl", "0x"+strconv.FormatInt(ioctlDropRoot, 16), "unless", "not virtiofs", "errors", "ignored")
 }
@@ -335,29 +350,32 @@ func (d drop) Do() error {
 // enter leaves the workspace for the new root.
 type enter struct{}
 
-func (enter) Describe() boot.Desc { return describe("enter", "the new root") }
+func (enter) Describe() op.Description { return describe("enter", "the new root") }
 
 func (enter) Do() error {
 	if err := unix.Chdir(newRoot); err != nil {
-		return fault.Wrap(err, "enter the new root")
+		return fmt.Errorf("enter the new root: %w", err)
 	}
-	return fault.Wrap(swapRoot(), "enter the new root")
+	if err := swapRoot(); err != nil {
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	return nil
 }
 
 // Clean makes the file systems read-only that first hides: there is no mount point by which somebody else could do it. So
 // their journals are empty when the machine ends. While a file on them is open for writing, that can't be: EBUSY.
 type Clean struct{ First *First }
 
-// Describe implements boot.Op.
-func (c Clean) Describe() boot.Desc {
+func (c Clean) Describe() op.Description {
 	return describe("make read-only", "the overlay's device")
 }
 
-// Do implements boot.Op.
 func (c Clean) Do() error {
 	var errs []error
 	for _, fd := range c.First.hidden {
-		errs = append(errs, fault.Wrap(makeReadOnly(fd), "make the overlay's device read-only"))
+		if err := makeReadOnly(fd); err != nil {
+			errs = append(errs, fmt.Errorf("make the overlay's device read-only: %w", err))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 func TestPlan(t *testing.T) {
@@ -50,7 +51,7 @@ func TestPlan(t *testing.T) {
 `},
 	} {
 		var b strings.Builder
-		plan := func(c Config) ([]boot.Op, error) { return Plan(c, &First{}), nil }
+		plan := func(c Config) ([]op.Op, error) { return Plan(c, &First{}), nil }
 		if err := boot.WriteText(&b, []boot.Stage[Config]{{Name: "root", Plan: plan}}, c.cfg); err != nil {
 			t.Fatal(err)
 		}
@@ -82,11 +83,11 @@ func enterBare(t *testing.T, dir string) {
 }
 
 // plan is Plan for a first root that is not kept yet.
-func plan(cfg Config, first *First) []boot.Op {
-	return append([]boot.Op{Keep{first}}, Plan(cfg, first)...)
+func plan(cfg Config, first *First) []op.Op {
+	return append([]op.Op{Keep{first}}, Plan(cfg, first)...)
 }
 
-func do(t *testing.T, ops []boot.Op) {
+func do(t *testing.T, ops []op.Op) {
 	t.Helper()
 	for _, op := range ops {
 		if err := op.Do(); err != nil {
@@ -475,7 +476,7 @@ func TestFreeInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		first := &First{}
-		do(t, []boot.Op{Keep{first}})
+		do(t, []op.Op{Keep{first}})
 		first.immovable = true
 		if err := os.Mkdir("/proc", 0o755); err != nil {
 			t.Fatal(err)

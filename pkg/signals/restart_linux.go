@@ -2,12 +2,11 @@ package signals
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // RestartAfter has reboot(2) called, with RB_AUTOBOOT, when a time above 0 has passed, whatever the calling goroutine does by
@@ -20,20 +19,23 @@ import (
 func RestartAfter(after time.Duration) error {
 	const doing = "set the time to restart"
 	if unix.Getpid() != 1 {
-		return fault.Wrap(errors.New("this is not process 1"), doing)
+		return fmt.Errorf("%s: %w", doing, errors.New("this is not process 1"))
 	}
 	action := newAction(restartHandlerAddress())
 	if err := rtSigaction(unix.SIGALRM, &action, nil); err != nil {
-		return fault.Wrap(err, doing)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	runtime.LockOSThread()
 	var alarm unix.Sigset_t
 	alarm.Val[0] = 1 << (unix.SIGALRM - 1)
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &alarm, nil); err != nil {
-		return fault.Wrap(err, doing)
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	// Less than a microsecond would be never.
 	timer := unix.Itimerval{Value: unix.NsecToTimeval(max(after, time.Microsecond).Nanoseconds())}
 	_, err := unix.Setitimer(unix.ItimerReal, timer)
-	return fault.Wrap(err, doing)
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
 }

@@ -2,12 +2,11 @@
 package signals
 
 import (
+	"fmt"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Pipe is where signals arrive.
@@ -23,7 +22,7 @@ type Pipe struct {
 func Open(signals ...syscall.Signal) (*Pipe, error) {
 	fd, err := unix.Kqueue()
 	if err != nil {
-		return nil, fault.Wrap(err, "open the signal queue")
+		return nil, fmt.Errorf("open the signal queue: %w", err)
 	}
 	unix.CloseOnExec(fd)
 	events := make([]unix.Kevent_t, len(signals))
@@ -31,14 +30,14 @@ func Open(signals ...syscall.Signal) (*Pipe, error) {
 		unix.SetKevent(&events[i], int(sig), unix.EVFILT_SIGNAL, unix.EV_ADD)
 	}
 	if _, err := unix.Kevent(fd, events, nil, nil); err != nil {
-		return nil, fault.Wrap(err, "open the signal queue")
+		return nil, fmt.Errorf("open the signal queue: %w", err)
 	}
 	for _, sig := range signals {
 		if sig == unix.SIGCHLD {
 			continue // Go's handler has it, and does nothing
 		}
 		if err := ignore(sig); err != nil {
-			return nil, fault.Wrap(err, "handle ", sig.String())
+			return nil, fmt.Errorf("handle %v: %w", sig, err)
 		}
 	}
 	return &Pipe{fd: fd}, nil
@@ -58,7 +57,7 @@ func (p *Pipe) Next() (syscall.Signal, error) {
 			continue
 		}
 		if err != nil {
-			return 0, fault.Wrap(err, "read the signal queue")
+			return 0, fmt.Errorf("read the signal queue: %w", err)
 		}
 		p.pending = p.buf[:n]
 	}

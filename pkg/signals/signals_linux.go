@@ -5,12 +5,11 @@
 package signals
 
 import (
+	"fmt"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Pipe is where signals arrive.
@@ -45,17 +44,17 @@ var (
 // panics.
 func Open(signals ...syscall.Signal) (*Pipe, error) {
 	if writeEnd != 0 {
-		return nil, fault.Wrap(unix.EBUSY, "open the signal pipe")
+		return nil, fmt.Errorf("open the signal pipe: %w", unix.EBUSY)
 	}
 	var fds [2]int
 	// A handler must not block. Where a full pipe swallows a signal, there are thousands before it.
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return nil, fault.Wrap(err, "open the signal pipe")
+		return nil, fmt.Errorf("open the signal pipe: %w", err)
 	}
 	writeEnd = int32(fds[1])
 	for _, sig := range signals {
 		if err := handle(sig); err != nil {
-			return nil, fault.Wrap(err, "handle ", sig.String())
+			return nil, fmt.Errorf("handle %v: %w", sig, err)
 		}
 	}
 	return &Pipe{fd: fds[0]}, nil
@@ -77,7 +76,7 @@ func (p *Pipe) Next() (syscall.Signal, error) {
 			n = 0
 		}
 		if err != nil && err != unix.EINTR {
-			return 0, fault.Wrap(err, "read the signal pipe")
+			return 0, fmt.Errorf("read the signal pipe: %w", err)
 		}
 		p.pending = p.buf[:max(n, 0)]
 	}

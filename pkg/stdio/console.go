@@ -1,10 +1,11 @@
 package stdio
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Console is the operation that makes a console the standard streams of this process, as on FreeBSD, whose kernel starts its
@@ -31,14 +32,11 @@ type ConsoleSystem interface {
 	Close(fd int) error
 }
 
-// Describe implements boot.Op.
-func (c Console) Describe() boot.Desc {
-	return boot.Desc{Verb: "open", Object: c.Path, Attrs: []boot.Attr{
-		boot.A("else", c.Log), boot.A("for", "standard streams"),
-	}}
+func (c Console) Describe() op.Description {
+	return op.Describe("open", c.Path, "else", c.Log, "for", "standard streams")
 }
 
-// Do implements boot.Op. The error is that of the console: the standard streams then lead to the log if that can be opened,
+// Do implements op.Op. The error is that of the console: the standard streams then lead to the log if that can be opened,
 // else to /dev/null or, if there is none, nowhere new.
 func (c Console) Do() error {
 	err := c.console()
@@ -48,7 +46,10 @@ func (c Console) Do() error {
 	if c.redirect("/dev/null", unix.O_RDWR, 0, 0, 1, 2) == nil {
 		_ = c.redirect(c.Log, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT, 0o644, 1, 2)
 	}
-	return fault.Wrap(err, "open ", c.Path)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", c.Path, err)
+	}
+	return nil
 }
 
 func (c Console) console() error {

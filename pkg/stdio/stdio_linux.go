@@ -3,13 +3,12 @@ package stdio
 
 import (
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -40,7 +39,7 @@ func (p Port) Stream() int {
 func Ports(classDir string) ([]Port, error) {
 	entries, err := sysfile.Names(classDir)
 	if err != nil {
-		return nil, fault.Wrap(err, "list virtio ports")
+		return nil, fmt.Errorf("list virtio ports: %w", err)
 	}
 	var ports []Port
 	for _, e := range entries {
@@ -63,10 +62,10 @@ func Inherited() *Streams { return &Streams{0, 1, 2} }
 // Close is the operation that closes the ports which Redirect opened, in this process, once the workload has them.
 type Close struct{ Streams *Streams }
 
-// Describe implements boot.Op.
-func (Close) Describe() boot.Desc { return boot.Desc{Verb: "close", Object: "redirected ports"} }
+func (Close) Describe() op.Description {
+	return op.Describe("close", "redirected ports")
+}
 
-// Do implements boot.Op.
 func (c Close) Do() error {
 	for i, fd := range c.Streams {
 		if fd > 2 {
@@ -83,14 +82,11 @@ type Redirect struct {
 	Streams  *Streams
 }
 
-// Describe implements boot.Op.
-func (r Redirect) Describe() boot.Desc {
-	return boot.Desc{Verb: "redirect", Object: "stdin,stdout,stderr", Attrs: []boot.Attr{
-		boot.A("to", "virtio ports krun-stdin,krun-stdout,krun-stderr"), boot.A("from", r.ClassDir),
-	}}
+func (r Redirect) Describe() op.Description {
+	return op.Describe("redirect", "stdin,stdout,stderr", "to", "virtio ports krun-stdin,krun-stdout,krun-stderr", "from", r.ClassDir)
 }
 
-// Do implements boot.Op. Ports are independent of each other: one that can't be opened leaves its stream as it is.
+// Do implements op.Op. Ports are independent of each other: one that can't be opened leaves its stream as it is.
 func (r Redirect) Do() error {
 	ports, err := Ports(r.ClassDir)
 	errs := []error{err}
@@ -111,7 +107,7 @@ func (s *Streams) Open(p Port) error {
 	}
 	fd, err := open(p.Device, mode|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if err != nil {
-		return fault.Wrap(err, "redirect ", p.Name, ": open ", p.Device)
+		return fmt.Errorf("redirect %s: open %s: %w", p.Name, p.Device, err)
 	}
 	if old := s[p.Stream()]; old > 2 {
 		unix.Close(old) // a second port of the same name
@@ -125,14 +121,10 @@ func (s *Streams) Open(p Port) error {
 // vain, and descriptors that were closed, in whose place the entry code of krunbox has put the root directory.
 type Reopen struct{}
 
-// Describe implements boot.Op.
-func (Reopen) Describe() boot.Desc {
-	return boot.Desc{Verb: "open", Object: "/dev/console", Attrs: []boot.Attr{
-		boot.A("else", "/dev/null"), boot.A("for", "standard streams that are the kernel's console or closed"),
-	}}
+func (Reopen) Describe() op.Description {
+	return op.Describe("open", "/dev/console", "else", "/dev/null", "for", "standard streams that are the kernel's console or closed")
 }
 
-// Do implements boot.Op.
 func (Reopen) Do() error {
 	device := -1
 	for fd := range 3 {
@@ -143,14 +135,14 @@ func (Reopen) Do() error {
 		if device < 0 {
 			var err error
 			if device, err = openConsole(); err != nil {
-				return fault.Wrap(err, "open standard descriptor ", strconv.Itoa(fd))
+				return fmt.Errorf("open standard descriptor %d: %w", fd, err)
 			}
 		}
 		if device == fd {
 			continue // the lowest free number is the one that was closed
 		}
 		if err := unix.Dup3(device, fd, 0); err != nil {
-			return fault.Wrap(err, "open standard descriptor ", strconv.Itoa(fd))
+			return fmt.Errorf("open standard descriptor %d: %w", fd, err)
 		}
 	}
 	if device > 2 {
@@ -177,14 +169,11 @@ type FindConsole struct {
 	Device  *string
 }
 
-// Describe implements boot.Op.
-func (FindConsole) Describe() boot.Desc {
-	return boot.Desc{Verb: "find", Object: "the console's own device", Attrs: []boot.Attr{
-		boot.A("for", "standard streams that are /dev/console"),
-	}}
+func (FindConsole) Describe() op.Description {
+	return op.Describe("find", "the console's own device", "for", "standard streams that are /dev/console")
 }
 
-// Do implements boot.Op. It is no error if there is none.
+// Do implements op.Op. It is no error if there is none.
 func (f FindConsole) Do() error {
 	for _, fd := range f.Streams {
 		var st unix.Stat_t

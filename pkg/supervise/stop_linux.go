@@ -3,6 +3,7 @@ package supervise
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
@@ -10,9 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -77,16 +77,15 @@ type StopOthers struct {
 	Grace   time.Duration // negative: no limit
 }
 
-// Describe implements boot.Op.
-func (s StopOthers) Describe() boot.Desc {
-	return boot.Desc{Verb: "stop", Object: "all processes", Attrs: []boot.Attr{boot.A("grace", s.Grace.String())}}
+func (s StopOthers) Describe() op.Description {
+	return op.Describe("stop", "all processes", "grace", s.Grace)
 }
 
-// Do implements boot.Op. Processes that can't be killed are an error.
+// Do implements op.Op. Processes that can't be killed are an error.
 func (s StopOthers) Do() error {
 	const doing = "stop processes"
 	if unix.Getpid() != 1 {
-		return fault.Wrap(errors.New("this is not process 1"), doing)
+		return fmt.Errorf("%s: %w", doing, errors.New("this is not process 1"))
 	}
 	// With a tick, a missing SIGCHLD costs its length, and who was started while others were killed is killed too.
 	const tick = 50 * time.Millisecond
@@ -102,12 +101,15 @@ func (s StopOthers) Do() error {
 			return nil
 		}
 		if err != nil {
-			return fault.Wrap(err, doing)
+			return fmt.Errorf("%s: %w", doing, err)
 		}
 		now := loop.Now()
 		sig, over := end.expire(now)
 		if over {
-			return fault.Wrap(survivors(), doing)
+			if err := survivors(); err != nil {
+				return fmt.Errorf("%s: %w", doing, err)
+			}
+			return nil
 		}
 		if end.phase == running {
 			s.forget()
@@ -124,14 +126,14 @@ func (s StopOthers) Do() error {
 		ready := s.Signals != nil && s.Signals.Pending()
 		if !ready {
 			if ready, err = signals.Step(fd, limit); err != nil {
-				return fault.Wrap(err, doing)
+				return fmt.Errorf("%s: %w", doing, err)
 			}
 		}
 		switch {
 		case ready:
 			sig, err := s.Signals.Next()
 			if err != nil {
-				return fault.Wrap(err, doing)
+				return fmt.Errorf("%s: %w", doing, err)
 			}
 			if sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGPWR {
 				signalAll(end.request(loop.Now()))
@@ -173,7 +175,7 @@ func signalAll(sig syscall.Signal) {
 func survivors() error {
 	pids, err := sysfile.Names("/proc")
 	if err != nil {
-		return fault.Wrap(err, "some left")
+		return fmt.Errorf("some left: %w", err)
 	}
 	const named = 5
 	count, names := 0, ""

@@ -1,12 +1,12 @@
 package supervise
 
 import (
+	"fmt"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // SignalSource delivers the signals that this process gets, one after the other: signals.Pipe is one.
@@ -49,7 +49,7 @@ func reap(pid int) (status unix.WaitStatus, ended bool, err error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil && !ended:
-			return 0, false, fault.Wrap(err, "wait for the workload")
+			return 0, false, fmt.Errorf("wait for the workload: %w", err)
 		case err != nil || p == 0:
 			return status, ended, nil
 		case p == pid:
@@ -65,14 +65,10 @@ type Watch struct {
 	Status  *unix.WaitStatus
 }
 
-// Describe implements boot.Op.
-func (Watch) Describe() boot.Desc {
-	return boot.Desc{Verb: "supervise", Object: "workload", Attrs: []boot.Attr{
-		boot.A("reap", "all children"), boot.A("signals", "to the workload"),
-	}}
+func (Watch) Describe() op.Description {
+	return op.Describe("supervise", "workload", "reap", "all children", "signals", "to the workload")
 }
 
-// Do implements boot.Op.
 func (w Watch) Do() (err error) {
 	*w.Status, err = Supervise(*w.PID, w.Signals)
 	return err

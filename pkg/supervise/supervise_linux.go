@@ -2,14 +2,14 @@ package supervise
 
 import (
 	"errors"
+	"fmt"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // SignalSource delivers the signals that this process gets, one after the other: signals.Pipe is one.
@@ -80,7 +80,10 @@ func (p StopPolicy) supervise(pid int, signals SignalSource, tasks *loop.Loop) (
 		// Whatever the signal was: of many at once, that of a child may be missing.
 		status, ended, more, err := reap(pid)
 		if ended || err != nil {
-			return status, fault.Wrap(err, "wait for the workload")
+			if err != nil {
+				return status, fmt.Errorf("wait for the workload: %w", err)
+			}
+			return status, nil
 		}
 		// Without tasks and times the wait is that for a signal.
 		limit := loop.Forever
@@ -147,14 +150,10 @@ type Watch struct {
 	Status  *unix.WaitStatus
 }
 
-// Describe implements boot.Op.
-func (Watch) Describe() boot.Desc {
-	return boot.Desc{Verb: "supervise", Object: "workload", Attrs: []boot.Attr{
-		boot.A("reap", "all children"), boot.A("signals", "to the workload"),
-	}}
+func (Watch) Describe() op.Description {
+	return op.Describe("supervise", "workload", "reap", "all children", "signals", "to the workload")
 }
 
-// Do implements boot.Op.
 func (w Watch) Do() (err error) {
 	*w.Status, err = w.Stop.supervise(*w.PID, w.Signals, w.Tasks)
 	return err

@@ -5,12 +5,11 @@ package sysfile
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Read returns the contents of the file at path. The file is looked up, opened and closed once, as a libkrun host's
@@ -26,7 +25,7 @@ func ReadAt(dir int, path string, most int) ([]byte, error) {
 	defer unix.Close(fd)
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return nil, fault.Wrap(err, "stat ", path)
+		return nil, fmt.Errorf("stat %s: %w", path, err)
 	}
 	size := 512 // the files of /proc and /sys have 0 or a page here, whatever they hold
 	if st.Size > 4096 {
@@ -39,13 +38,13 @@ func ReadAt(dir int, path string, most int) ([]byte, error) {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
-			return nil, fault.Wrap(err, "read ", path)
+			return nil, fmt.Errorf("read %s: %w", path, err)
 		case n == 0:
 			return buf, nil
 		}
 		buf = buf[:len(buf)+n]
 		if len(buf) > most {
-			return nil, fault.Wrap(errors.New("larger than "+strconv.Itoa(most)+" bytes"), "read ", path)
+			return nil, fmt.Errorf("read %s: %w", path, errors.New("larger than "+strconv.Itoa(most)+" bytes"))
 		}
 		if len(buf) == cap(buf) {
 			buf = append(buf, 0)[:len(buf)]
@@ -58,7 +57,7 @@ func ReadAt(dir int, path string, most int) ([]byte, error) {
 func Write(path string, data []byte, mode uint32) error {
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC|unix.O_CLOEXEC|unix.O_NOCTTY|unix.O_NOFOLLOW|unix.O_NONBLOCK, mode)
 	if err != nil {
-		return fault.Wrap(err, "open ", path)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer unix.Close(fd)
 	for len(data) > 0 {
@@ -66,9 +65,9 @@ func Write(path string, data []byte, mode uint32) error {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return fault.Wrap(err, "write ", path)
+			return fmt.Errorf("write %s: %w", path, err)
 		case n == 0:
-			return fault.Wrap(unix.EIO, "write ", path)
+			return fmt.Errorf("write %s: %w", path, unix.EIO)
 		default:
 			data = data[n:]
 		}
@@ -95,7 +94,7 @@ func NamesOf(fd int, path string) ([]string, error) {
 		switch {
 		case err == unix.EINTR:
 		case err != nil:
-			return nil, fault.Wrap(err, "read ", path)
+			return nil, fmt.Errorf("read %s: %w", path, err)
 		case n == 0:
 			return names, nil
 		default:
@@ -125,7 +124,10 @@ func openAt(dir int, path string, flags int) (int, error) {
 			return fd, nil
 		}
 		if err != unix.EINTR {
-			return -1, fault.Wrap(err, "open ", path)
+			if err != nil {
+				return -1, fmt.Errorf("open %s: %w", path, err)
+			}
+			return -1, nil
 		}
 	}
 }

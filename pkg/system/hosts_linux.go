@@ -1,12 +1,12 @@
 package system
 
 import (
+	"fmt"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
@@ -23,14 +23,11 @@ const (
 // another name. What stays is an empty file, as container runtimes leave it.
 type Hosts struct{ Hostname string }
 
-// Describe implements boot.Op.
-func (h Hosts) Describe() boot.Desc {
-	return boot.Desc{Verb: "mount hosts file", Object: hosts, Attrs: []boot.Attr{
-		boot.A("hostname", h.Hostname), boot.A("if", "missing or empty"),
-	}}
+func (h Hosts) Describe() op.Description {
+	return op.Describe("mount hosts file", hosts, "hostname", h.Hostname, "if", "missing or empty")
 }
 
-// Do implements boot.Op. A root that can't have the file is an error.
+// Do implements op.Op. A root that can't have the file is an error.
 func (h Hosts) Do() error {
 	// Made without a look: where it is missing, that is one request to the host less.
 	err := makeEmpty(hosts)
@@ -41,12 +38,15 @@ func (h Hosts) Do() error {
 		}
 	}
 	if err != nil {
-		return fault.Wrap(err, "create ", hosts)
+		return fmt.Errorf("create %s: %w", hosts, err)
 	}
 	if err := sysfile.Write(memory, []byte(text(h.Hostname)), 0o644); err != nil {
 		return err
 	}
-	return fault.Wrap(unix.Mount(memory, hosts, "", unix.MS_BIND, ""), "mount ", memory, " on ", hosts)
+	if err := unix.Mount(memory, hosts, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", memory, hosts, err)
+	}
+	return nil
 }
 
 func makeEmpty(path string) error {

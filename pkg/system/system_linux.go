@@ -3,36 +3,37 @@
 package system
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/boot"
-	"github.com/krunbox/krunbox/pkg/fault"
+	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 // Domainname is the operation that sets the NIS domain name, setdomainname(2).
 type Domainname struct{ Name string }
 
-// Describe implements boot.Op.
-func (d Domainname) Describe() boot.Desc { return boot.Desc{Verb: "set domain name", Object: d.Name} }
+func (d Domainname) Describe() op.Description {
+	return op.Describe("set domain name", d.Name)
+}
 
-// Do implements boot.Op.
 func (d Domainname) Do() error {
-	return fault.Wrap(unix.Setdomainname([]byte(d.Name)), "set domain name ", strconv.Quote(d.Name))
+	if err := unix.Setdomainname([]byte(d.Name)); err != nil {
+		return fmt.Errorf("set domain name %q: %w", d.Name, err)
+	}
+	return nil
 }
 
 // Sysctl is the operation that sets a kernel parameter, sysctl(8).
 type Sysctl struct{ Name, Value string }
 
-// Describe implements boot.Op.
-func (s Sysctl) Describe() boot.Desc {
-	return boot.Desc{Verb: "sysctl", Object: s.Name, Attrs: []boot.Attr{boot.A("value", s.Value)}}
+func (s Sysctl) Describe() op.Description {
+	return op.Describe("sysctl", s.Name, "value", s.Value)
 }
 
-// Do implements boot.Op.
 func (s Sysctl) Do() error {
 	path := "/proc/sys/" + sysctlPath(s.Name)
 	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
@@ -40,7 +41,10 @@ func (s Sysctl) Do() error {
 		_, err = unix.Write(fd, []byte(s.Value))
 		unix.Close(fd)
 	}
-	return fault.Wrap(err, "set sysctl ", s.Name, " to ", strconv.Quote(s.Value))
+	if err != nil {
+		return fmt.Errorf("set sysctl %s to %q: %w", s.Name, s.Value, err)
+	}
+	return nil
 }
 
 // sysctlPath is the path of a parameter below /proc/sys. As with sysctl(8), the first separator says which of . and / the
@@ -75,25 +79,24 @@ type Device struct {
 	UID, GID     *uint32 // nil: 0 for a new file
 }
 
-// Describe implements boot.Op.
-func (d Device) Describe() boot.Desc {
-	attrs := []boot.Attr{boot.A("type", string(rune(d.Type)))}
+func (d Device) Describe() op.Description {
+	attrs := []op.Detail{op.A("type", string(rune(d.Type)))}
 	if d.Type != 'p' {
-		attrs = append(attrs, boot.A("number", utoa(d.Major)+":"+utoa(d.Minor)))
+		attrs = append(attrs, op.A("number", utoa(d.Major)+":"+utoa(d.Minor)))
 	}
 	if d.FileMode != nil {
-		attrs = append(attrs, boot.A("mode", "0"+strconv.FormatUint(uint64(*d.FileMode), 8)))
+		attrs = append(attrs, op.A("mode", "0"+strconv.FormatUint(uint64(*d.FileMode), 8)))
 	}
 	if d.UID != nil {
-		attrs = append(attrs, boot.A("uid", utoa(*d.UID)))
+		attrs = append(attrs, op.A("uid", utoa(*d.UID)))
 	}
 	if d.GID != nil {
-		attrs = append(attrs, boot.A("gid", utoa(*d.GID)))
+		attrs = append(attrs, op.A("gid", utoa(*d.GID)))
 	}
-	return boot.Desc{Verb: "make device", Object: d.Path, Attrs: attrs}
+	return op.Description{Verb: "make device", Object: d.Path, Details: attrs}
 }
 
-// Do implements boot.Op. Missing directories are made. Another file in its place is an error.
+// Do implements op.Op. Missing directories are made. Another file in its place is an error.
 func (d Device) Do() error {
 	var kind uint32
 	switch d.Type {
@@ -128,7 +131,10 @@ func (d Device) Do() error {
 	if err == nil && (d.UID != nil || d.GID != nil) {
 		err = unix.Chown(d.Path, owner(d.UID), owner(d.GID))
 	}
-	return fault.Wrap(err, "make device ", d.Path)
+	if err != nil {
+		return fmt.Errorf("make device %s: %w", d.Path, err)
+	}
+	return nil
 }
 
 // owner is an ID for chown(2), where -1 leaves it as it is.

@@ -1,11 +1,10 @@
 package timesync
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/fault"
 )
 
 // Clock is what is kept right.
@@ -46,21 +45,27 @@ func (SystemClock) Step(offset time.Duration) error {
 		Modes: unix.ADJ_SETOFFSET,
 		Time:  unix.Timeval{Sec: int64(seconds), Usec: rest.Microseconds()},
 	}
-	return fault.Wrap(adjust(&t), "set the clock")
+	if err := adjust(&t); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	return nil
 }
 
 // Slew implements Clock.
 func (SystemClock) Slew(offset time.Duration) error {
 	var t unix.Timex
 	if err := adjust(&t); err != nil {
-		return fault.Wrap(err, "read the state of the clock")
+		return fmt.Errorf("read the state of the clock: %w", err)
 	}
 	t.Modes = unix.ADJ_OFFSET | unix.ADJ_STATUS | unix.ADJ_NANO | unix.ADJ_TIMECONST
 	// The loop corrects the offset, and does not conclude from it that the clock's frequency is wrong.
 	t.Status |= unix.STA_PLL | unix.STA_FREQHOLD
 	t.Constant = 1 // an eighth: 1 / 2^(2+1)
 	t.Offset = int64(offset)
-	return fault.Wrap(adjust(&t), "slew the clock")
+	if err := adjust(&t); err != nil {
+		return fmt.Errorf("slew the clock: %w", err)
+	}
+	return nil
 }
 
 // adjust is clock_adjtime(2). What it says of the clock's state, an error among other things, is not of interest: to the

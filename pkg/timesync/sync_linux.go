@@ -1,11 +1,11 @@
 package timesync
 
 import (
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/fault"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
@@ -66,7 +66,10 @@ func (s *Sync) Open() error {
 		return nil
 	}
 	s.retry = loop.Now() + retryInterval
-	return fault.Wrap(err, "listen to vsock port 123")
+	if err != nil {
+		return fmt.Errorf("listen to vsock port 123: %w", err)
+	}
+	return nil
 }
 
 // Adopt takes over the socket of another Sync, instead of Open.
@@ -150,7 +153,7 @@ func (s *Sync) lose(err error) {
 	s.retry = loop.Now() + retryInterval
 	if !s.lost {
 		s.lost = true
-		s.warn(fault.Wrap(err, "receive the host's time"))
+		s.warn(fmt.Errorf("receive the host's time: %w", err))
 	}
 }
 

@@ -342,7 +342,7 @@ func TestOps(t *testing.T) {
 		}
 	}
 	d := Start{b.Sync}.Describe()
-	for _, a := range d.Attrs {
+	for _, a := range d.Details {
 		texts = append(texts, a.Name+"="+a.Value)
 	}
 	if want := []string{"stepAbove=100ms", "below=slew"}; !slices.Equal(texts, want) {

@@ -1,0 +1,117 @@
+package boot
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
+
+// WriteText prints the stages and what they would do, one operation a line, without doing it. A
+// stage that is left out by its condition is printed with the condition; one without operations is
+// not printed. WriteText returns the first failure of a Fatal stage, after it has printed the stages
+// up to there.
+func WriteText[G any](w io.Writer, stages []Stage[G], g G) error {
+	var b strings.Builder
+	planErr := walk(stages, g, func(s Stage[G], left bool, ops []op.Op, err error) {
+		switch {
+		case left:
+			fmt.Fprintf(&b, "%s: left out, only if %s\n", s.Name, s.If.Text)
+			return
+		case len(ops) == 0 && err == nil:
+			return
+		}
+		fmt.Fprintf(&b, "%s (%v)\n", s.Name, s.OnError)
+		for _, line := range lines(each(err)) {
+			fmt.Fprintf(&b, "    %v: %s\n", s.OnError, line)
+		}
+		for _, operation := range ops {
+			fmt.Fprintf(&b, "    %v\n", operation.Describe())
+		}
+	})
+	if _, err := io.WriteString(w, b.String()); err != nil {
+		return err
+	}
+	return planErr
+}
+
+// jsonStage is a stage as WriteJSON prints it.
+type jsonStage struct {
+	Stage   string           `json:"stage"`
+	OnError string           `json:"onError"`
+	OnlyIf  string           `json:"onlyIf,omitempty"` // the condition that leaves the stage out
+	Error   string           `json:"error,omitempty"`
+	Ops     []op.Description `json:"ops"`
+}
+
+// WriteJSON is WriteText for programs: it prints an array of objects with the members stage,
+// onError, ops and, where they apply, onlyIf (the condition that leaves the stage out) and error.
+// Operations are encoded as op.Description says.
+func WriteJSON[G any](w io.Writer, stages []Stage[G], g G) error {
+	list := []jsonStage{}
+	planErr := walk(stages, g, func(s Stage[G], left bool, ops []op.Op, err error) {
+		stage := jsonStage{Stage: s.Name, OnError: s.OnError.String()}
+		if left {
+			stage.OnlyIf = s.If.Text
+		}
+		if err != nil {
+			stage.Error = Line(err)
+		}
+		for _, operation := range ops {
+			stage.Ops = append(stage.Ops, operation.Describe())
+		}
+		list = append(list, stage)
+	})
+	if err := writeJSON(w, list); err != nil {
+		return err
+	}
+	return planErr
+}
+
+// WriteOutcomes prints outcomes as a JSON array of objects with the members stage, start, duration
+// (both in seconds), ops, onError and errors, an array.
+func WriteOutcomes(w io.Writer, outcomes []Outcome) error {
+	type object struct {
+		Stage    string   `json:"stage"`
+		Start    float64  `json:"start"`
+		Duration float64  `json:"duration"`
+		Ops      int      `json:"ops"`
+		OnError  string   `json:"onError"`
+		Errors   []string `json:"errors"`
+	}
+	seconds := func(d time.Duration) float64 { return d.Truncate(time.Microsecond).Seconds() }
+	list := []object{}
+	for _, o := range outcomes {
+		list = append(list, object{o.Stage, seconds(o.Start), seconds(o.Duration), o.Ops, o.OnError.String(), lines(o.Errors)})
+	}
+	return writeJSON(w, list)
+}
+
+// writeJSON prints a value and a newline. JSON has no way to write bytes that are not UTF-8: they
+// become U+FFFD.
+func writeJSON(w io.Writer, value any) error {
+	b, err := json.Marshal(value, jsontext.AllowInvalidUTF8(true), jsontext.WithIndent("  "))
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// walk plans every stage and passes it to visit. A Fatal stage that can't be planned is the last
+// one.
+func walk[G any](stages []Stage[G], g G, visit func(s Stage[G], left bool, ops []op.Op, err error)) error {
+	for _, s := range stages {
+		left, ops, err := s.plan(g)
+		visit(s, left, ops, err)
+		if err != nil && s.OnError == Fatal {
+			return &Error{s.Name, err}
+		}
+	}
+	return nil
+}
