@@ -34,6 +34,7 @@ func NotifySignals(signals ...os.Signal) (*Signals, error) {
 
 // receive makes the descriptor readable for each signal.
 func (s *Signals) receive() {
+	defer unix.Close(s.fd)
 	one := binary.NativeEndian.AppendUint64(nil, 1)
 	for sig := range s.channel {
 		if n, ok := sig.(syscall.Signal); ok && n >= 1 && n <= 64 {
@@ -65,9 +66,8 @@ func (s *Signals) Next() syscall.Signal {
 	return syscall.Signal(n + 1)
 }
 
-// Close ends the reception: the signals have their default effect again.
+// Close ends the reception: the signals have their default effect again. FD is closed soon after.
 func (s *Signals) Close() {
 	signal.Stop(s.channel)
 	close(s.channel)
-	unix.Close(s.fd)
 }
