@@ -1,13 +1,13 @@
 //go:build !freebsd
 
-package rlimit
+package oci
 
-// system is whose resources names holds.
+// system is the system whose resources the table lists. Hosts of other systems prepare Linux guests.
 const system = "Linux"
 
-// names holds the OCI runtime-spec's name of each resource in the place of its
-// number, include/uapi/asm-generic/resource.h of Linux.
-var names = [...]string{
+// resources holds the OCI runtime-spec's name of each resource at the index of its number,
+// include/uapi/asm-generic/resource.h of Linux.
+var resources = [...]string{
 	0:  "RLIMIT_CPU",
 	1:  "RLIMIT_FSIZE",
 	2:  "RLIMIT_DATA",

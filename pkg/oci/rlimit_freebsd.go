@@ -1,11 +1,11 @@
-package rlimit
+package oci
 
-// system is whose resources names holds.
+// system is the system whose resources the table lists.
 const system = "FreeBSD"
 
-// names holds the name of each resource in the place of its number, sys/resource.h
-// of FreeBSD 14, getrlimit(2). Where Linux has the same name, it means the same.
-var names = [...]string{
+// resources holds the name of each resource at the index of its number, sys/resource.h of FreeBSD 14.
+// Names that Linux has too mean the same there.
+var resources = [...]string{
 	0:  "RLIMIT_CPU",
 	1:  "RLIMIT_FSIZE",
 	2:  "RLIMIT_DATA",

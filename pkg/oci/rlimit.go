@@ -1,0 +1,118 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Unlimited is the value of a soft or hard limit that does not limit, RLIM_INFINITY of Linux. It is
+// larger than FreeBSD's RLIM_INFINITY, 1<<63 - 1, so a caller there must use the smaller of the two.
+const Unlimited uint64 = 1<<64 - 1
+
+// ParseResource returns the number of the resource with a name of the OCI runtime-spec, such as
+// RLIMIT_NOFILE, and whether the system has that resource.
+func ParseResource(name string) (number int, ok bool) {
+	number = slices.Index(resources[:], name)
+	return number, number >= 0
+}
+
+// ResourceName returns the OCI runtime-spec's name of the resource with a number, or the number in
+// decimal if the system has no such resource.
+func ResourceName(number int) string { return nameOf(resources[:], number) }
+
+// FormatRlimit formats l as "RLIMIT_NOFILE=1024:4096", with "unlimited" for Unlimited.
+func FormatRlimit(l specs.POSIXRlimit) string {
+	return fmt.Sprintf("%s=%s:%s", l.Type, formatLimit(l.Soft), formatLimit(l.Hard))
+}
+
+func formatLimit(value uint64) string {
+	if value == Unlimited {
+		return "unlimited"
+	}
+	return strconv.FormatUint(value, 10)
+}
+
+// ValidateRlimit returns an error if the system does not have the resource of l, or if its soft
+// limit is above the hard one, which setrlimit(2) refuses.
+func ValidateRlimit(l specs.POSIXRlimit) error {
+	if _, ok := ParseResource(l.Type); !ok {
+		return fmt.Errorf("%s has no resource %q", system, l.Type)
+	}
+	if l.Soft > l.Hard {
+		return fmt.Errorf("soft limit %s is above hard limit %s", formatLimit(l.Soft), formatLimit(l.Hard))
+	}
+	return nil
+}
+
+const blanks = " \t\r\n"
+
+// ParseRlimits parses the value of the variable KRUN_RLIMITS, in which a libkrun host hands limits
+// to the guest: ID=SOFT:HARD or ID:SOFT:HARD, separated by commas. All three are decimal; ID is the
+// number of the resource, and 18446744073709551615 is Unlimited.
+//
+// The host quotes the list for the kernel command line, and the kernel may leave either quote in
+// place, so double quotes at both ends are ignored. Blanks around a limit and empty items are
+// ignored too. If a resource is given twice, the later limit replaces the earlier one.
+//
+// An error names the variable, the position of the item in the list, and what is wrong with it.
+func ParseRlimits(s string) ([]specs.POSIXRlimit, error) {
+	var limits []specs.POSIXRlimit
+	position := 0
+	for item := range strings.SplitSeq(strings.Trim(s, `"`+blanks), ",") {
+		position++
+		item = strings.Trim(item, blanks)
+		if item == "" {
+			continue
+		}
+		limit, err := parseRlimit(item)
+		if err != nil {
+			return nil, fmt.Errorf("KRUN_RLIMITS: item %d %q: %w", position, item, err)
+		}
+		same := func(l specs.POSIXRlimit) bool { return l.Type == limit.Type }
+		if i := slices.IndexFunc(limits, same); i >= 0 {
+			limits[i] = limit
+		} else {
+			limits = append(limits, limit)
+		}
+	}
+	return limits, nil
+}
+
+func parseRlimit(item string) (limit specs.POSIXRlimit, err error) {
+	separator := strings.IndexAny(item, "=:")
+	soft, hard, ok := strings.Cut(item[separator+1:], ":")
+	if separator < 0 || !ok {
+		return limit, errors.New("expected ID=SOFT:HARD")
+	}
+	number, err := parseNumber("resource", item[:separator])
+	if err != nil {
+		return limit, err
+	}
+	if limit.Soft, err = parseNumber("soft limit", soft); err != nil {
+		return limit, err
+	}
+	if limit.Hard, err = parseNumber("hard limit", hard); err != nil {
+		return limit, err
+	}
+	if number >= uint64(len(resources)) {
+		return limit, fmt.Errorf("resource %d is not one of %s, 0 to %d", number, system, len(resources)-1)
+	}
+	limit.Type = resources[number]
+	return limit, ValidateRlimit(limit)
+}
+
+func parseNumber(name, digits string) (uint64, error) {
+	n, err := strconv.ParseUint(digits, 10, 64)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, fmt.Errorf("%s %s is above %d", name, digits, Unlimited)
+	case err != nil:
+		return 0, fmt.Errorf("%s %q is not a decimal number", name, digits)
+	}
+	return n, nil
+}
