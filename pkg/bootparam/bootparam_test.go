@@ -1,6 +1,8 @@
 package bootparam
 
 import (
+	"flag"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -97,9 +99,10 @@ func TestParseDHCP(t *testing.T) {
 	}
 }
 
-// setDefaults sets what is not the zero value where nothing is given.
+// setDefaults sets the fields whose default is not the zero value.
 func (p *Params) setDefaults() {
 	p.DHCPTimeout, p.BlockRoot.Timeout, p.StopTimeout = 500*time.Millisecond, 5*time.Second, 10*time.Second
+	p.RunTmpfs = true
 }
 
 func TestParseTimes(t *testing.T) {
@@ -134,12 +137,11 @@ func TestParseChoices(t *testing.T) {
 	for entry, want := range map[string]Params{
 		"KRUN_TIMESYNC=":      {},
 		"KRUN_TIMESYNC=1":     {},
-		"KRUN_TIMESYNC=0":     {NoTimesync: true},
-		"KRUN_TIMESYNC=slew":  {Slew: true},
+		"KRUN_TIMESYNC=0":     {Timesync: TimesyncOff},
+		"KRUN_TIMESYNC=slew":  {Timesync: TimesyncSlew},
 		"KRUN_TIMESYNC=fast":  {Malformed: []string{"KRUN_TIMESYNC=fast"}},
 		"KRUN_RUN_TMPFS=":     {},
 		"KRUN_RUN_TMPFS=1":    {},
-		"KRUN_RUN_TMPFS=0":    {NoRunTmpfs: true},
 		"KRUN_RUN_TMPFS=no":   {Malformed: []string{"KRUN_RUN_TMPFS=no"}},
 		"KRUN_ROOT_OVERLAY=x": {RootOverlay: "x"},
 		"KRUN_SIGNAL_GROUP=1": {SignalGroup: true},
@@ -153,6 +155,76 @@ func TestParseChoices(t *testing.T) {
 		want.setDefaults()
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("Parse(%s) = %+v, want %+v", entry, got, want)
+		}
+	}
+}
+
+// KRUN_RUN_TMPFS=0 is the one value that changes something.
+func TestParseRunTmpfs(t *testing.T) {
+	if Parse(nil, []string{"KRUN_RUN_TMPFS=0"}).RunTmpfs || !Parse(nil, nil).RunTmpfs {
+		t.Error("Parse().RunTmpfs is not false with KRUN_RUN_TMPFS=0 alone")
+	}
+}
+
+// Format is the inverse of Parse, for defaults and for other values.
+func TestFormat(t *testing.T) {
+	for name, values := range map[string][]string{
+		"KRUN_INIT": {"", "/bin/sh"}, "KRUN_WORKDIR": {"", "/w"}, "KRUN_CONFIG": {"", "/c"}, "KRUN_RLIMITS": {"", "7=1:2"},
+		"KRUN_HOME": {"", "/h"}, "KRUN_TERM": {"", "vt100"}, "HOSTNAME": {"", "h"}, "KRUN_DHCP": {"", "1", "eth1,eth2", "all", "1,"},
+		"KRUN_DHCP_TIMEOUT_MS": {"", "0", "600000"}, "KRUN_TIMESYNC": {"", "slew", "0"}, "KRUN_INIT_PID1": {"", "1"},
+		"KRUN_BLOCK_ROOT_DEVICE": {"", "LABEL=x"}, "KRUN_BLOCK_ROOT_FSTYPE": {"", "ext4"}, "KRUN_BLOCK_ROOT_OPTIONS": {"", "ro"},
+		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"},
+		"KRUN_STOP_TIMEOUT": {"", "3"}, "KRUN_SIGNAL_GROUP": {"", "1"}, "KRUN_DEBUG": {"", "1"},
+	} {
+		row := find(name)
+		if row == nil {
+			t.Errorf("the table lacks %s", name)
+			continue
+		}
+		for _, value := range values {
+			if got := row.Format(Parse(nil, []string{name + "=" + value})); got != value {
+				t.Errorf("Format(Parse(%s=%s)) = %q, want %q", name, value, got, value)
+			}
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the table in README anew")
+
+// README's table of variables is the one that the package has.
+func TestReadme(t *testing.T) {
+	const file, begin, end = "../../README.md", "<!-- bootparam.Table: go test ./pkg/bootparam -update -->\n", "<!-- end -->\n"
+	readme, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(readme), begin)
+	got, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s lacks the marks of the table", file)
+	}
+	want := Markdown()
+	if *update && got != want {
+		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		got = want
+	}
+	if got != want {
+		t.Errorf("%s has another table than bootparam.Table; -update writes it anew", file)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	help := Help()
+	for line := range strings.Lines(help) {
+		if len(strings.TrimSuffix(line, "\n")) > 100 {
+			t.Errorf("Help() has a line of more than 100 columns: %s", line)
+		}
+	}
+	for _, row := range Table() {
+		if !strings.Contains(help, "\n  "+row.Name+" ") && !strings.HasPrefix(help, "  "+row.Name+" ") {
+			t.Errorf("Help() lacks %s", row.Name)
 		}
 	}
 }
