@@ -15,23 +15,16 @@ import (
 
 const module = "github.com/krunbox/krunbox/"
 
-// banned are packages, as patterns, that the guest binary does not link, and why. Every package linked in is initialised
-// in every boot, whichever applet runs.
+// banned are packages, as patterns, that the guest binary does not link, and why.
 var banned = []struct{ pattern, why string }{
 	{"archive/...", "nothing in the guest is packed"},
 	{"compress/...", "nothing in the guest is compressed"},
 	{"crypto/...", "size and start-up time: the guest keeps no secrets"},
 	{"encoding/gob", "size: brings reflection over all types"},
-	{"encoding/json", "size and start-up time: pkg/guestconfig has a parser of its own"},
-	{"flag", "makes a set of flags before main: pkg/option does not"},
-	{"fmt", "size and start-up time, its imports' included: pkg/fault wraps errors, strconv prints numbers"},
+	{"encoding/json", "a second JSON library: go-json-experiment/json is the one"},
 	{"html/...", "size: brings text/template"},
-	{"log", "a logger is passed in"},
-	{"log/...", "size: a logger is passed in"},
-	{"math/big", "size"},
-	{"net", "size and start-up time: addresses are net/netip, calls are system calls"},
+	{"log/slog", "size: a logger is passed in"},
 	{"net/http/...", "size and start-up time"},
-	{"os", "size and start-up time: multicall/os is what a main needs of it"},
 	{"os/exec", "its Wait and the reaper of PID 1 take children from each other"},
 	{"os/user", "names are looked up in the image's /etc/passwd"},
 	{"regexp/...", "size and start-up time"},
@@ -39,48 +32,63 @@ var banned = []struct{ pattern, why string }{
 	{"text/template/...", "size: keeps every method of every type alive"},
 }
 
+// required are the libraries that the guest binary uses in place of code of its own.
+var required = []string{
+	"github.com/go-json-experiment/json",
+	"github.com/insomniacslk/dhcp/dhcpv4",
+	"github.com/insomniacslk/dhcp/dhcpv6",
+	"github.com/moby/sys/mountinfo",
+	"github.com/moby/sys/user",
+	"github.com/opencontainers/runtime-spec/specs-go",
+	"github.com/u-root/gobusybox/src/pkg/bb/bbmain",
+	"github.com/vishvananda/netlink",
+	"net/netip",
+	"os",
+	"os/signal",
+}
+
 // layers are imports, as patterns, that the order of the packages forbids.
 var layers = []struct{ importer, imported, why string }{
 	{module + "pkg/...", module + "cmds/...", "pkg is a library for other programs"},
 	{module + "pkg/...", module + "multicall/...", "pkg is a library for other programs"},
-	{module + "pkg/...", module + "guestinit/...", "it is for hosts"},
-	{module + "cmds/...", module + "guestinit/...", "it is for hosts"},
-	{module + "cmds/...", module + "multicall", "commands do not know that they share a binary"},
-	{module + "cmds/...", module + "multicall/bbmain", "commands do not know that they share a binary"},
-	{module + "cmds/...", module + "multicall/dispatch", "commands do not know that they share a binary"},
-	{module + "multicall/bbmain", module + "...", "the binary's own part has no use for its commands"},
-	{module + "multicall/dispatch", module + "...", "the binary's own part has no use for its commands"},
+	{module + "pkg/...", module + "pkg/guestinit/...", "it is for hosts"},
+	{module + "cmds/...", module + "pkg/guestinit/...", "it is for hosts"},
+	{module + "cmds/...", module + "multicall/...", "commands do not know that they share a binary"},
+	{module + "multicall/dispatch", module + "...", "the binary's own part does not use its commands"},
+	{module + "...", "log", "a logger is passed in"},
 }
 
-// shared are the packages of pkg/ that others in pkg/ may import. The rest know nothing of each other, so that whoever
-// needs one of them gets one, and a change to one cannot break another.
+// shared are the packages of pkg/ that others in pkg/ may import. The rest do not import each other,
+// so that a program that needs one of them gets one, and a change to one does not break another.
 var shared = []string{
-	module + "pkg/boot",     // what an operation of a stage is
-	module + "pkg/poweroff", // the exit codes
-	module + "pkg/fault",    // wraps errors
-	module + "pkg/inet",     // addresses
-	module + "pkg/loop",     // what runs while a workload does
-	module + "pkg/oci",      // what a process is, as a configuration and a workload have it
-	module + "pkg/recvmsg",  // receives datagrams
-	module + "pkg/rlimit",   // as a configuration and a workload have them
-	module + "pkg/sysfile",  // reads files
+	module + "pkg/dnsname",   // names in DNS
+	module + "pkg/imagefile", // reads files of an image or a host
+	module + "pkg/loop",      // the poll loop and its tasks
+	module + "pkg/oci",       // names and numbers of the OCI runtime specification
+	module + "pkg/op",        // operations
+	module + "pkg/poweroff",  // the exit codes
+	module + "pkg/recvmsg",   // receives datagrams
 }
 
-// composed are packages of pkg/ that put others together, which know nothing of each other.
+// composed are packages of pkg/ that combine others.
 var composed = []string{
-	module + "pkg/network", // DHCP, router advertisements, interfaces and resolv.conf
+	module + "pkg/guest",     // who wins: host, configuration or image
+	module + "pkg/guestboot", // the order of a boot
+	module + "pkg/network",   // DHCP, router advertisements, interfaces and resolv.conf
 }
 
 // A graph maps import paths to the import paths of what they import.
 type graph map[string][]string
 
-// matches tells whether pattern stands for the package: "a/..." does for a and everything below, else it is the path.
+// matches reports whether pattern stands for the package: "a/..." stands for a and everything below,
+// any other pattern for itself.
 func matches(pattern, importPath string) bool {
 	tree, isTree := strings.CutSuffix(pattern, "...")
 	return importPath == strings.TrimSuffix(tree, "/") || isTree && strings.HasPrefix(importPath, tree)
 }
 
-// chain is a shortest chain of imports from one of the roots to a package that pattern stands for, or nil.
+// chain returns a shortest chain of imports from one of the roots to a package that pattern stands
+// for, or nil.
 func (g graph) chain(roots []string, pattern string) []string {
 	importer := map[string]string{}
 	for _, root := range roots {
@@ -137,10 +145,19 @@ func loadGraph(t *testing.T, patterns ...string) (roots []string, g graph) {
 }
 
 func TestGuestBinaryLinksNothingBanned(t *testing.T) {
-	roots, g := loadGraph(t, "./cmds/...", "./pkg/...", "./multicall/krunbox")
+	roots, g := loadGraph(t, "./cmds/...", "./multicall/krunbox")
 	for _, b := range banned {
 		if chain := g.chain(roots, b.pattern); chain != nil {
 			t.Errorf("%s is linked into the guest binary (%s): %s", chain[len(chain)-1], b.why, strings.Join(chain, " -> "))
+		}
+	}
+}
+
+func TestGuestBinaryLinksLibraries(t *testing.T) {
+	_, g := loadGraph(t, "./cmds/...", "./multicall/krunbox")
+	for _, library := range required {
+		if _, ok := g[library]; !ok {
+			t.Errorf("%s is not linked into the guest binary", library)
 		}
 	}
 }

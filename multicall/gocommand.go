@@ -13,13 +13,12 @@ import (
 	"strings"
 )
 
-// A goCommand is the go command of the toolchain that a module selects, and how to call it such that the user's
-// settings do not change what it builds.
+// A goCommand is the go command of the toolchain that a module selects. It is called such that the
+// user's settings do not change what it builds.
 type goCommand struct {
 	dir     string // in the module
 	path    string // of the go command
 	version string // language version of the module, such as go1.26
-	release string // of the toolchain, such as go1.26.8
 	goos    string // to build for
 	goarch  string
 	goroot  string
@@ -29,17 +28,16 @@ type goCommand struct {
 
 func newGoCommand(ctx context.Context, dir, goos, goarch string) (goCommand, error) {
 	c := goCommand{dir: dir, goos: goos, goarch: goarch}
-	// A go command that is not the one go.mod asks for runs that one, and reports its GOROOT.
-	out, err := run(ctx, dir, c.moduleEnv(), "go", "env", "-json", "GOROOT", "GOPATH", "GOCACHE", "GOVERSION")
+	// The go command runs the toolchain that go.mod selects, and reports its GOROOT.
+	out, err := run(ctx, dir, c.moduleEnv(), "go", "env", "-json", "GOROOT", "GOPATH", "GOCACHE")
 	if err != nil {
 		return c, err
 	}
-	var env struct{ GOROOT, GOPATH, GOCACHE, GOVERSION string }
+	var env struct{ GOROOT, GOPATH, GOCACHE string }
 	if err := json.Unmarshal(out, &env); err != nil {
 		return c, fmt.Errorf("go env: %w", err)
 	}
 	c.goroot, c.gopath, c.gocache = env.GOROOT, env.GOPATH, env.GOCACHE
-	c.release = env.GOVERSION
 	c.path = filepath.Join(c.goroot, "bin", "go")
 
 	out, err = run(ctx, dir, c.moduleEnv(), c.path, "list", "-m", "-f", "{{.GoVersion}}")
@@ -50,26 +48,26 @@ func newGoCommand(ctx context.Context, dir, goos, goarch string) (goCommand, err
 	return c, nil
 }
 
-// buildEnv is common to all environments. The CPU is the oldest, and not what the user may have chosen for this host.
+// buildEnv is common to all environments. It selects the oldest CPU, whatever the user has selected.
 func (c *goCommand) buildEnv() []string {
 	return []string{
 		"GOOS=" + c.goos, "GOARCH=" + c.goarch, "GOAMD64=v1", "GOARM64=v8.0", "GORISCV64=rva20u64", "CGO_ENABLED=0",
 	}
 }
 
-// moduleEnv is the environment to look things up in the module. It keeps the user's settings of where modules come
-// from and are kept, and takes no other.
+// moduleEnv is the environment for commands in the module. Of the user's settings it keeps those that
+// say where modules come from and where they are cached.
 func (c *goCommand) moduleEnv() []string {
 	env := append(os.Environ(), c.buildEnv()...)
 	if c.goroot != "" {
-		// makebb is not a go command and does not know what "go env -w" has set.
+		// makebb does not read the settings of "go env -w".
 		env = append(env, "GOROOT="+c.goroot, "GOPATH="+c.gopath, "GOCACHE="+c.gocache)
 	}
-	// An empty GOFLAGS would not override one set with "go env -w"; a flag that changes nothing does.
+	// An empty GOFLAGS would not override the one of "go env -w"; a flag without effect does.
 	return append(env, "GO111MODULE=on", "GOWORK=off", "GOFLAGS=-buildvcs=false")
 }
 
-// gopathEnv is the environment to build in a GOPATH tree, by nothing else than what is in there.
+// gopathEnv is the environment for builds in a GOPATH tree, which use nothing outside of it.
 func (c *goCommand) gopathEnv(gopath string) []string {
 	var env []string
 	for _, e := range os.Environ() {
@@ -79,26 +77,18 @@ func (c *goCommand) gopathEnv(gopath string) []string {
 	}
 	env = append(env, c.buildEnv()...)
 	return append(env, "GOENV=off", "GOTOOLCHAIN=local", "GOROOT="+c.goroot, "GOCACHE="+c.gocache,
-		"GOEXPERIMENT="+experiments(c.release), "GO111MODULE=off", "GOPATH="+gopath)
+		"GOEXPERIMENT=", "GO111MODULE=off", "GOPATH="+gopath)
 }
 
-// experiments are the toolchain's experiments to build with. The garbage collector that is new in Go 1.26 takes PID 1, which
-// hardly ever collects, 45 kB of memory and as much of the binary; later releases no longer have the choice.
-func experiments(release string) string {
-	if version.Lang(release) == "go1.26" {
-		return "nogreenteagc"
-	}
-	return ""
-}
-
-// tool builds a tool of the module for this host and returns the path of its executable, which lies in the build cache.
+// tool builds a tool of the module for this host and returns the path of its executable, in the build
+// cache.
 func (c *goCommand) tool(ctx context.Context, name string) (string, error) {
 	env := append(c.moduleEnv(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
 	out, err := run(ctx, c.dir, env, c.path, "tool", "-n", name)
 	return strings.TrimSpace(string(out)), err
 }
 
-// run executes a program and returns its standard output. Its error has what the program printed.
+// run executes a program and returns its standard output. Its error contains what the program printed.
 func run(ctx context.Context, dir string, env []string, program string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)

@@ -1,12 +1,13 @@
 // Package multicall builds the krunbox binary: many commands in one static executable, each under its own name.
 //
-// makebb, of u-root's gobusybox, turns every command into a package that registers its main function, and lays these and
-// all they import out as a GOPATH tree. Its own main would not do: it takes argv[1], which belongs to the workload, for
-// an applet, looks argv[0] up again, and is built without inlining and with the GODEBUG settings of an old Go. So Build
-// only lets it generate, puts package krunbox in the place of its main, and compiles the tree itself.
+// Makebb, of u-root's gobusybox, turns every command into a package that registers its main function,
+// and writes these packages and their imports as a GOPATH tree. Its own main package does not suit a
+// guest's init: it takes argv[1], which belongs to the workload, for an applet, looks argv[0] up
+// again, and is built without inlining and with the GODEBUG settings of an old Go. So Build has
+// makebb generate only, replaces its main package by package krunbox, and compiles the tree itself.
 //
-// The binary depends on the sources, the Go release and the options, and on nothing else: the directories, the time
-// and the user's Go settings do not show in it.
+// The binary depends on the sources, the Go release and the options, and on nothing else: it does not
+// contain directories of the build, the time, or the user's Go settings.
 package multicall
 
 import (
@@ -17,12 +18,12 @@ import (
 	"fmt"
 	"go/format"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/krunbox/krunbox/multicall/dispatch"
@@ -30,8 +31,8 @@ import (
 
 // Options says what to build. Only Output is required.
 type Options struct {
-	// Dir is a directory in the module that requires the commands and has makebb among its tools. Empty: the
-	// working directory.
+	// Dir is a directory in the module that requires the commands and has makebb among its tools.
+	// Empty: the working directory.
 	Dir string
 	// Output is the file to write.
 	Output string
@@ -41,16 +42,17 @@ type Options struct {
 	GOOS string
 	// GOARCH is the guest's architecture: amd64, arm64 or, for linux, riscv64. Empty: the host's.
 	GOARCH string
-	// Version is what "krunbox --version" prints. It has no blanks and no quotes. Empty: dev.
+	// Version is printed by "krunbox --version". It must not contain blanks or quotes. Empty: dev.
 	Version string
 	// Tags are build tags.
 	Tags []string
-	// Small leaves out inlining: a binary with many commands is a seventh smaller.
+	// Small turns inlining off, which makes a binary of many commands a seventh smaller.
 	Small bool
-	// Aliases are further names of commands: "sh" may stand for "gosh". One for a command that is not there is ignored.
+	// Aliases maps further names to commands: "sh" to "gosh", say. An alias of a command that is not
+	// built in is ignored.
 	Aliases map[string]string
-	// GenDir is where to leave the generated source, a GOPATH tree: a directory that is empty or does not exist.
-	// Empty: it is not kept.
+	// GenDir is the directory for the generated source, a GOPATH tree. It is empty or does not exist.
+	// Empty: the source is not kept.
 	GenDir string
 }
 
@@ -92,37 +94,28 @@ func build(ctx context.Context, opts Options) error {
 	return b.compile(ctx, output, entryFlag)
 }
 
-// Import paths in the generated tree. The first two are makebb's choice.
+// Import paths. The first is makebb's main package.
 const (
 	mainPath   = "bb.u-root.com/bb"
 	bbmainPath = mainPath + "/pkg/bbmain"
 	ourPath    = "github.com/krunbox/krunbox/multicall"
+	// sourceBBMain is the package that makebb copies to bbmainPath.
+	sourceBBMain = "github.com/u-root/gobusybox/src/pkg/bb/bbmain"
 )
 
-// entryFlag makes the linker use our entry point, of krunbox/entry_linux_*.s. FreeBSD needs none: its kernel mounts devfs
-// before it starts init, so that Go's runtime finds the /dev/null that it opens for closed descriptors.
+// entryFlag makes the linker use our entry point, in krunbox/entry_linux_*.s. FreeBSD does not need
+// it: its kernel mounts devfs before it starts init, so that Go's runtime finds the /dev/null that it
+// opens for closed descriptors.
 const entryFlag = "-E=_rt0_krunbox"
 
 const freebsd = "freebsd"
 
 // ours are the packages of the binary that are not commands.
 //
-//go:embed bbmain/*.go dispatch/*.go krunbox/*.go krunbox/*.s os/*.go os/*.s
+//go:embed dispatch/*.go krunbox/*.go krunbox/*.s
 var ours embed.FS
 
-// registerSource is package bbmain as the generated commands import it.
-func registerSource(aliases map[string]string) []byte {
-	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "package bbmain\n\nimport %q\n\n", ourPath+"/bbmain")
-	buf.WriteString("func Register(name string, init, main func()) {\n\tbbmain.Register(name, init, main)\n")
-	for _, alias := range slices.Sorted(maps.Keys(aliases)) {
-		fmt.Fprintf(&buf, "\tif name == %q {\n\t\tbbmain.Register(%q, init, main)\n\t}\n", aliases[alias], alias)
-	}
-	buf.WriteString("}\n")
-	return buf.Bytes()
-}
-
-// Names returns the names under which the commands of a binary can be called that Build builds with opts, sorted.
+// Names returns the names, sorted, by which the commands of a binary built with opts can be called.
 func Names(ctx context.Context, opts Options) ([]string, error) {
 	b, err := newBuilder(ctx, opts)
 	if err != nil {
@@ -201,17 +194,10 @@ func (b *builder) generate(ctx context.Context) error {
 		return err
 	}
 
-	// In place of makebb's main and bbmain comes what they are here.
-	if err := os.RemoveAll(b.source(mainPath)); err != nil {
+	if err := b.replaceMain(); err != nil {
 		return err
 	}
-	if err := b.copyOurs(); err != nil {
-		return err
-	}
-	if err := b.write(bbmainPath, "register.go", registerSource(b.opts.Aliases)); err != nil {
-		return err
-	}
-	applets, err := appletsSource(commands, b.version)
+	applets, err := b.appletsSource(commands)
 	if err != nil {
 		return err
 	}
@@ -232,8 +218,18 @@ func (b *builder) write(importPath, name string, content []byte) error {
 	return os.WriteFile(filepath.Join(dir, name), content, 0o666)
 }
 
-// copyOurs copies our own packages into the generated tree: krunbox as its main, the others under their own paths.
-func (b *builder) copyOurs() error {
+// replaceMain replaces makebb's main package by package krunbox, and adds the packages that krunbox
+// imports.
+func (b *builder) replaceMain() error {
+	stock, err := filepath.Glob(filepath.Join(b.source(mainPath), "*.go"))
+	if err != nil {
+		return err
+	}
+	for _, file := range stock {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
 	return fs.WalkDir(ours, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasSuffix(name, "_test.go") {
 			return err
@@ -246,14 +242,15 @@ func (b *builder) copyOurs() error {
 		if dir := path.Dir(name); dir != "krunbox" {
 			importPath = path.Join(ourPath, dir)
 		}
+		content = bytes.ReplaceAll(content, []byte(strconv.Quote(sourceBBMain)), []byte(strconv.Quote(bbmainPath)))
 		return b.write(importPath, path.Base(name), content)
 	})
 }
 
-// appletsSource is a Go file for package main that imports the commands, describes them, and asks for the behaviour of
-// the given Go version, which in a GOPATH tree would be that of an old one. Commands that are not krunbox's own have their arguments
-// of the standard package os, which is linked in for them only.
-func appletsSource(commands []command, goVersion string) ([]byte, error) {
+// appletsSource returns a Go file for package main that imports the commands, describes them, and
+// selects the GODEBUG settings of the module's Go version, which in a GOPATH tree would be those of
+// an old one.
+func (b *builder) appletsSource(commands []command) ([]byte, error) {
 	applets := make([]dispatch.Applet, len(commands))
 	for i, c := range commands {
 		var err error
@@ -264,35 +261,21 @@ func appletsSource(commands []command, goVersion string) ([]byte, error) {
 	slices.SortFunc(applets, func(a, b dispatch.Applet) int { return strings.Compare(a.Name, b.Name) })
 
 	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "//go:debug default=%s\n\npackage main\nimport (\n%q\n", goVersion, ourPath+"/dispatch")
-	var setArgs string
+	fmt.Fprintf(&buf, "//go:debug default=%s\n\npackage main\nimport (\n%q\n", b.version, ourPath+"/dispatch")
 	for _, c := range commands {
 		fmt.Fprintf(&buf, "_ %q\n", c.ImportPath)
-		if !strings.HasPrefix(c.ImportPath, path.Dir(ourPath)+"/cmds/") {
-			setArgs = "os.Args = args"
-		}
-	}
-	if setArgs != "" {
-		buf.WriteString("\"os\"\n")
 	}
 	buf.WriteString(")\nvar applets = []dispatch.Applet{\n")
 	for _, a := range applets {
 		fmt.Fprintf(&buf, "{Name: %q, Usage: %#v, Summary: %q},\n", a.Name, a.Usage, a.Summary)
 	}
-	fmt.Fprintf(&buf, "}\n\nfunc setArgs(args []string) {\n%s\n}\n", setArgs)
+	fmt.Fprintf(&buf, "}\n\nvar aliases = %#v\n", b.opts.Aliases)
 	return format.Source(buf.Bytes())
 }
 
-// runtimeSettings are settings of Go's runtime (GODEBUG, see package runtime). They are set by the linker, for //go:debug does not
-// take them.
-//   - No signals to a goroutine that has run for 10 ms: the applets have one that does all the work and no other waits for, and
-//     the first such signal costs a boot as much as three mounts.
-//   - No stack traces for profiles, which nobody takes, and for which each thread keeps memory.
-const runtimeSettings = "asyncpreemptoff=1,profstackdepth=0"
-
 // compile compiles the generated tree to the file output, with further linker flags.
 func (b *builder) compile(ctx context.Context, output string, linkerFlags ...string) error {
-	flags := append([]string{"-s", "-w", "-buildid=", "-X=runtime.godebugDefault=" + runtimeSettings}, linkerFlags...)
+	flags := append([]string{"-s", "-w", "-buildid="}, linkerFlags...)
 	if b.opts.Version != "" {
 		flags = append(flags, "-X=main.version="+b.opts.Version)
 	}

@@ -1,42 +1,56 @@
-// krunbox is the main package of the binary that package multicall builds. Built as it lies here, it has no applets:
-// multicall replaces applets.go.
+// Krunbox is the main package of the binary that package multicall builds. Built as it lies here, it
+// has no applets: multicall replaces applets.go, and generates what registers the applets.
 package main
 
 import (
-	"syscall"
+	"fmt"
+	"os"
+	"slices"
 
-	"github.com/krunbox/krunbox/multicall/bbmain"
+	"github.com/u-root/gobusybox/src/pkg/bb/bbmain"
+
 	"github.com/krunbox/krunbox/multicall/dispatch"
-	"github.com/krunbox/krunbox/multicall/os"
 )
 
 // version is set by the linker.
 var version = "dev"
 
-// exitNotFound is what a shell returns for a command it does not find.
-const exitNotFound = 127
+// Exit codes of the binary itself.
+const (
+	exitFailure  = 1
+	exitNotFound = 127 // as a shell's for a command that it does not find
+)
 
 func main() {
-	choice := dispatch.Choose(os.Args, syscall.Getpid() == 1, bbmain.Registered)
+	choice := dispatch.Choose(os.Args, os.Getpid() == 1, func(name string) bool {
+		return slices.Contains(bbmain.ListCmds(), command(name))
+	})
 	switch choice.Action {
 	case dispatch.Run:
 		os.Args = choice.Args
-		setArgs(choice.Args)
-		bbmain.Run(choice.Applet)
+		_ = bbmain.Run(command(choice.Applet)) // it fails only for a name that is not registered
 	case dispatch.Version:
 		show(dispatch.Binary + " " + version + "\n\n" + dispatch.Help(applets))
 	case dispatch.List:
 		show(dispatch.Help(applets))
 	case dispatch.Unknown:
-		os.Stderr.WriteString(dispatch.Binary + `: no applet "` + choice.Applet + `"; "` + dispatch.Binary + ` --help" lists them` + "\n")
+		fmt.Fprintf(os.Stderr, "%s: no applet %q; \"%[1]s --help\" lists them\n", dispatch.Binary, choice.Applet)
 		os.Exit(exitNotFound)
 	}
+}
+
+// command returns the registered name of an applet, which may be called by an alias.
+func command(name string) string {
+	if target, ok := aliases[name]; ok {
+		return target
+	}
+	return name
 }
 
 // show writes text to standard output, and ends the program if that fails.
 func show(text string) {
 	if _, err := os.Stdout.WriteString(text); err != nil {
-		os.Stderr.WriteString(dispatch.Binary + ": " + err.Error() + "\n")
-		os.Exit(1)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", dispatch.Binary, err)
+		os.Exit(exitFailure)
 	}
 }

@@ -1,1 +1,0 @@
-// The compiler takes functions without a body where a package has a file in assembly.
