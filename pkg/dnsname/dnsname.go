@@ -65,14 +65,18 @@ func Parse(b []byte, compressed bool) ([]string, error) {
 	return names, nil
 }
 
-// parseName returns the labels of the name at an offset in b, and the offset of what follows it.
+// parseName returns the labels of the name at an offset in b, and the offset of what follows it. It
+// ends although pointers can lead in a circle: there is a label in each round, and size is limited.
 func parseName(b []byte, at int, compressed bool) (labels []string, next int, err error) {
 	size := 1 // encoded without pointers; the 1 is the root's
 	for at < len(b) {
 		length := int(b[at])
 		switch {
 		case length == 0:
-			return labels, max(next, at+1), nil
+			if next == 0 {
+				next = at + 1
+			}
+			return labels, next, nil
 		case length <= maxLabel:
 			end := at + 1 + length
 			size += 1 + length
@@ -82,11 +86,12 @@ func parseName(b []byte, at int, compressed bool) (labels []string, next int, er
 			labels = append(labels, string(b[at+1:end]))
 			at = end
 		case length >= 0xc0 && compressed && at+1 < len(b):
-			next = max(next, at+2) // after the first pointer, for the others point backwards
-			// A pointer that does not point backwards could lead in a circle.
 			to := length&0x3f<<8 | int(b[at+1])
 			if to >= at {
 				return nil, 0, ErrMalformed
+			}
+			if next == 0 {
+				next = at + 2
 			}
 			at = to
 		default:

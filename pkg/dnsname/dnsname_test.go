@@ -39,6 +39,8 @@ func TestParse(t *testing.T) {
 		// A pointer to a name that ends in a pointer.
 		{"\x01a\x00\x01b\xc0\x00\x01c\xc0\x03\x01d\x00", true, "a b.a c.b.a d"},
 		{"\x01a\x00\x00\x00\x00\x01b\x00\x00", false, "a b"},
+		// The name that the pointer leads to has a label which covers the pointer.
+		{"\x02\x04x\x00\xc0\x01\x01b\x00", true, "b"},
 		{"\x01a\xc0\x00", true, "error"},
 		{"\xc0\x00", true, "error"},
 		{"\xc0\x02\xc0\x00", true, "error"},
