@@ -1,5 +1,5 @@
 # make run     boot a guest and run CMD in it          make test    the whole test suite
-# make build   build/krunbox and build/init.krun       make bench   time and memory against other inits
+# make build   build/krunbox and build/init.krun       make bench   instructions, memory, size and their bars
 # make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
 # make image   a guest image, see below                make dist    archives of all platforms
 
@@ -67,7 +67,7 @@ test: deps vet
 	cd multicall/image && go test ./...
 	cd integration && go test -count=1 -timeout 20m ./... # the cache of results does not see a changed ../build
 
-bench: deps build krunhost
+bench: deps build
 	cd integration && go run ./cmd/bench
 
 vet:

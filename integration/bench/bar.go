@@ -6,7 +6,7 @@ import (
 	"strconv"
 )
 
-// A Bar is an upper limit that an init is to keep, or, with a Limit of 0, a figure to compare by.
+// A Bar is an upper limit that an init is to keep.
 type Bar struct {
 	What   string
 	Limit  float64
@@ -14,71 +14,64 @@ type Bar struct {
 	Least  float64 // the same by the least values instead of the medians
 }
 
-// The bars of krunbox.
+// The bars of krunbox. Instructions are in millions.
 const (
-	maxPerPlain  = 1.25      // of the time that PlainGo adds
-	maxPerC      = 2.0       // of the time that CInit adds
-	maxSize      = 2_600_000 // bytes
-	maxAnonymous = 600       // kB
-	maxDHCPPerC  = 1.0       // of the time that DHCP takes the C init
+	maxInstructions    = 7.5  // that it adds without a network
+	maxOCIInstructions = 10.0 // that it adds with an OCI configuration
+	maxDHCPPerC        = 1.5  // of the instructions that DHCP adds to the C init
+	maxRequests        = 95
+	maxSize            = 4_800_000 // bytes
+	maxAnonymous       = 1100      // kB
+	maxNativePerPlain  = 1.6       // of the native start of plain Go
 )
 
-// WithDHCP is behind the name of an init in the row where it configures a network interface.
-const WithDHCP = ", DHCP"
+// What follows the name of an init in the row of a configuration.
+const (
+	WithDHCP = ", DHCP" // it configures a network interface
+	WithOCI  = ", OCI"  // it reads an OCI configuration
+)
 
 // Names of inits that krunbox is compared with.
 const (
-	PlainGo      = "plain Go"            // the plainest init that Go allows
-	PlainGoCalls = "plain Go, all calls" // the same, with all system calls that krunbox makes
-	CInit        = "C init"              // libkrun's
+	PlainGo = "plain Go" // the plainest init that Go allows
+	CInit   = "C init"   // libkrun's
 )
 
 // Bars returns the bars for the first init, as far as what they need was measured.
 func (r *Report) Bars() []Bar {
-	krunbox := &r.Inits[0]
+	type measure = func(Sample) float64
 	var bars []Bar
-	for _, peer := range []struct {
-		name  string
-		limit float64
-	}{
-		{PlainGo, maxPerPlain},
-		{PlainGoCalls, 0},
-		{CInit, maxPerC},
-	} {
-		if row := r.find(peer.name); row != nil {
-			ratio := func(measure func(Sample) float64) float64 {
-				return r.Added(krunbox, measure) / r.Added(row, measure)
-			}
-			bars = append(bars, Bar{"time added, to that of " + peer.name, peer.limit, ratio(Sample.Median), ratio(Sample.Min)})
-		}
+	add := func(what string, limit float64, value func(measure) float64) {
+		bars = append(bars, Bar{what, limit, value(Sample.Median), value(Sample.Min)})
 	}
-	if ours, peer, peerDHCP := r.find(krunbox.Name+WithDHCP), r.find(CInit), r.find(CInit+WithDHCP); ours != nil && peerDHCP != nil {
-		ratio := func(measure func(Sample) float64) float64 {
-			return (r.Added(ours, measure) - r.Added(krunbox, measure)) / (r.Added(peerDHCP, measure) - r.Added(peer, measure))
-		}
-		bars = append(bars, Bar{"time that DHCP adds, to that of " + CInit, maxDHCPPerC, ratio(Sample.Median), ratio(Sample.Min)})
+	added := func(row *Row, m measure) float64 { return r.Added(row, Instructions, m) }
+
+	krunbox := &r.Rows[1]
+	add("instructions added, millions", maxInstructions,
+		func(m measure) float64 { return added(krunbox, m) })
+	if oci := r.find(krunbox.Name + WithOCI); oci != nil {
+		add("instructions added with an OCI configuration, millions", maxOCIInstructions,
+			func(m measure) float64 { return added(oci, m) })
 	}
-	size := float64(krunbox.Size)
-	bars = append(bars, Bar{"size, bytes", maxSize, size, size})
-	if len(krunbox.Memory) > 0 {
-		kB := sample(krunbox.Memory, anonymous)
-		bars = append(bars, Bar{"anonymous memory, kB", maxAnonymous, kB.Median(), kB.Min()})
+	dhcp, c, cDHCP := r.find(krunbox.Name+WithDHCP), r.find(CInit), r.find(CInit+WithDHCP)
+	if dhcp != nil && cDHCP != nil {
+		add("instructions that DHCP adds, to those of "+CInit, maxDHCPPerC, func(m measure) float64 {
+			return (added(dhcp, m) - added(krunbox, m)) / (added(cDHCP, m) - added(c, m))
+		})
+	}
+	add("requests", maxRequests, func(m measure) float64 { return m(krunbox.requests(allRequests)) })
+	add("size, bytes", maxSize, func(measure) float64 { return float64(krunbox.Size) })
+	add("anonymous memory, kB", maxAnonymous,
+		func(measure) float64 { return float64(krunbox.Memory.Anonymous) })
+	if plain := r.find(PlainGo); plain != nil && len(plain.Native) > 0 && len(krunbox.Native) > 0 {
+		add("native start, to that of "+PlainGo, maxNativePerPlain,
+			func(m measure) float64 { return m(krunbox.Native) / m(plain.Native) })
 	}
 	return bars
 }
 
-// find returns the row with a name, nil if there is none.
-func (r *Report) find(name string) *Row {
-	for i := range r.Inits {
-		if r.Inits[i].Name == name {
-			return &r.Inits[i]
-		}
-	}
-	return nil
-}
-
 // Broken reports whether the limit is passed, and noise can't be the reason.
-func (b Bar) Broken() bool { return b.Limit > 0 && b.Median > b.Limit && b.Least > b.Limit }
+func (b Bar) Broken() bool { return b.Median > b.Limit && b.Least > b.Limit }
 
 // String returns the bar as a line that begins with a verdict.
 func (b Bar) String() string {
@@ -86,13 +79,13 @@ func (b Bar) String() string {
 	switch {
 	case b.Broken():
 		verdict = "BROKEN"
-	case b.Median > b.Limit:
+	case b.Median > b.Limit || b.Least > b.Limit:
 		verdict = "unclear"
 	}
 	number := func(f float64) string { return strconv.FormatFloat(math.Round(f*100)/100, 'f', -1, 64) }
-	if b.Limit == 0 {
-		return fmt.Sprintf("%-8s %s: %s, by the least values %s", "", b.What, number(b.Median), number(b.Least))
+	line := fmt.Sprintf("%-8s %s: %s", verdict, b.What, number(b.Median))
+	if b.Least != b.Median {
+		line += ", by the least values " + number(b.Least)
 	}
-	return fmt.Sprintf("%-8s %s: %s, by the least values %s; at most %s",
-		verdict, b.What, number(b.Median), number(b.Least), number(b.Limit))
+	return line + "; at most " + number(b.Limit)
 }

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -20,7 +22,8 @@ func TestParseStamps(t *testing.T) {
 		{"no stamps", 0, "no times"},
 	} {
 		got, err := parseStamps([]byte(c.console))
-		if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
+		if got != c.want || (err == nil) != (c.err == "") ||
+			err != nil && !strings.Contains(err.Error(), c.err) {
 			t.Errorf("parseStamps(%q) = %d, %v, want %d, %q", c.console, got, err, c.want, c.err)
 		}
 	}
@@ -28,25 +31,26 @@ func TestParseStamps(t *testing.T) {
 
 func TestSample(t *testing.T) {
 	for _, c := range []struct {
-		s                Sample
-		median, min, max float64
+		s           Sample
+		median, min float64
 	}{
-		{Sample{3}, 3, 3, 3},
-		{Sample{5, 1}, 3, 1, 5},
-		{Sample{9, 1, 4}, 4, 1, 9},
+		{Sample{3}, 3, 3},
+		{Sample{5, 1}, 3, 1},
+		{Sample{9, 1, 4}, 4, 1},
 	} {
-		if c.s.Median() != c.median || c.s.Min() != c.min || c.s.Max() != c.max {
-			t.Errorf("%v: median %v, min %v, max %v, want %v, %v, %v", c.s, c.s.Median(), c.s.Min(), c.s.Max(), c.median, c.min, c.max)
+		if c.s.Median() != c.median || c.s.Min() != c.min {
+			t.Errorf("%v: median %v, min %v, want %v, %v", c.s, c.s.Median(), c.s.Min(), c.median, c.min)
 		}
 	}
 }
 
 func TestParseStatus(t *testing.T) {
-	got, err := parseStatus([]byte("Name:\tinit\nVmRSS:\t    2130 kB\nRssAnon:\t     516 kB\nThreads:\t3\n"))
+	const status = "Name:\tinit\nVmRSS:\t    2130 kB\nRssAnon:\t     516 kB\nThreads:\t3\n"
+	got, err := parseStatus([]byte(status))
 	if want := (Memory{RSS: 2130, Anonymous: 516, Threads: 3}); err != nil || got != want {
 		t.Errorf("parseStatus() = %+v, %v, want %+v", got, err, want)
 	}
-	if _, err := parseStatus([]byte("VmRSS: 1 kB\nRssAnon: x kB\n")); err == nil {
+	if _, err := parseStatus([]byte("VmRSS: 1 kB\nThreads: 3\nRssAnon: x kB\n")); err == nil {
 		t.Error("parseStatus of a field that is no number = nil, want an error")
 	}
 	if _, err := parseStatus([]byte("VmRSS: 1 kB\n")); err == nil {
@@ -56,32 +60,97 @@ func TestParseStatus(t *testing.T) {
 
 // A bar is broken only where the median and the least value say so.
 func TestBars(t *testing.T) {
-	row := func(name string, size int64, anon int, times ...float64) Row {
-		r := Row{Name: name, Size: size, Memory: []Memory{{Anonymous: anon}}}
-		for _, ms := range times {
-			r.Starts = append(r.Starts, Start{Time: ms})
+	row := func(name string, native Sample, instructions ...float64) Row {
+		r := Row{Name: name, Size: maxSize, Starts: map[Unit][]Start{}, Native: native}
+		r.Memory = &Memory{Anonymous: maxAnonymous + 1}
+		for _, n := range instructions {
+			start := Start{Value: n, Requests: Requests{All: maxRequests}}
+			r.Starts[Instructions] = append(r.Starts[Instructions], start)
+			r.Starts[Time] = append(r.Starts[Time], start)
 		}
 		return r
 	}
-	r := Report{Nothing: row("nothing", 1, 0, 10, 10, 10), Inits: []Row{
-		row("krunbox", maxSize+1, maxAnonymous, 60, 200, 300), // added: median 190, least 50
-		row(CInit, 1, 1, 30, 60, 100),                         // 50, 20: ratios 3.8, 2.5
-		row(PlainGo, 1, 1, 60, 110, 120),                      // 100, 50: ratios 1.9, 1
-		row(PlainGoCalls, 1, 1, 60, 200, 300),
+	r := Report{Rows: []Row{
+		row("nothing", nil, 1, 1, 1),
+		row("krunbox", Sample{900, 1650, 1700}, 5, 9, 10), // added: median 8, least 4
+		row(CInit, nil, 3, 3, 3),
+		row(PlainGo, Sample{1000, 1000, 1100}, 4, 4, 4),
+		row("krunbox"+WithDHCP, nil, 9, 14, 15), // DHCP adds 5, 4
+		row(CInit+WithDHCP, nil, 5, 5, 5),       // 2: ratios 2.5, 2
+		row("krunbox"+WithOCI, nil, 11, 11, 12),
 	}}
-	want := []string{"unclear  time added, to that of plain Go: 1.9, ", "         time added, to that of plain Go, all calls: 1, ",
-		"BROKEN   time added, to that of C init: 3.8, ", "BROKEN   size", "ok       anonymous"}
+	r.Rows[0].Memory = nil
+	want := []string{
+		"unclear  instructions added, millions: 8, by the least values 4; at most 7.5",
+		"ok       instructions added with an OCI configuration, millions: 10; at most 10",
+		"BROKEN   instructions that DHCP adds, to those of C init: 2.5, by the least values 2; " +
+			"at most 1.5",
+		"ok       requests: 95; at most 95",
+		"ok       size, bytes: 4800000; at most 4800000",
+		"BROKEN   anonymous memory, kB: 1101; at most 1100",
+		"unclear  native start, to that of plain Go: 1.65, by the least values 0.9; at most 1.6",
+	}
 	bars := r.Bars()
 	if len(bars) != len(want) {
 		t.Fatalf("Bars() = %v, want %d", bars, len(want))
 	}
 	for i, bar := range bars {
-		if !strings.HasPrefix(bar.String(), want[i]) {
-			t.Errorf("bar %d is %q, want %q...", i, bar, want[i])
+		if bar.String() != want[i] {
+			t.Errorf("bar %d is %q, want %q", i, bar, want[i])
 		}
 	}
+
 	var table strings.Builder
-	if err := r.WriteTable(&table); err != nil || strings.Count(table.String(), "\n") != 6 {
-		t.Errorf("WriteTable() = %v:\n%s", err, table.String())
+	if err := r.WriteTable(&table); err != nil {
+		t.Fatalf("WriteTable() = %v", err)
+	}
+	lines := strings.Split(table.String(), "\n")
+	if got, want := strings.Join(strings.Fields(lines[0]), " "),
+		"instructions added ms added requests lookups reads RSS anon threads size native"; got != want {
+		t.Errorf("WriteTable() begins with %q, want %q", got, want)
+	}
+	if got, want := strings.Join(strings.Fields(lines[2]), " "),
+		"krunbox 9.00 8.00 9.00 8.00 95 0 0 0 1101 0 4800000 1650"; got != want {
+		t.Errorf("WriteTable() has the row %q, want %q", got, want)
+	}
+
+	r.Rows = r.Rows[:2]
+	if bars := r.Bars(); len(bars) != 4 {
+		t.Errorf("Bars() without the other rows = %v, want 4", bars)
+	}
+}
+
+// Programs run on the host without the rights of root, with one processor and the name krunbox.
+func TestMeasureNative(t *testing.T) {
+	script := func(commands string) Init {
+		path := filepath.Join(t.TempDir(), "init.krun")
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+commands+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return Init{Name: commands, Path: path, Native: true}
+	}
+	failing := script("exit 3")
+	foreign := script("exit 0")
+	foreign.Native = false
+	inits := []Init{
+		foreign,
+		script(`[ $(id -u) != 0 ]`),
+		script(`[ $(nproc) = 1 ]`),
+		script(`[ "${0##*/}" = krunbox ]`),
+		failing,
+	}
+	rows := make([]Row, len(inits))
+	var progress []string
+	tell := func(line string) { progress = append(progress, line) }
+	if err := measureNative(t.Context(), rows, inits, 2, tell); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{0, 2, 2, 2, 0} {
+		if got := len(rows[i].Native); got != want {
+			t.Errorf("%s: %d native starts, want %d", inits[i].Name, got, want)
+		}
+	}
+	if len(progress) != 1 || !strings.Contains(progress[0], "exit 3: no native start: exit status 3") {
+		t.Errorf("progress = %q, want a line on %q", progress, failing.Name)
 	}
 }

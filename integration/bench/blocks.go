@@ -14,18 +14,19 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// BuildPlugin builds the plugin for Machine.CountBlocks into dir, and returns its path. It needs a C compiler, cc. The working
-// directory has to be this module's.
+// BuildPlugin builds the plugin of QEMU that counts blocks into dir, and returns its path. It needs
+// a C compiler, cc. The working directory has to be this module's.
 func BuildPlugin(ctx context.Context, dir string) (string, error) {
 	plugin := filepath.Join(dir, "blocks.so")
-	cmd := exec.CommandContext(ctx, "cc", "-O2", "-shared", "-fPIC", "-o", plugin, "bench/testdata/blocks/blocks.c")
+	cmd := exec.CommandContext(ctx, "cc", "-O2", "-shared", "-fPIC", "-o", plugin,
+		"bench/testdata/blocks/blocks.c")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build QEMU's plugin: %w\n%s", err, out)
 	}
 	return plugin, nil
 }
 
-// countBlocks is Start for a machine that counts blocks.
+// countBlocks is Start for the unit Blocks.
 func (m *Machine) countBlocks(ctx context.Context, cfg vm.Config, init Init) (Start, error) {
 	start, err := entry(m.Programs.Start)
 	if err != nil {
@@ -35,12 +36,13 @@ func (m *Machine) countBlocks(ctx context.Context, cfg vm.Config, init Init) (St
 	if err != nil {
 		return Start{}, err
 	}
-	count := m.CountBlocks + ".count"
+	count := m.Plugin + ".count"
 	if err := os.Remove(count); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return Start{}, err
 	}
 	cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
-		return []string{"-plugin", fmt.Sprintf("%s,start=%#x,stop=%#x,out=%s", m.CountBlocks, start, finish, count)}
+		plugin := fmt.Sprintf("%s,start=%#x,stop=%#x,out=%s", m.Plugin, start, finish, count)
+		return []string{"-plugin", plugin}
 	}})
 	result, err := vm.Run(ctx, cfg)
 	if err != nil && !errors.Is(err, vm.ErrNoExitCode) {
@@ -48,13 +50,14 @@ func (m *Machine) countBlocks(ctx context.Context, cfg vm.Config, init Init) (St
 	}
 	text, err := os.ReadFile(count)
 	if err != nil {
-		return Start{}, fmt.Errorf("%s: the workload was not reached: %w; console: %q", init.Name, err, result.Console)
+		return Start{}, fmt.Errorf("%s: the workload did not start: %w; console: %q",
+			init.Name, err, result.Console)
 	}
 	blocks, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
 		return Start{}, fmt.Errorf("%s: number of blocks: %w", init.Name, err)
 	}
-	return Start{Time: float64(blocks) / 1e3, Requests: requests(result)}, nil
+	return Start{Value: float64(blocks) / 1e3, Requests: requests(result)}, nil
 }
 
 // entry returns the address at which a program begins.

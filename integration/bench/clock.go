@@ -2,8 +2,8 @@ package bench
 
 import "time"
 
-// A clock finds the frequency of the guest's time stamp counter. QEMU's TCG gives the guest the host's counter, so the
-// host compares its own with the time while the guest runs.
+// A clock finds the frequency of the guest's time stamp counter. QEMU's TCG gives the guest the
+// host's counter, so the host compares its own with the time while the guest runs.
 type clock struct {
 	ticks uint64
 	time  time.Time

@@ -1,32 +1,46 @@
-// Package bench measures init programs in virtual machines: how long they take from their own start to the first
-// instruction of the workload, and what they cost while it runs. Host and guest are amd64.
+// Package bench measures init programs in virtual machines: what they take from their own start to
+// the first instruction of the workload, and what they cost while it runs. Host and guest are
+// amd64.
 //
-// # Time
+// # From the init to the workload
 //
-// The kernel starts a program of a few instructions, which takes the time, leaves it in its environment, and executes
-// the init to be measured as the one-shot file /init.krun. The workload, as small, takes the time at its first
-// instruction, then prints both. See testdata/stamp.
+// The kernel starts a program of a few instructions, which reads the time stamp counter, leaves the
+// value in its environment, and executes the init to be measured as the one-shot file /init.krun.
+// The workload, as small, reads the counter at its first instruction, then prints both values. See
+// testdata/stamp.
 //
-// So the boot of the kernel is not in the measured time, but loading the init and the workload is. With the workload
-// itself as /init.krun there is no init at all: that is the floor, and what an init adds to it is what it takes.
+// So the boot of the kernel is not measured, but loading the init and the workload is. In the row
+// "nothing" the workload itself is /init.krun. That row is the floor: the bars are about what an
+// init adds to it.
 //
-// # Noise
+// # Instructions
 //
-// Each init is booted once in a round, one after the other, and rounds are repeated: what else happens on the host then
-// hits all of them alike. Medians of the rounds are compared. A limit counts as broken only if the ratio of the medians
-// and that of the least values are both beyond it: noise adds to a time, and never takes from it.
+// With -icount, QEMU's time stamp counter counts the guest's instructions, the kernel's included.
+// The number repeats to some 3 %. A busy host makes it greater, for the guest polls while it waits
+// for an answer of the host.
 //
-// QEMU's TCG is far slower than a processor, and slow in its own way: code that runs once must be translated first. The
-// ratios mean more than the milliseconds.
+// # Time and blocks
 //
-// Counting instructions instead (Machine.CountInstructions) is repeatable to some 3 %, on a busy host too. It is the way
-// to compare how much is copied, cleared and read. What it does not see is the price of translating, and of what the host does.
+// Time under emulation has no bar. QEMU translates each block of instructions when the block runs
+// for the first time, which takes some 7 µs, so code that runs once looks a hundred times dearer
+// than on a processor.
 //
-// Counting blocks (Machine.CountBlocks) comes closest to the time under emulation, and is repeatable to 3 % as well: a boot runs
-// nothing often, so its time is that of translating each basic block, the kernel's too, once, some 7 µs. QEMU translates a
-// block when it is to be executed for the first time, so what the kernel has done before an init asks for it does not count.
+// The number of these blocks explains most of that time, and repeats to 3 %. A plugin of QEMU
+// counts them (Machine.Plugin). A block that the kernel ran before the init started does not count.
 //
 // # Memory
 //
-// In boots of their own, the workload is a shell that prints the status of process 1.
+// In a boot of its own, the workload is a shell that prints the status of process 1.
+//
+// # Native starts
+//
+// The host starts krunbox, which lists its commands, and plain Go, which writes a line, in turns
+// and on one processor. The time to the exit of each is measured. Both run as the user nobody and
+// under the name krunbox, so that an init has no power over the host, and krunbox is no init.
+//
+// # Noise
+//
+// A round boots each init once: other load on the host then hits all of them alike. Noise adds to a
+// figure, and never takes from it. So a bar is broken only if the medians of the rounds and the
+// least values are both beyond it.
 package bench

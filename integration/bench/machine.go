@@ -17,27 +17,31 @@ const Arch = "amd64"
 type Init struct {
 	Name   string
 	Path   string // of the program on the host
-	Config []byte // what the init finds in /.krun_config.json; nil: no such file, and KRUN_INIT names the workload
-	DHCP   bool   // the init is to configure eth0 by DHCP, whose server, QEMU's own, answers at once
+	Config []byte // of /.krun_config.json; nil: no such file, and KRUN_INIT names the workload
+	DHCP   bool   // the init is to configure eth0 by DHCP; QEMU's own server answers at once
+	Native bool   // the program is to be started on the host too; see the package's comment
 }
 
-// A Machine is where inits are measured.
+// A Machine is where inits are measured: a guest with one processor.
 type Machine struct {
 	Programs Programs
 	Root     string // a directory with busybox, the guest's root; not changed
-	CPUs     int
-	MemMiB   int
-
-	// CountInstructions makes instructions the unit of time. It works with one CPU.
-	CountInstructions bool
-	// CountBlocks, the path of a plugin that BuildPlugin has built, makes blocks of instructions that are executed for the first time
-	// the unit of time. It works with one CPU.
-	CountBlocks string
+	Plugin   string // what BuildPlugin returned; needed for the unit Blocks only
 }
+
+// A Unit is a unit of what an init takes until the workload starts.
+type Unit string
+
+// The units.
+const (
+	Instructions Unit = "instructions" // millions
+	Time         Unit = "ms"           // under emulation
+	Blocks       Unit = "blocks"       // blocks of instructions that run for the first time, thousands
+)
 
 // A Start is how an init came to start its workload.
 type Start struct {
-	Time     float64  // from the start of the init to that of the workload: ms, millions of instructions, or thousands of blocks
+	Value    float64  // from the start of the init to that of the workload, in a Unit
 	Requests Requests // to the root file system from the kernel's boot to the end
 }
 
@@ -51,7 +55,7 @@ type Memory struct {
 }
 
 // Start boots a machine with init and returns how it started a workload.
-func (m *Machine) Start(ctx context.Context, init Init) (Start, error) {
+func (m *Machine) Start(ctx context.Context, init Init, unit Unit) (Start, error) {
 	cfg := m.config(init)
 	cfg.InitPath = "/start"
 	cfg.Files = append(cfg.Files,
@@ -59,8 +63,11 @@ func (m *Machine) Start(ctx context.Context, init Init) (Start, error) {
 		hostfs.File{Path: "/init.krun", Source: init.Path, Mode: 0o755, OneShot: true},
 		hostfs.File{Path: "/workload", Source: m.Programs.Finish, Mode: 0o755})
 	cfg.Env = append(cfg.Env, stampVariable)
-	if m.CountBlocks != "" {
+	switch unit {
+	case Blocks:
 		return m.countBlocks(ctx, cfg, init)
+	case Instructions:
+		countInstructions(&cfg)
 	}
 
 	clock := startClock()
@@ -75,10 +82,10 @@ func (m *Machine) Start(ctx context.Context, init Init) (Start, error) {
 		return Start{}, fmt.Errorf("%s: %w; console: %q", init.Name, err, result.Console)
 	}
 	s := Start{Requests: requests(result)}
-	if m.CountInstructions {
-		s.Time = float64(ticks>>icountShift) / 1e6
+	if unit == Instructions {
+		s.Value = float64(ticks>>icountShift) / 1e6
 	} else {
-		s.Time = float64(ticks) / ticksPerMS
+		s.Value = float64(ticks) / ticksPerMS
 	}
 	return s, nil
 }
@@ -88,7 +95,7 @@ func (m *Machine) Memory(ctx context.Context, init Init) (Memory, error) {
 	cfg := m.config(init)
 	cfg.Init, cfg.InitOneShot = init.Path, true
 	cfg.Files = append(cfg.Files,
-		hostfs.File{Path: "/workload", Data: []byte("#!/bin/sh\ncat /proc/1/status\n"), Mode: 0o755})
+		hostfs.File{Path: "/workload", Mode: 0o755, Data: []byte("#!/bin/sh\ncat /proc/1/status\n")})
 	result, err := vm.Run(ctx, cfg)
 	if err != nil {
 		return Memory{}, fmt.Errorf("%s: %w", init.Name, err)
@@ -100,18 +107,14 @@ func (m *Machine) Memory(ctx context.Context, init Init) (Memory, error) {
 	return memory, nil
 }
 
-// icountShift is the binary logarithm of the nanoseconds that an instruction takes when instructions are counted. With
-// 0, the loops in which the kernel's boot waits for time to pass would take QEMU ten seconds.
-const icountShift = 3
-
 // config returns what is common to all boots.
 func (m *Machine) config(init Init) vm.Config {
 	cfg := vm.Config{
 		Arch:        Arch,
 		Root:        m.Root,
 		ReadOnly:    true,
-		CPUs:        m.CPUs,
-		MemMiB:      m.MemMiB,
+		CPUs:        1,
+		MemMiB:      512,
 		GuestConfig: init.Config,
 	}
 	if init.Config == nil {
@@ -124,14 +127,20 @@ func (m *Machine) config(init Init) vm.Config {
 			return []string{"-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"}
 		}})
 	}
-	if m.CountInstructions {
-		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
-			return []string{"-icount", fmt.Sprintf("shift=%d,sleep=off", icountShift)}
-		}})
-		// A processor that halts would let the time jump to the next tick of the kernel's timer.
-		cfg.KernelArgs = "idle=poll"
-	}
 	return cfg
+}
+
+// icountShift is the binary logarithm of the nanoseconds that an instruction takes when QEMU counts
+// them. With 0, the loops in which the kernel's boot waits for time to pass would take ten seconds.
+const icountShift = 3
+
+// countInstructions makes the guest's time stamp counter count instructions.
+func countInstructions(cfg *vm.Config) {
+	cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
+		return []string{"-icount", fmt.Sprintf("shift=%d,sleep=off", icountShift)}
+	}})
+	// A processor that halts would let the time jump to the next tick of the kernel's timer.
+	cfg.KernelArgs = "idle=poll"
 }
 
 // requests returns how many requests the guest has made.

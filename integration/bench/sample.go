@@ -14,7 +14,8 @@ func sample[T any](values []T, f func(T) float64) Sample {
 	return s
 }
 
-// Median returns the value in the middle, or the mean of the two there. Like Min and Max, it needs at least one value.
+// Median returns the value in the middle, or the mean of the two there. Like Min, it needs at least
+// one value.
 func (s Sample) Median() float64 {
 	sorted := slices.Sorted(slices.Values(s))
 	n := len(sorted)
@@ -23,6 +24,3 @@ func (s Sample) Median() float64 {
 
 // Min returns the least value.
 func (s Sample) Min() float64 { return slices.Min(s) }
-
-// Max returns the greatest value.
-func (s Sample) Max() float64 { return slices.Max(s) }

@@ -6,15 +6,16 @@ import (
 	"fmt"
 )
 
-// stampVariable is the variable that the first time is passed in, with its initial value. See testdata/stamp.
+// stampVariable is the variable that passes the first time on, with its initial value. See
+// testdata/stamp.
 const (
 	stampName     = "BENCH_T="
 	stampLength   = 16
 	stampVariable = stampName + "................"
 )
 
-// parseStamps finds what the workload has printed on the console, and returns the time between its two stamps, in ticks
-// of the guest's time stamp counter.
+// parseStamps finds what the workload has printed on the console, and returns the time between its
+// two stamps, in ticks of the guest's time stamp counter.
 func parseStamps(console []byte) (uint64, error) {
 	_, stamps, found := bytes.Cut(console, []byte(stampName))
 	if !found {
@@ -37,7 +38,8 @@ func parseStamps(console []byte) (uint64, error) {
 	return finish - start, nil
 }
 
-// parseStamp returns the number that is written as sixteen letters from A, which is 0, to P, which is 15.
+// parseStamp returns the number that is written as sixteen letters from A, which is 0, to P, which
+// is 15.
 func parseStamp(text []byte) (uint64, error) {
 	var n uint64
 	for _, c := range text {

@@ -1,8 +1,6 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,24 +8,15 @@ import (
 
 // parseStatus reads the fields of a Memory out of what proc_pid_status(5) describes.
 func parseStatus(status []byte) (Memory, error) {
-	var m Memory
-	want := map[string]*int{"VmRSS": &m.RSS, "RssAnon": &m.Anonymous, "Threads": &m.Threads}
-	lines := bufio.NewScanner(bytes.NewReader(status))
-	for lines.Scan() {
-		name, text, _ := strings.Cut(lines.Text(), ":")
-		value, ok := want[name]
-		if !ok {
-			continue
+	values := map[string]int{}
+	for line := range strings.Lines(string(status)) {
+		if fields := strings.Fields(line); len(fields) > 1 {
+			values[fields[0]], _ = strconv.Atoi(fields[1]) // most fields are not numbers
 		}
-		n, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(text), "kB")))
-		if err != nil {
-			return Memory{}, fmt.Errorf("%s: %w", name, err)
-		}
-		*value = n
-		delete(want, name)
 	}
-	for name := range want {
-		return Memory{}, fmt.Errorf("no field %s", name)
+	m := Memory{RSS: values["VmRSS:"], Anonymous: values["RssAnon:"], Threads: values["Threads:"]}
+	if m.RSS == 0 || m.Anonymous == 0 || m.Threads == 0 {
+		return Memory{}, fmt.Errorf("VmRSS, RssAnon or Threads is missing in %q", status)
 	}
 	return m, nil
 }

@@ -1,5 +1,0 @@
-//go:build !calls
-
-package main
-
-func also() {}
