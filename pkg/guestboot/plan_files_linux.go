@@ -1,0 +1,113 @@
+package guestboot
+
+import (
+	"errors"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/exec"
+	"github.com/krunbox/krunbox/pkg/guest"
+	"github.com/krunbox/krunbox/pkg/mount"
+	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/system"
+)
+
+func (g *Guest) planConsole() ([]op.Op, error) { return []op.Op{stdio.Reopen{}}, nil }
+
+// planStreams finds the workload's standard streams. A workload that becomes PID 1 keeps
+// /dev/console itself: nobody else would keep the console open to the end, and what is not yet
+// written then would be lost.
+func (g *Guest) planStreams() ([]op.Op, error) {
+	ops := []op.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
+	if !g.Params.InitPID1 {
+		ops = append(ops, stdio.FindConsole{Streams: g.streams, Device: &g.console})
+	}
+	return ops, nil
+}
+
+func (g *Guest) prepareStreams() error {
+	g.streamsFound = true
+	return nil
+}
+
+// prepareParameters completes the arguments by those that the kernel drops, and reports what the host
+// asks for in vain.
+func (g *Guest) prepareParameters() error {
+	var err error
+	if g.Cmdline == nil {
+		var line []byte
+		line, err = os.ReadFile("/proc/cmdline")
+		g.Cmdline = new(string(line))
+	}
+	g.Params.Args = bootparam.RestoreArgs(g.Params.Args, *g.Cmdline)
+	return errors.Join(append([]error{err}, g.paramErrors()...)...)
+}
+
+// planMounts returns the mounts of the configuration, and one for /run.
+func (g *Guest) planMounts() ([]op.Op, error) {
+	mounts := g.Config.Mounts
+	if propagation := g.Config.Linux.RootfsPropagation; propagation != "" {
+		mounts = append(mounts[:len(mounts):len(mounts)], specs.Mount{Destination: "/", Options: []string{propagation}})
+	}
+	ops := mount.Configured(mounts, mount.Host{
+		BlockRoot:     g.hasBlockRoot(),
+		RuntimeMounts: g.Config.HasMountNamespace(),
+		Unmounted:     &g.fresh,
+	})
+	if guest.RunTmpfs(g.Params, g.Config) {
+		ops = append(ops, mount.Run(&g.fresh))
+	}
+	return ops, nil
+}
+
+// planProtection hides and protects paths. It comes after everything else that changes the root.
+func (g *Guest) planProtection() (ops []op.Op, err error) {
+	if paths := g.Config.Linux.MaskedPaths; len(paths) > 0 {
+		ops = append(ops, mount.Mask(paths))
+	}
+	if paths := g.Config.Linux.ReadonlyPaths; len(paths) > 0 {
+		ops = append(ops, mount.ReadOnly(paths))
+	}
+	if g.Config.RootReadonly {
+		ops = append(ops, mount.ReadOnlyRoot())
+	}
+	return ops, nil
+}
+
+func (g *Guest) planHostname() ([]op.Op, error) {
+	ops := []op.Op{system.Hostname{Name: g.Settings.Hostname}}
+	if name := g.Config.Domainname; name != "" {
+		ops = append(ops, system.Domainname{Name: name})
+	}
+	return ops, nil
+}
+
+// planHosts makes the host name resolvable. Its failure is silent: a root without the file works.
+func (g *Guest) planHosts() ([]op.Op, error) {
+	return []op.Op{system.Hosts{Hostname: g.Settings.Hostname}}, nil
+}
+
+// planSystem returns what the configuration wants of the kernel and of /dev.
+func (g *Guest) planSystem() ([]op.Op, error) {
+	ops := system.Sysctls(g.Config.Linux.Sysctl)
+	for _, d := range g.Config.Linux.Devices {
+		ops = append(ops, system.Device(d))
+	}
+	return ops, nil
+}
+
+// planTerminal gives a terminal without a size one.
+func (g *Guest) planTerminal() ([]op.Op, error) {
+	size := exec.WindowSize{Streams: *g.streams, Env: g.Settings.Process.Env}
+	if c := g.Settings.Process.ConsoleSize; c != nil {
+		size.Height, size.Width = uint16(c.Height), uint16(c.Width)
+	}
+	return []op.Op{size}, nil
+}
+
+func (g *Guest) planControllers() ([]op.Op, error) {
+	return []op.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+}

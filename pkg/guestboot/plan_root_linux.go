@@ -1,0 +1,85 @@
+package guestboot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/imagefile"
+	"github.com/krunbox/krunbox/pkg/kmodule"
+	"github.com/krunbox/krunbox/pkg/mount"
+	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/poweroff"
+	"github.com/krunbox/krunbox/pkg/rootfs"
+)
+
+// defaultConfig is where a host leaves the configuration, if it has one.
+const defaultConfig = "/.krun_config.json"
+
+func (g *Guest) planCtrlAltDel() ([]op.Op, error) { return []op.Op{poweroff.CtrlAltDel{}}, nil }
+
+// mayHaveModules reports whether the image may list modules. A libkrun host, whose kernel has none,
+// starts init as /init.krun, and is spared the look-up.
+func (g *Guest) mayHaveModules() bool { return !strings.HasSuffix(g.Name, "init.krun") }
+
+func (g *Guest) prepareModules() (err error) {
+	g.modules, err = kmodule.ReadList(g.Root + kmodule.List)
+	return err
+}
+
+func (g *Guest) planModules() ([]op.Op, error) {
+	if len(g.modules) == 0 {
+		return nil, nil
+	}
+	return []op.Op{kmodule.Load(g.modules)}, nil
+}
+
+func (g *Guest) planRoot() ([]op.Op, error) { return rootfs.Plan(g.rootConfig(), &g.originalRoot), nil }
+
+// hasBlockRoot reports whether the root is a block device.
+func (g *Guest) hasBlockRoot() bool { return g.rootConfig().Device != "" }
+
+// hasOtherRoot reports whether another root is asked for than the one that the kernel has mounted.
+func (g *Guest) hasOtherRoot() bool { return g.hasBlockRoot() || g.rootConfig().Overlay != "" }
+
+// prepareConfiguration reads the configuration, on which the stages after it depend. It is the
+// image's or, if that has none, the one where init came from.
+func (g *Guest) prepareConfiguration() error {
+	path, file := g.configPath()
+	data, err := imagefile.Read(file, guestconfig.MaxSize)
+	if errors.Is(err, fs.ErrNotExist) && g.hasOtherRoot() {
+		if fd, ok := g.originalRoot.FD(); ok {
+			original, originalErr := imagefile.Read(fmt.Sprintf("/proc/self/fd/%d/%s", fd, path), guestconfig.MaxSize)
+			if !errors.Is(originalErr, fs.ErrNotExist) {
+				data, err = original, originalErr
+			}
+		}
+	}
+	return g.setConfig(file, data, err)
+}
+
+// reportUnsupported returns an error that names what the configuration asks for in vain.
+func (g *Guest) reportUnsupported() error {
+	if len(g.Config.Unsupported) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", strings.Join(g.Config.Unsupported, ", "), op.ErrUnsupported)
+}
+
+// planFree gives the memory of an initramfs that init came from back, once the configuration has been
+// looked for there.
+func (g *Guest) planFree() ([]op.Op, error) {
+	return []op.Op{rootfs.Free{First: &g.originalRoot}}, nil
+}
+
+func (g *Guest) planEssential() ([]op.Op, error)   { return mount.Essential(&g.fresh), nil }
+func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.fresh), nil }
+
+// planPropagation makes mounts reach the mount namespaces that the workload creates.
+func (g *Guest) planPropagation() ([]op.Op, error) {
+	return []op.Op{mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}}, nil
+}

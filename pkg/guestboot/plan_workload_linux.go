@@ -1,0 +1,90 @@
+package guestboot
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/exec"
+	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/rootfs"
+	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/supervise"
+	"github.com/krunbox/krunbox/pkg/timesync"
+)
+
+// planSignals catches the signals that are for the workload, and keeps the root that init started on
+// open.
+func (g *Guest) planSignals() ([]op.Op, error) {
+	return []op.Op{catchSignals{&g.signals}, rootfs.Keep{First: &g.originalRoot}}, nil
+}
+
+// planSidecars starts processes for work that goes on while the workload is PID 1.
+func (g *Guest) planSidecars() ([]op.Op, error) {
+	var sidecars exec.Sidecars
+	if g.network != nil {
+		sidecars = append(sidecars, exec.Sidecar{
+			Args:  []string{"dhcpclient", "-resume", "--force"},
+			Stdin: func() (int, error) { return exec.Text(g.network.Handover()) },
+		})
+	}
+	if g.clock != nil {
+		args := []string{"krun-timesync", "-inherit", "--force"}
+		if g.Params.Timesync == bootparam.TimesyncSlew {
+			args = append(args, "-slew")
+		}
+		sidecars = append(sidecars, exec.Sidecar{Args: args, Stdin: g.clockSocket})
+	}
+	if sidecars == nil {
+		return nil, nil
+	}
+	return []op.Op{sidecars}, nil
+}
+
+// clockSocket returns the socket for the sidecar that sets the clock, -1 if no host sends its time.
+func (g *Guest) clockSocket() (int, error) {
+	if g.clock.Missing() || !timesync.HasDevice() {
+		return -1, nil
+	}
+	return g.clock.FD(), nil
+}
+
+// planWorkload starts the workload, or turns init into it.
+func (g *Guest) planWorkload() ([]op.Op, error) {
+	s := &g.Settings
+	spec := exec.Spec{
+		Process:        s.Process,
+		SetUser:        s.SetUser,
+		DefaultRlimits: s.DefaultRlimits,
+		Streams:        *g.streams,
+		Console:        g.console,
+		NewSession:     true,
+		CloseOthers:    true,
+	}
+	if g.Params.InitPID1 {
+		return []op.Op{exec.Exec{Spec: spec}}, nil
+	}
+	return []op.Op{
+		exec.Start{Spec: spec, PID: &g.pid},
+		stdio.Close{Streams: g.streams}, // so that the host notices when the workload closes them
+	}, nil
+}
+
+func (g *Guest) prepareSupervision() error {
+	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
+	return nil
+}
+
+// planSupervision supervises the workload until it ends.
+func (g *Guest) planSupervision() ([]op.Op, error) {
+	return []op.Op{supervise.Watch{
+		PID:     &g.pid,
+		Signals: g.signals,
+		Tasks:   &g.tasks,
+		Stop: supervise.StopPolicy{
+			Signal:  unix.Signal(g.Config.StopSignal),
+			Timeout: g.Params.StopTimeout,
+			Group:   g.Params.SignalGroup,
+		},
+		Status: &g.status,
+	}}, nil
+}

@@ -1,0 +1,36 @@
+package guestboot
+
+import (
+	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/kmodule"
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/network"
+	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/rootfs"
+	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/timesync"
+)
+
+// platform is the part of a Guest that only Linux has.
+type platform struct {
+	originalRoot rootfs.First
+	modules      []kmodule.Module
+	fresh        bool // nobody has mounted anything before
+	streams      *stdio.Streams
+	streamsFound bool             // stage "standard streams" is over
+	console      string           // device behind /dev/console, if the workload is to have it
+	clock        *timesync.Sync   // nil: not wanted
+	network      *network.Network // nil: not asked for
+	tasks        loop.Loop        // what goes on while the workload runs
+
+	leaseHostname string
+	outcomes      []boot.Outcome // for the report
+}
+
+func (g *Guest) init() {
+	g.streams = stdio.Inherited()
+	g.tasks.Warn = g.warn
+}
+
+// stderr returns the descriptor of the workload's standard error.
+func (g *Guest) stderr() int { return g.streams[unix.Stderr] }

@@ -1,0 +1,73 @@
+package guestboot
+
+import "github.com/krunbox/krunbox/pkg/boot"
+
+// Stages returns the boot: the stages up, from the first mount to the end of the workload, and the
+// stages down, which come after that and after every failure.
+func Stages() (up, down []boot.Stage[*Guest]) {
+	type g = *Guest
+	pid1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1)
+	notPID1 := boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
+	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
+	clock := boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
+	debug := boot.If("KRUN_DEBUG is 1", g.wantsReport)
+	failed := boot.If("the boot failed", g.hasFailed)
+
+	up = []boot.Stage[g]{
+		{Name: "signals", OnError: boot.Fatal, Plan: g.planSignals},
+		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: g.planCtrlAltDel},
+		{Name: "modules", OnError: boot.Warn, If: boot.If("init is not called init.krun", g.mayHaveModules),
+			Prepare: g.prepareModules, Plan: g.planModules},
+		{Name: "root", OnError: boot.Fatal, If: boot.If("a block root or an overlay is asked for", g.hasOtherRoot),
+			Plan: g.planRoot},
+		{Name: "devices and processes", OnError: boot.Fatal, Plan: g.planEssential},
+		{Name: "console", OnError: boot.Warn, Plan: g.planConsole},
+		{Name: "clock", OnError: boot.Warn, If: clock, Prepare: g.prepareClock, Plan: g.planClock},
+		{Name: "network", OnError: boot.Warn, If: dhcp, Prepare: g.prepareNetwork, Plan: g.planNetwork},
+		{Name: "file systems", OnError: boot.Warn, Plan: g.planFileSystems},
+		{Name: "propagation", OnError: boot.Warn, Plan: g.planPropagation},
+		{Name: "standard streams", OnError: boot.Warn, Prepare: g.prepareStreams, Plan: g.planStreams},
+		{Name: "parameters", OnError: boot.Warn, Prepare: g.prepareParameters},
+		{Name: "loopback", OnError: boot.Warn, Plan: g.planLoopback},
+		{Name: "TSI interface", OnError: boot.Silent,
+			If: boot.If("the kernel command line has tsi_hijack", g.hasTSI), Plan: g.planTSI},
+		{Name: "lease request", OnError: boot.Warn, If: dhcp, Plan: g.planRequest},
+		{Name: "configuration", OnError: boot.Fatal, Prepare: g.prepareConfiguration},
+		{Name: "unsupported configuration", OnError: boot.Warn, Prepare: g.reportUnsupported},
+		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
+		{Name: "initramfs", OnError: boot.Warn, If: boot.If("the root is a block device", g.hasBlockRoot),
+			Plan: g.planFree},
+		{Name: "lease", OnError: boot.Warn, If: dhcp, Plan: g.planLease},
+		{Name: "settings", OnError: boot.Fatal, Prepare: g.prepareSettings},
+		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
+		{Name: "hosts file", OnError: boot.Silent, Plan: g.planHosts},
+		{Name: "kernel parameters and devices", OnError: boot.Warn, Plan: g.planSystem},
+		{Name: "terminal", OnError: boot.Warn, Plan: g.planTerminal},
+		{Name: "working directory", OnError: boot.Fatal,
+			If: boot.If("KRUN_WORKDIR or the configuration names one", g.hasWorkdir), Plan: g.planWorkdir},
+		{Name: "time", OnError: boot.Warn, If: clock, Prepare: g.prepareTime, Plan: g.planTime},
+		{Name: "sidecars", OnError: boot.Warn, If: pid1, Plan: g.planSidecars},
+		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
+		{Name: "controllers, PID 1 mode", OnError: boot.Warn, If: pid1, Plan: g.planControllers},
+		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
+		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
+		// The workload does not wait for these: the kernel takes longer for the controllers than for
+		// all mounts.
+		{Name: "controllers", OnError: boot.Warn, If: notPID1, Plan: g.planControllers},
+		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
+		{Name: "supervision", OnError: boot.Fatal, If: notPID1, Prepare: g.prepareSupervision, Plan: g.planSupervision},
+	}
+	down = []boot.Stage[g]{
+		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
+		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
+		// The reason comes after the exit code, for the stream that it goes to may block.
+		{Name: "standard streams of a failed boot", OnError: boot.Silent,
+			If: boot.If("the boot failed before it found them", g.lacksStreams), Plan: g.planFailedStreams},
+		{Name: "reason", OnError: boot.Silent, If: failed, Plan: g.planReason},
+		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
+		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
+		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
+		{Name: "end", OnError: boot.Warn, Plan: g.planEnd},
+	}
+	return up, down
+}
