@@ -11,21 +11,26 @@ import (
 
 const (
 	accessTimes = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
-	// attributes are the flags that a mount has of its own, whatever else its file system is mounted on.
-	attributes = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOSYMFOLLOW |
-		unix.MS_NODIRATIME | accessTimes
+	// attributes are the flags that belong to a single mount, not to the file system that may be
+	// mounted in several places.
+	attributes = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC |
+		unix.MS_NOSYMFOLLOW | unix.MS_NODIRATIME | accessTimes
 )
 
-// Attrs are changes to a mount that is there. What they do not name stays as it is.
+// Attrs are changes to the attributes of an existing mount. Attributes that are not named keep
+// their values.
 type Attrs struct {
-	Set, Clear uintptr // MS_* of the mount itself: read-only, nosuid, nodev, noexec, nosymfollow and those of access times
+	// Set and Clear are the MS_* flags for read-only, nosuid, nodev, noexec, nosymfollow and access
+	// times to set and to clear on the mount itself.
+	Set, Clear uintptr
 	// RecSet and RecClear are the same for the mount and all mounts below it.
 	RecSet, RecClear uintptr
-	// Propagation is 0 or one of MS_SHARED, MS_SLAVE, MS_PRIVATE and MS_UNBINDABLE, with MS_REC for all mounts below too.
+	// Propagation is 0 or one of MS_SHARED, MS_SLAVE, MS_PRIVATE and MS_UNBINDABLE, with MS_REC to
+	// include all mounts below.
 	Propagation uintptr
 }
 
-// names are the options that ask for these changes.
+// names returns the mount options that ask for the changes.
 func (a Attrs) names() []string {
 	names := flagNames(a.Set&attributes, a.Clear&attributes)
 	for _, name := range flagNames(a.RecSet&attributes, a.RecClear&attributes) {
@@ -34,7 +39,7 @@ func (a Attrs) names() []string {
 	return append(names, flagNames(a.Propagation, 0)...)
 }
 
-// apply makes the changes.
+// apply makes the changes to the mount on target.
 func (a Attrs) apply(target string) error {
 	err := setAttrs(target, 0, a.Set, a.Clear)
 	if err == nil {
@@ -43,36 +48,36 @@ func (a Attrs) apply(target string) error {
 	if err != nil {
 		return fmt.Errorf("set its attributes: %w", err)
 	}
-	if a.Propagation != 0 {
-		err = unix.Mount("", target, "", a.Propagation, "")
+	if a.Propagation == 0 {
+		return nil
 	}
-	if err != nil {
+	if err := unix.Mount("", target, "", a.Propagation, ""); err != nil {
 		return fmt.Errorf("set its propagation: %w", err)
 	}
 	return nil
 }
 
-// setAttrs is mount_setattr(2) for MS_* flags, of which those that are no attributes of a mount are ignored. Other than by
-// a remount, attributes that are not named keep their values.
-func setAttrs(target string, how uint, set, cleared uintptr) error {
-	var attr unix.MountAttr
-	attr.Attr_set, attr.Attr_clr = attrBits(set), attrBits(cleared)
-	if (set|cleared)&accessTimes != 0 { // one value of several bits, not bits
+// setAttrs calls mount_setattr(2) with MS_* flags to set and to clear; flags that are not
+// attributes of a mount are ignored. Unlike a remount, it leaves all other attributes alone.
+func setAttrs(target string, atFlags uint, set, cleared uintptr) error {
+	attr := unix.MountAttr{Attr_set: attrBits(set), Attr_clr: attrBits(cleared)}
+	if (set|cleared)&accessTimes != 0 { // a field of several bits, which is replaced as a whole
 		attr.Attr_clr |= unix.MOUNT_ATTR__ATIME
 	}
 	if attr.Attr_set|attr.Attr_clr == 0 {
 		return nil
 	}
-	err := unix.MountSetattr(unix.AT_FDCWD, target, how, &attr)
+	err := unix.MountSetattr(unix.AT_FDCWD, target, atFlags, &attr)
 	if err == unix.EINVAL {
 		return fmt.Errorf("nothing is mounted there: %w", err)
 	}
 	return err
 }
 
-// attrBits are the MOUNT_ATTR_* for MS_*. Without a choice the access times are those of relatime, the kernel's default.
+// attrBits converts MS_* flags to MOUNT_ATTR_* bits. Without a flag for access times the bits mean
+// relatime, the kernel's default.
 func attrBits(flags uintptr) uint64 {
-	// These four have the same values.
+	// These four have the same values in both sets.
 	bits := uint64(flags & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC))
 	if flags&unix.MS_NOSYMFOLLOW != 0 {
 		bits |= unix.MOUNT_ATTR_NOSYMFOLLOW
@@ -89,7 +94,8 @@ func attrBits(flags uintptr) uint64 {
 	return bits
 }
 
-// Change changes the attributes of what is mounted on Target. Nothing mounted there is an error, EINVAL.
+// Change changes the attributes of the mount on Target. It fails with EINVAL if nothing is mounted
+// there.
 type Change struct {
 	Target string
 	Attrs  Attrs

@@ -8,13 +8,14 @@ import (
 
 const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
 
-// Essential are the base file systems that no workload and not this library itself can do without. fresh becomes true when
-// /proc was not mounted before: then this is the first program of the machine, and below /dev, which the kernel may have
-// mounted itself, nothing is mounted yet.
-func Essential(fresh *bool) []op.Op {
+// Essential returns the mounts of /dev and /proc, which every workload and this package need. It
+// sets *pristine to whether /proc was not mounted before. In that case this is the machine's first
+// program: the kernel may have mounted /dev, but nothing is mounted below it yet.
+func Essential(pristine *bool) []op.Op {
 	return []op.Op{
 		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME},
-		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted, Fresh: fresh},
+		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted,
+			Made: pristine},
 	}
 }
 
@@ -27,29 +28,32 @@ func IsBase(target string) bool {
 	return false
 }
 
-// Optional are the base file systems whose lack a workload may survive, and the names in /dev that programs expect. fresh
-// is what Essential has found.
-func Optional(fresh *bool) []op.Op {
+// Optional returns the mounts of the base file systems that a workload may run without, and creates
+// the names in /dev that programs expect. pristine is the result of Essential.
+func Optional(pristine *bool) []op.Op {
 	return []op.Op{
 		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
-		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup", Flags: unix.MS_NODEV | restricted},
-		// Mode 0620 and group 5 (tty) are what grantpt(3) wants; ptmxmode lets every user open a pseudo-terminal.
+		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup",
+			Flags: unix.MS_NODEV | restricted},
+		// grantpt(3) needs mode 0620 and group 5 (tty). ptmxmode lets every user open a
+		// pseudo-terminal.
 		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: restricted,
-			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Unmounted: fresh},
+			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Pristine: pristine},
 		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: restricted,
-			Data: "mode=1777", Once: true, Unmounted: fresh},
+			Data: "mode=1777", Once: true, Pristine: pristine},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
 		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},
 		Symlink{Target: "/proc/self/fd/2", Path: "/dev/stderr"},
-		// Virtual machines in the guest, started by any of its users.
+		// Every user of the guest may run virtual machines.
 		Chmod{Path: "/dev/kvm", Mode: 0o666},
 	}
 }
 
-// Run is the tmpfs for what programs keep while they run, where the image has the directory and nothing is mounted there.
-// fresh is what Essential has found.
-func Run(fresh *bool) op.Op {
-	return Mount{Type: "tmpfs", Source: "tmpfs", Target: "/run", Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=0755",
-		Optional: true, Once: true, Unmounted: fresh}
+// Run returns the mount of a tmpfs for runtime data on /run. It does nothing if the image has no
+// such directory or something is mounted there already. pristine is the result of Essential.
+func Run(pristine *bool) op.Op {
+	return Mount{Type: "tmpfs", Source: "tmpfs", Target: "/run",
+		Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=0755",
+		Optional: true, Once: true, Pristine: pristine}
 }

@@ -2,30 +2,26 @@ package mount
 
 import (
 	"fmt"
-	"path"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Bind shows a file or directory, Source, at Target too. A missing mount point is made, parents included: a directory for a
-// directory, a file for whatever else.
+// Bind makes the file or directory Source visible at Target too. A missing mount point is created
+// with its parents: a directory for a directory, else an empty file.
 type Bind struct {
 	Source, Target string
-	Recursive      bool  // what is mounted below Source too
-	After          Attrs // what is set when it is bound
-	// Lenient does nothing where the source is missing.
+	Recursive      bool  // include the mounts below Source
+	After          Attrs // attributes to set after the bind
+	// Lenient does nothing if the source is missing.
 	Lenient bool
 }
 
 func (b Bind) Describe() op.Description {
-	attrs := []op.Detail{op.A("source", b.Source), op.A("options", optionText(b.flags(), "", b.After.names()...))}
-	if b.Lenient {
-		attrs = append(attrs, op.A("missing", "ok"))
-	}
-	return op.Description{Verb: "bind", Object: b.Target, Details: attrs}
+	return op.Describe("bind", b.Target, "source", b.Source,
+		"options", optionText(b.flags(), "", b.After.names()...),
+		"missing", op.If(b.Lenient, "ok"))
 }
 
 func (b Bind) flags() uintptr {
@@ -37,15 +33,14 @@ func (b Bind) flags() uintptr {
 
 func (b Bind) Do() error {
 	err := b.bind()
-	if err == unix.ENOENT { // one of the two is missing
+	if err == unix.ENOENT { // the source or the mount point is missing
 		var st unix.Stat_t
-		if err = unix.Stat(b.Source, &st); err == unix.ENOENT && b.Lenient {
+		err = unix.Stat(b.Source, &st)
+		if err == unix.ENOENT && b.Lenient {
 			return nil
 		}
 		if err == nil {
-			if err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR); err != nil {
-				err = fmt.Errorf("make the mount point: %w", err)
-			}
+			err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR, true)
 		}
 		if err == nil {
 			err = b.bind()
@@ -61,18 +56,3 @@ func (b Bind) Do() error {
 }
 
 func (b Bind) bind() error { return unix.Mount(b.Source, b.Target, "", b.flags(), "") }
-
-// makePoint makes a directory or an empty file to mount on.
-func makePoint(target string, dir bool) error {
-	if dir {
-		return sysfile.MakeDirs(target)
-	}
-	if err := sysfile.MakeDirs(path.Dir(target)); err != nil {
-		return err
-	}
-	fd, err := unix.Open(target, unix.O_CREAT|unix.O_WRONLY|unix.O_CLOEXEC, 0o644)
-	if err != nil {
-		return err
-	}
-	return unix.Close(fd)
-}

@@ -4,24 +4,26 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Controllers enables all controllers of a cgroup, version 2, for its children. One that can't be is left out, and without a
-// cgroup there, or with a read-only one that can have no children, nothing is done. The kernel takes some milliseconds.
-type Controllers struct{ Dir string }
+// EnableControllers enables all controllers of the cgroup (version 2) at Dir for its child cgroups.
+// A controller that cannot be enabled is left out. It does nothing if there is no cgroup at Dir, or
+// a read-only one. The kernel takes some milliseconds for it.
+type EnableControllers struct{ Dir string }
 
-func (c Controllers) Describe() op.Description {
-	return op.Describe("enable controllers", c.Dir, "for", "child cgroups")
+func (e EnableControllers) Describe() op.Description {
+	return op.Describe("enable controllers", e.Dir, "for", "child cgroups")
 }
 
-func (c Controllers) Do() error {
-	list, err := sysfile.Read(c.Dir+"/cgroup.controllers", 4096)
-	if errors.Is(err, unix.ENOENT) {
+func (e EnableControllers) Do() error {
+	list, err := os.ReadFile(e.Dir + "/cgroup.controllers")
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
@@ -29,23 +31,22 @@ func (c Controllers) Do() error {
 	}
 	var all []byte
 	for name := range bytes.FieldsSeq(list) {
-		all = append(append(append(all, '+'), name...), ' ')
+		all = fmt.Appendf(all, "+%s ", name)
 	}
 	if all == nil {
 		return nil
 	}
-	file := c.Dir + "/cgroup.subtree_control"
-	fd, err := unix.Open(file, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err == unix.EROFS {
+	f, err := os.OpenFile(e.Dir+"/cgroup.subtree_control", os.O_WRONLY, 0)
+	if errors.Is(err, unix.EROFS) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open %s: %w", file, err)
+		return err
 	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, all); err != nil { // then none is enabled
+	defer f.Close()
+	if _, err := f.Write(all); err != nil { // the kernel has enabled none of them
 		for name := range bytes.FieldsSeq(all) {
-			unix.Write(fd, name)
+			_, _ = f.Write(name)
 		}
 	}
 	return nil

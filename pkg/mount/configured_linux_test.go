@@ -7,65 +7,74 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-var update = flag.Bool("update", false, "write the golden files anew")
+var update = flag.Bool("update", false, "rewrite the golden files")
 
-// podman are the mounts as Podman writes them for
+// podman is what Podman writes for
 //
 //	podman run --read-only --tmpfs /data -v /srv/www:/www:ro -v /data/sub:/sub ...
-var podman = []Entry{
-	{"/proc", "proc", "proc", []string{"nosuid", "noexec", "nodev"}},
-	{"/dev", "tmpfs", "tmpfs", []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
-	{"/sys", "sysfs", "sysfs", []string{"nosuid", "noexec", "nodev", "ro"}},
-	{"/dev/pts", "devpts", "devpts", []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
-	{"/dev/mqueue", "mqueue", "mqueue", []string{"nosuid", "noexec", "nodev"}},
-	{"/run", "tmpfs", "tmpfs", []string{"rw", "rprivate", "nosuid", "nodev", "tmpcopyup"}},
-	{"/tmp", "tmpfs", "tmpfs", []string{"rw", "rprivate", "nosuid", "nodev", "tmpcopyup"}},
-	{"/data", "tmpfs", "tmpfs", []string{"rprivate", "nosuid", "nodev", "tmpcopyup"}},
-	{"/www", "bind", "/srv/www", []string{"ro", "rprivate", "rbind"}},
-	{"/sub", "bind", "/data/sub", []string{"rw", "rprivate", "rbind"}},
-	{"/run/.containerenv", "bind", "/run/containers/storage/x/userdata/.containerenv", []string{"bind", "rprivate"}},
-	{"/etc/hosts", "bind", "/run/containers/storage/x/userdata/hosts", []string{"bind", "rprivate"}},
-	{"/dev/shm", "bind", "/var/lib/containers/storage/x/shm", []string{"bind", "rprivate", "nosuid", "noexec", "nodev"}},
-	{"/sys/fs/cgroup", "cgroup", "cgroup", []string{"rprivate", "nosuid", "noexec", "nodev", "relatime", "ro"}},
+var podman = []specs.Mount{
+	entry("/proc", "proc", "proc", "nosuid", "noexec", "nodev"),
+	entry("/dev", "tmpfs", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k"),
+	entry("/sys", "sysfs", "sysfs", "nosuid", "noexec", "nodev", "ro"),
+	entry("/dev/pts", "devpts", "devpts",
+		"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"),
+	entry("/dev/mqueue", "mqueue", "mqueue", "nosuid", "noexec", "nodev"),
+	entry("/run", "tmpfs", "tmpfs", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup"),
+	entry("/tmp", "tmpfs", "tmpfs", "rw", "rprivate", "nosuid", "nodev", "tmpcopyup"),
+	entry("/data", "tmpfs", "tmpfs", "rprivate", "nosuid", "nodev", "tmpcopyup"),
+	entry("/www", "bind", "/srv/www", "ro", "rprivate", "rbind"),
+	entry("/sub", "bind", "/data/sub", "rw", "rprivate", "rbind"),
+	entry("/run/.containerenv", "bind", "/run/containers/storage/x/userdata/.containerenv",
+		"bind", "rprivate"),
+	entry("/etc/hosts", "bind", "/run/containers/storage/x/userdata/hosts", "bind", "rprivate"),
+	entry("/dev/shm", "bind", "/var/lib/containers/storage/x/shm",
+		"bind", "rprivate", "nosuid", "noexec", "nodev"),
+	entry("/sys/fs/cgroup", "cgroup", "cgroup",
+		"rprivate", "nosuid", "noexec", "nodev", "relatime", "ro"),
 }
 
-// odd are entries that no engine writes every day.
-var odd = []Entry{
-	{"a/../b/./c/", "tmpfs", "", nil},
-	{"/b/c", "tmpfs", "again", []string{"size=1m"}},
-	{"/share", "virtiofs", "tag", []string{"rro", "shared"}},
-	{"/disk", "ext4", "/dev/vdb", []string{"noatime", "data=journal"}},
-	{"/over", "overlay", "overlay", []string{"lowerdir=/a:/b", "upperdir=/c", "workdir=/d"}},
-	{"/dev/shm", "tmpfs", "shm", []string{"nosuid", "noexec", "nodev", "mode=1777", "size=2m"}},
-	{"/dev/shm", "tmpfs", "shm", nil},
-	{"/proc", "proc", "proc", nil},
-	{"/sys", "none", "/sys", []string{"rbind", "rro"}},
-	{"/cg", "cgroup", "cgroup", []string{"none,name=", "nosuid"}},
-	{"/from-share", "", "/share/x", []string{"bind", "nosymfollow"}},
-	{"/ids", "rbind", "/share", []string{"idmap", "rw"}},
-	{"/b/c", "none", "none", []string{"remount", "ro", "size=2m"}},
-	{"/", "", "", []string{"rslave"}},
-	{"/", "tmpfs", "tmpfs", []string{"ro"}},
-	{"/b/c", "none", "none", []string{"remount", "bind", "nodev"}},
+// odd lists mounts that container engines rarely write.
+var odd = []specs.Mount{
+	entry("a/../b/./c/", "tmpfs", ""),
+	entry("/b/c", "tmpfs", "again", "size=1m"),
+	entry("/share", "virtiofs", "tag", "rro", "shared"),
+	entry("/disk", "ext4", "/dev/vdb", "noatime", "data=journal"),
+	entry("/over", "overlay", "overlay", "lowerdir=/a:/b", "upperdir=/c", "workdir=/d"),
+	entry("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=2m"),
+	entry("/dev/shm", "tmpfs", "shm"),
+	entry("/proc", "proc", "proc"),
+	entry("/sys", "none", "/sys", "rbind", "rro"),
+	entry("/cg", "cgroup", "cgroup", "none,name=", "nosuid"),
+	entry("/from-share", "", "/share/x", "bind", "nosymfollow"),
+	entry("/ids", "rbind", "/share", "idmap", "rw"),
+	entry("/b/c", "none", "none", "remount", "ro", "size=2m"),
+	entry("/", "", "", "rslave"),
+	entry("/", "tmpfs", "tmpfs", "ro"),
+	entry("/b/c", "none", "none", "remount", "bind", "nodev"),
 }
 
-// The plans are files, so that a change to what is done with entries is seen as one.
+// TestConfiguredPlans compares plans with files, so that a review shows every change of them.
 func TestConfiguredPlans(t *testing.T) {
 	for name, c := range map[string]struct {
-		entries []Entry
-		host    Host
+		mounts []specs.Mount
+		host   Host
 	}{
 		"podman-host":  {podman, Host{RuntimeMounts: true}},
 		"podman-block": {podman, Host{RuntimeMounts: true, BlockRoot: true}},
 		"odd":          {odd, Host{}},
 	} {
 		var b strings.Builder
-		plan := func(h Host) ([]op.Op, error) { return Configured(c.entries, h), nil }
-		if err := boot.WriteText(&b, []boot.Stage[Host]{{Name: "mounts", Plan: plan}}, c.host); err != nil {
+		plan := func(h Host) ([]op.Op, error) { return Configured(c.mounts, h), nil }
+		stages := []boot.Stage[Host]{{Name: "mounts", Plan: plan}}
+		if err := boot.WriteText(&b, stages, c.host); err != nil {
 			t.Fatal(err)
 		}
 		file := "testdata/" + name + ".plan"
@@ -77,14 +86,111 @@ func TestConfiguredPlans(t *testing.T) {
 			t.Error(err)
 		}
 		if b.String() != string(want) {
-			t.Errorf("%s: Configured() =\n%swant (%s; -update to accept):\n%s", name, b.String(), file, want)
+			t.Errorf("%s: Configured() =\n%swant (%s; -update to accept):\n%s",
+				name, b.String(), file, want)
 		}
 	}
 }
 
-func TestIgnored(t *testing.T) {
-	err := Ignored{"/x", []string{"idmap"}}.Do()
-	if !errors.Is(err, op.ErrUnsupported) || !strings.HasPrefix(err.Error(), "mount on /x: option idmap: ") {
-		t.Errorf("Ignored.Do() = %v, want ErrUnsupported with target and option", err)
-	}
+func TestIgnoreOptions(t *testing.T) {
+	err := IgnoreOptions{"/x", []string{"idmap"}}.Do()
+	wantError(t, "IgnoreOptions.Do()", err, op.ErrUnsupported, "mount on /x: option idmap: ")
+}
+
+func TestConfiguredInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		put(t, dir+"/source/file", "text")
+		put(t, dir+"/image/old/sub/x", "of the image")
+		put(t, dir+"/up/new", "of the upper")
+		put(t, dir+"/work/x", "")
+		do(t, tmpfs(dir+"/source/sub", unix.MS_NOSUID, ""))
+		put(t, dir+"/source/sub/deep", "deeper")
+		if err := os.Symlink("target", dir+"/link"); err != nil {
+			t.Fatal(err)
+		}
+		overlay := "lowerdir=" + dir + "/image,upperdir=" + dir + "/up,workdir=" + dir + "/work"
+		do(t, Configured([]specs.Mount{
+			entry(dir+"/tmp/a b", "tmpfs", "mine",
+				"size=64k", "nosuid", "noexec", "mode=0700", "rprivate"),
+			entry(dir+"/bound", "bind", dir+"/source", "bind", "ro", "nodev"),
+			entry(dir+"/rbound", "bind", dir+"/source", "rbind", "ro", "rslave"),
+			entry(dir+"/all", "none", dir+"/source", "rbind", "rro", "rnoexec", "unbindable"),
+			entry(dir+"/made/here", "", dir+"/source/file", "bind"),
+			entry(dir+"/link", "bind", dir+"/source/file", "ro", "strictatime"),
+			entry(dir+"/missing", "bind", dir+"/nowhere"),
+			entry(dir+"/procfs", "proc", "proc", "nosuid", "noatime"),
+			entry(dir+"/mq", "mqueue", "mqueue", "nosuid", "nodev"),
+			entry(dir+"/over", "overlay", "overlay", overlay),
+			entry(dir+"/ram", "ramfs", "", "mode=0711"),
+			entry(dir+"/pts", "devpts", "devpts", "newinstance", "mode=0600", "gid=5", "noexec"),
+			entry(dir+"/tmp/a b", "none", "", "remount", "nodev", "size=128k"),
+		}, Host{})...)
+
+		wantMount(t, dir+"/tmp/a\\040b", "tmpfs", "rw,nodev,relatime", "")
+		wantMount(t, dir+"/bound", "tmpfs", "ro,nodev,relatime", "")
+		wantMount(t, dir+"/rbound", "tmpfs", "ro,relatime", "")
+		wantMount(t, dir+"/rbound/sub", "tmpfs", "rw,nosuid,relatime", "")
+		wantMount(t, dir+"/all", "tmpfs", "ro,noexec,relatime", "unbindable")
+		wantMount(t, dir+"/all/sub", "tmpfs", "ro,nosuid,noexec,relatime", "") // old and new
+		wantMount(t, dir+"/made/here", "tmpfs", "rw,relatime", "")
+		wantMount(t, dir+"/target", "tmpfs", "ro", "") // a link is followed, within the root
+		wantMount(t, dir+"/procfs", "proc", "rw,nosuid,noatime", "")
+		wantMount(t, dir+"/mq", "mqueue", "rw,nosuid,nodev,relatime", "")
+		wantMount(t, dir+"/over", "overlay", "rw,relatime", "")
+		wantMount(t, dir+"/ram", "ramfs", "rw,relatime", "")
+		wantMount(t, dir+"/pts", "devpts", "rw,noexec,relatime", "")
+		for _, path := range []string{dir + "/missing", dir + "/bound/sub/deep"} {
+			if _, err := os.Lstat(path); !errors.Is(err, unix.ENOENT) {
+				t.Errorf("Lstat(%s) = %v, want ENOENT", path, err)
+			}
+		}
+		wantFile(t, dir+"/bound/file", "text")
+		wantFile(t, dir+"/rbound/sub/deep", "deeper")
+		wantFile(t, dir+"/made/here", "text")
+		wantFile(t, dir+"/target", "text")
+		wantFile(t, dir+"/over/old/sub/x", "of the image")
+		wantFile(t, dir+"/over/new", "of the upper")
+		wantReadOnly(t, dir+"/bound/file")
+		wantReadOnly(t, dir+"/all/sub")
+		wantSize(t, dir+"/tmp/a b", 128<<10)
+	})
+}
+
+func TestConfiguredErrorsInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		file, x := dir+"/file", dir+"/x"
+		put(t, file, "")
+		for _, c := range []struct {
+			mount specs.Mount
+			cause error
+			text  string
+		}{
+			{entry(x, "bind", "/nowhere"), unix.ENOENT, "bind /nowhere to " + x + ": "},
+			{entry(x, "ext4", "/dev/nodisk"), unix.ENOENT, "mount ext4 /dev/nodisk on " + x + ": "},
+			{entry(x, "ext4", "/dev/null"), unix.ENOTBLK, "mount ext4 /dev/null on " + x + ": "},
+			{entry(x, "nosuchfs", "y"), unix.ENODEV, "the kernel has no file system of that type"},
+			{entry(x, "tmpfs", "", "nosuchoption"), unix.EINVAL, "mount tmpfs on " + x + ": "},
+			{entry(file+"/x", "tmpfs", ""), unix.ENOTDIR, "mount tmpfs on " + file + "/x: "},
+			{entry(x, "bind", file, "rbind", "idmap"), op.ErrUnsupported, "idmap"},
+			{entry(x, "none", "", "rprivate"), unix.EINVAL, "change mount " + x + ": "},
+		} {
+			ops := Configured([]specs.Mount{c.mount}, Host{BlockRoot: true})
+			wantError(t, ops[0].Describe().String(), ops[0].Do(), c.cause, c.text)
+		}
+		err := Change{file, Attrs{Set: unix.MS_RDONLY}}.Do()
+		wantError(t, "change of a file", err, unix.EINVAL, "nothing is mounted there")
+	})
+}
+
+// TestChangeInNamespace checks that attributes which are not named keep their values.
+func TestChangeInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		do(t, tmpfs(dir+"/m", unix.MS_NOSUID|unix.MS_NOATIME, ""))
+		attrs := Attrs{Set: unix.MS_RDONLY | unix.MS_NODEV, Clear: unix.MS_NOEXEC}
+		do(t, Change{dir + "/m", attrs})
+		wantMount(t, dir+"/m", "tmpfs", "ro,nosuid,nodev,noatime", "")
+		attrs = Attrs{Clear: unix.MS_RDONLY | unix.MS_NOATIME, Propagation: unix.MS_SHARED}
+		do(t, Change{dir + "/m", attrs})
+		wantMount(t, dir+"/m", "tmpfs", "rw,nosuid,nodev,relatime", "shared")
+	})
 }

@@ -1,76 +1,84 @@
-// Package mount has the mounts of a guest as operations of a boot: the base file systems, and those that a configuration
-// asks for.
 package mount
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Mount mounts a file system; see mount(2) for the fields. The mount point is made where it is missing, and a target on
-// which the same file system, if it is no device's, is mounted already (EBUSY) is fine.
+// Mount mounts a file system; mount(2) explains the fields. A missing mount point is created. It is
+// no error if the same file system is mounted on the target already (EBUSY), unless its source is a
+// device.
 type Mount struct {
 	Type, Source, Target string
 	Flags                uintptr // MS_*
 	Data                 string  // options of the file system, comma-separated
-	After                Attrs   // what is set when it is mounted
-	// Parents makes missing parents of the mount point too.
+	After                Attrs   // attributes to set after the mount
+	// Parents creates missing parents of the mount point too.
 	Parents bool
-	// Optional does nothing where the mount point is missing.
+	// Optional does nothing if the mount point is missing.
 	Optional bool
-	// Once leaves a target alone that is a mount point, whatever is mounted there.
+	// Once does nothing if any file system is mounted on the target already.
 	Once bool
-	// Fresh, if not nil, is set to whether the mount was made and not there before.
-	Fresh *bool
-	// Unmounted, if not nil and true, saves Once the look at the mount table: nobody has mounted anything yet.
-	Unmounted *bool
+	// Made, unless nil, is set to whether the file system was not mounted before.
+	Made *bool
+	// Pristine, unless nil, tells whether nothing is mounted yet but the base file systems. Once
+	// need not read the mount table then. It is read when the operation is carried out.
+	Pristine *bool
 }
 
-func (m Mount) Describe() op.Description {
-	return op.Describe("mount", m.Target, "type", m.Type, "source", m.Source, "options", optionText(m.Flags, m.Data, m.After.names()...))
+func (m Mount) Describe() op.Description { return m.describe() }
+
+// describe describes the mount with additional details.
+func (m Mount) describe(more ...any) op.Description {
+	options := optionText(m.Flags, m.Data, m.After.names()...)
+	details := []any{"type", m.Type, "source", m.Source, "options", options}
+	return op.Describe("mount", m.Target, append(details, more...)...)
 }
 
 func (m Mount) Do() error {
-	if there, err := m.there(); there || err != nil {
+	if exists, err := m.exists(); exists || err != nil {
 		return m.wrap(err)
 	}
 	return m.wrap(m.mount())
 }
 
-// there tells whether a mount that is to be made once is there.
-func (m Mount) there() (bool, error) {
-	if !m.Once || m.Unmounted != nil && *m.Unmounted {
+// exists reports whether the mount is to be made once and its target is a mount point already.
+func (m Mount) exists() (bool, error) {
+	if !m.Once || m.Pristine != nil && *m.Pristine {
 		return false, nil
 	}
 	mounted, err := Mounted(m.Target)
-	// Without /proc nothing is known; then it is better to mount twice than not at all.
-	if errors.Is(err, unix.ENOENT) {
+	// Without /proc there is no mount table. Mounting twice is better than not mounting.
+	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
 	return mounted, err
 }
 
 func (m Mount) mount() error {
-	device := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose tags can look like that
+	device := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
 	if device {
-		// The kernel would complain on the console, and what is missing could as well be the mount point.
+		// For a missing device the kernel would print a message on the console, and fail with the
+		// same error as for a missing mount point.
 		if err := unix.Access(m.Source, unix.F_OK); err != nil {
 			return err
 		}
 	}
-	// The mount point is nearly always there: try first, and save the round trip to the host.
+	// The mount point almost always exists. Trying first saves a request to the host.
 	err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
 	if m.Optional && (err == unix.ENOENT || err == unix.ENOTDIR) {
 		return nil
 	}
 	if err == unix.ENOENT {
-		if err := m.mkdir(); err != nil {
+		if err := makePoint(m.Target, true, m.Parents); err != nil {
 			return err
 		}
 		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
@@ -83,29 +91,38 @@ func (m Mount) mount() error {
 	case err != nil && (err != unix.EBUSY || device):
 		return err
 	}
-	if m.Fresh != nil {
-		*m.Fresh = err == nil
+	if m.Made != nil {
+		*m.Made = err == nil
 	}
 	return m.After.apply(m.Target)
 }
 
 func (m Mount) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
 	what := m.Type
 	if m.Source != "" && m.Source != m.Type {
 		what += " " + m.Source
 	}
-	if err != nil {
-		return fmt.Errorf("mount %s on %s: %w", what, m.Target, err)
-	}
-	return nil
+	return fmt.Errorf("mount %s on %s: %w", what, m.Target, err)
 }
 
-func (m Mount) mkdir() error {
+// makePoint creates a directory, or an empty file, to mount on.
+func makePoint(target string, dir, parents bool) error {
 	var err error
-	if m.Parents {
-		err = sysfile.MakeDirs(m.Target)
-	} else if err = unix.Mkdir(m.Target, 0o755); err == unix.EEXIST {
-		err = nil
+	if parents {
+		err = os.MkdirAll(path.Dir(target), 0o755)
+	}
+	if err == nil && dir {
+		if err = os.Mkdir(target, 0o755); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	} else if err == nil {
+		var f *os.File
+		if f, err = os.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
+			err = f.Close()
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("make the mount point: %w", err)
@@ -113,7 +130,7 @@ func (m Mount) mkdir() error {
 	return nil
 }
 
-// Remount changes the options of what is mounted on Target.
+// Remount changes the options of the file system mounted on Target.
 type Remount struct {
 	Target string
 	Flags  uintptr // MS_*

@@ -3,7 +3,6 @@ package mount
 import (
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -12,10 +11,10 @@ import (
 	"github.com/krunbox/krunbox/internal/nstest"
 )
 
-// What is mounted as a base file system is known as one.
+// TestIsBase checks that IsBase knows all mounts of Essential and Optional.
 func TestIsBase(t *testing.T) {
-	var fresh bool
-	for _, op := range append(Essential(&fresh), Optional(&fresh)...) {
+	var pristine bool
+	for _, op := range append(Essential(&pristine), Optional(&pristine)...) {
 		if m, ok := op.(Mount); ok && !IsBase(m.Target) {
 			t.Errorf("IsBase(%q) = false, want true", m.Target)
 		}
@@ -27,47 +26,39 @@ func TestIsBase(t *testing.T) {
 
 func TestMountInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
-		deep := filepath.Join(dir, "a/b")
-		m := Mount{Type: "tmpfs", Source: "tmpfs", Target: deep, Flags: unix.MS_NOEXEC, Data: "size=64k,mode=0700"}
+		deep := dir + "/a/b"
+		m := tmpfs(deep, unix.MS_NOEXEC, "size=64k,mode=0700")
+		m.Parents = false
 		if err := m.Do(); !errors.Is(err, unix.ENOENT) {
 			t.Errorf("mount on a point without parents = %v, want ENOENT", err)
 		}
 		m.Parents, m.Once = true, true
-		for range 2 { // the second time it is there
-			if err := m.Do(); err != nil {
-				t.Fatal(err)
-			}
-		}
+		do(t, m, m) // the second one finds the first
 		table, err := os.ReadFile("/proc/self/mounts")
 		if err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(string(table), " "+deep+" "); n != 1 {
-			t.Errorf("mounted %d times on %s, want once", n, deep)
+			t.Errorf("%d mounts on %s, want one", n, deep)
 		}
-		var fs unix.Statfs_t
-		if err := unix.Statfs(deep, &fs); err != nil || fs.Blocks*uint64(fs.Bsize) != 64<<10 || fs.Flags&unix.ST_NOEXEC == 0 {
-			t.Errorf("statfs(%s) = %d blocks of %d, flags %#x, %v; want 64 KiB and noexec", deep, fs.Blocks, fs.Bsize, fs.Flags, err)
-		}
+		wantMount(t, deep, "tmpfs", "rw,noexec,relatime", "")
+		wantSize(t, deep, 64<<10)
 
-		again := Mount{Type: "proc", Source: "proc", Target: "/proc"}
-		if err := again.Do(); err != nil {
-			t.Errorf("mount proc on /proc again = %v, want nil", err)
+		do(t, Mount{Type: "proc", Source: "proc", Target: "/proc"}) // there is one already
+		for _, want := range []bool{true, false} {
+			made := !want
+			do(t, Mount{Type: "sysfs", Source: "sysfs", Target: dir + "/sys", Made: &made})
+			if made != want {
+				t.Errorf("mount sysfs sets Made to %v, want %v", made, want)
+			}
 		}
 		err = Mount{Type: "nosuchfs", Target: deep}.Do()
-		if !errors.Is(err, unix.ENODEV) || !strings.HasPrefix(err.Error(), "mount nosuchfs on "+deep+": ") {
-			t.Errorf("mount of an unknown type = %v, want ENODEV with type and target", err)
-		}
-		if err := (Change{Target: dir, Attrs: Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}).Do(); err != nil {
-			t.Error(err)
-		}
-		info, err := os.ReadFile("/proc/self/mountinfo")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(info)) {
-			if strings.Contains(line, " "+dir) && !strings.Contains(line, " shared:") {
-				t.Errorf("not shared: %s", line)
+		wantError(t, "mount of an unknown type", err, unix.ENODEV, "mount nosuchfs on "+deep+": ")
+
+		do(t, Change{Target: dir, Attrs: Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}})
+		for _, point := range []string{dir, deep} {
+			if fields, _ := mountLine(t, point); !strings.HasPrefix(fields[6], "shared:") {
+				t.Errorf("%s is not shared: %q", point, fields)
 			}
 		}
 	})
@@ -79,35 +70,63 @@ func TestReadOnlyRootInNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 		err := Mount{Type: "tmpfs", Source: "tmpfs", Target: dir + "/sys"}.Do()
-		if !errors.Is(err, unix.EROFS) || !strings.Contains(err.Error(), "make the mount point") {
-			t.Errorf("mount on a missing point of a read-only root = %v, want EROFS and what was tried", err)
-		}
+		wantError(t, "mount without a mount point", err, unix.EROFS, "make the mount point")
 	})
 }
 
 func TestNodesInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		link := Symlink{Target: "/proc/self/fd", Path: dir + "/fd"}
-		for range 2 {
-			if err := link.Do(); err != nil {
-				t.Error(err)
-			}
-		}
+		do(t, link, link)
 		if got, err := os.Readlink(link.Path); got != link.Target {
-			t.Errorf("readlink(%s) = %q, %v, want %q", link.Path, got, err, link.Target)
+			t.Errorf("Readlink(%s) = %q, %v, want %q", link.Path, got, err, link.Target)
 		}
 		chmod := Chmod{Path: dir + "/kvm", Mode: 0o666}
-		if err := chmod.Do(); err != nil {
-			t.Errorf("chmod of a missing file = %v, want nil", err)
-		}
+		do(t, chmod) // the file is missing
 		if err := os.WriteFile(chmod.Path, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := chmod.Do(); err != nil {
-			t.Error(err)
+		do(t, chmod)
+		if st := lstat(t, chmod.Path); st.Mode&0o7777 != 0o666 {
+			t.Errorf("mode = %o, want 666", st.Mode)
 		}
-		if info, err := os.Stat(chmod.Path); err != nil || info.Mode() != 0o666 {
-			t.Errorf("mode = %v, %v, want 0666", info.Mode(), err)
+	})
+}
+
+func TestRunInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enterRoot(t, dir)()
+		pristine := true
+		do(t, Run(&pristine)) // does nothing without a mount point
+		if err := unix.Mkdir("/run", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		do(t, Run(&pristine))
+		if st := lstat(t, "/run"); st.Mode&0o7777 != 0o755 || st.Dev == lstat(t, "/").Dev {
+			t.Errorf("/run = mode %o, device %d, want a mount with mode 755", st.Mode, st.Dev)
+		}
+		do(t, Mount{Type: "proc", Source: "proc", Target: "/proc"})
+		put(t, "/run/x", "there")
+		pristine = false
+		do(t, Run(&pristine)) // finds the mount
+		wantFile(t, "/run/x", "there")
+	})
+}
+
+func TestOpenProcInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		do(t, tmpfs("/proc", 0, ""))
+		proc, err := OpenProc()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer proc.Close()
+		table, err := readAt(proc, "self/mountinfo")
+		if err != nil || !strings.Contains(string(table), " /proc ") {
+			t.Errorf("readAt(self/mountinfo) = %q, %v, want the mount on /proc", table, err)
+		}
+		if _, err := readAt(proc, "none"); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("readAt(none) = %v, want ENOENT", err)
 		}
 	})
 }

@@ -1,15 +1,17 @@
 package mount
 
 import (
+	"errors"
 	"fmt"
-	"strconv"
+	"io/fs"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Symlink makes Path a symbolic link to Target, unless something is there.
+// Symlink makes Path a symbolic link to Target, unless something exists there.
 type Symlink struct{ Target, Path string }
 
 func (s Symlink) Describe() op.Description {
@@ -17,20 +19,20 @@ func (s Symlink) Describe() op.Description {
 }
 
 func (s Symlink) Do() error {
-	if err := unix.Symlink(s.Target, s.Path); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("symlink %s to %s: %w", s.Path, s.Target, err)
+	if err := os.Symlink(s.Target, s.Path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	return nil
 }
 
-// Chmod sets the permissions of a file, if there is one.
+// Chmod sets the permissions of a file. It does nothing if the file is missing.
 type Chmod struct {
 	Path string
 	Mode uint32
 }
 
 func (c Chmod) Describe() op.Description {
-	return op.Describe("chmod", c.Path, "mode", "0"+strconv.FormatUint(uint64(c.Mode), 8), "missing", "ok")
+	return op.Describe("chmod", c.Path, "mode", fmt.Sprintf("%#o", c.Mode), "missing", "ok")
 }
 
 func (c Chmod) Do() error {

@@ -7,11 +7,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// propagationTypes are the flags of which a mount has one.
+// propagationTypes are the flags for propagation, of which a mount has exactly one.
 const propagationTypes = unix.MS_SHARED | unix.MS_SLAVE | unix.MS_PRIVATE | unix.MS_UNBINDABLE
 
-// flags are the options that mount(2) takes as bits, by their names in mount(8) and in the OCI runtime specification. An
-// option with clear set takes the bit away. Names of more bits stand before those of fewer.
+// flags are the options that mount(2) takes as bits, by their names in mount(8) and in the OCI
+// runtime specification. An option with clear set clears the bit. Names of several bits come before
+// names of one of these bits, as flagNames needs it.
 var flags = [...]struct {
 	name  string
 	bit   uintptr
@@ -59,25 +60,24 @@ var flags = [...]struct {
 	{"unbindable", unix.MS_UNBINDABLE, false},
 }
 
-// options are the mount options of an entry, sorted by who is told them.
+// options are mount options, sorted by how they take effect.
 type options struct {
-	flags   uintptr // MS_*, for mount(2); no propagation
-	cleared uintptr // MS_*, of options that take one away and had the last word
+	flags   uintptr // MS_* for mount(2), without propagation
+	cleared uintptr // MS_* flags that an option clears and no later option sets
 	data    string  // for the file system
-	copyUp  bool
-	// after are those that calls of their own set once the mount is there; per-mount ones not included.
-	after Attrs
-	// unsupported are those that can't be had.
+	copyUp  bool    // tmpcopyup
+	// after holds the propagation and the recursive attributes, which are set after the mount.
+	after       Attrs
 	unsupported []string
 }
 
-// parse sorts options. set are flags to start from; later options win over earlier ones.
+// parse sorts a list of options. set holds the initial flags. Later options override earlier ones.
 func parse(set uintptr, list []string) options {
 	o := options{flags: set}
 	var data []string
 	for _, name := range list {
 		switch {
-		case o.flag(name), forUserSpace(name):
+		case o.setFlag(name), forUserSpace(name):
 		case name == "tmpcopyup":
 			o.copyUp = true
 		case name == "idmap", name == "ridmap":
@@ -90,14 +90,15 @@ func parse(set uintptr, list []string) options {
 	return o
 }
 
-// flag takes an option that is one of flags, or one of the attributes among them for all mounts below: the same with an r.
-func (o *options) flag(name string) bool {
-	rest, forAll := strings.CutPrefix(name, "r")
+// setFlag applies an option that is listed in flags, or is the recursive form of a listed
+// attribute, whose name has the prefix r. It returns false for any other option.
+func (o *options) setFlag(name string) bool {
+	rest, recursive := strings.CutPrefix(name, "r")
 	for _, f := range flags {
 		set, cleared := &o.flags, &o.cleared
 		switch {
 		case f.name == name:
-		case forAll && f.name == rest && f.bit&attributes != 0:
+		case recursive && f.name == rest && f.bit&attributes != 0:
 			set, cleared = &o.after.RecSet, &o.after.RecClear
 		default:
 			continue
@@ -117,24 +118,28 @@ func (o *options) flag(name string) bool {
 	return false
 }
 
-// forUserSpace tells options of fstab(5) that are for mount(8) and others who read that file, never for the kernel.
+// forUserSpace reports whether an option of fstab(5) is for mount(8) and other programs that read
+// that file, never for the kernel.
 func forUserSpace(name string) bool {
 	switch name {
-	case "", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nogroup", "_netdev", "nofail":
+	case "", "defaults", "auto", "noauto", "user", "nouser", "users", "owner", "group", "nogroup",
+		"_netdev", "nofail":
 		return true
 	}
-	return strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") || strings.HasPrefix(name, "comment=")
+	return strings.HasPrefix(name, "x-") || strings.HasPrefix(name, "X-") ||
+		strings.HasPrefix(name, "comment=")
 }
 
-// ParseOptions splits mount options as people write them, in fstab(5) or in an OCI configuration, into the flags of
-// mount(2) and the data for the file system. set are flags to start from; later options win over earlier ones. Options
-// that need calls of their own (propagation, attributes of all mounts below) are in neither.
+// ParseOptions splits mount options, as in fstab(5) or an OCI configuration, into the flags of
+// mount(2) and the data for the file system. set holds the initial flags. Later options override
+// earlier ones. Options that need other system calls (propagation, recursive attributes) are
+// dropped.
 func ParseOptions(set uintptr, list []string) (uintptr, string) {
 	o := parse(set, list)
 	return o.flags, o.data
 }
 
-// flagNames is the inverse of parse for flags that are set and flags that are taken away, to print them.
+// flagNames returns the names of flags to set and flags to clear: the inverse of parse.
 func flagNames(set, cleared uintptr) []string {
 	var names []string
 	for _, f := range flags {
@@ -150,7 +155,7 @@ func flagNames(set, cleared uintptr) []string {
 	return names
 }
 
-// optionText is the inverse of parse, on one line.
+// optionText returns flags, data and additional options as a comma-separated list.
 func optionText(set uintptr, data string, after ...string) string {
 	names := flagNames(set, 0)
 	if data != "" {

@@ -22,22 +22,26 @@ func TestParseOptions(t *testing.T) {
 		{0, "ro,rw", 0, ""},
 		{0, "rbind,rslave", unix.MS_BIND | unix.MS_REC, ""},
 		{0, "strictatime,lazytime", unix.MS_STRICTATIME | unix.MS_LAZYTIME, ""},
-		{0, "noauto,_netdev,nofail,x-systemd.automount,X-a=b,comment=c,user,subvol=/x,users=5", 0, "subvol=/x,users=5"},
-		{0, "iversion,mand,nosymfollow,silent", unix.MS_I_VERSION | unix.MS_MANDLOCK | unix.MS_NOSYMFOLLOW | unix.MS_SILENT, ""},
+		{0, "noauto,_netdev,nofail,x-systemd.automount,X-a=b,comment=c,user,subvol=/x,users=5", 0,
+			"subvol=/x,users=5"},
+		{0, "iversion,mand", unix.MS_I_VERSION | unix.MS_MANDLOCK, ""},
+		{0, "nosymfollow,silent", unix.MS_NOSYMFOLLOW | unix.MS_SILENT, ""},
 		{0, "rro,tmpcopyup,idmap", 0, ""},
 	} {
 		flags, data := ParseOptions(c.set, strings.Split(c.options, ","))
 		if flags != c.flags || data != c.data {
-			t.Errorf("ParseOptions(%#x, %q) = %#x, %q, want %#x, %q", c.set, c.options, flags, data, c.flags, c.data)
+			t.Errorf("ParseOptions(%#x, %q) = %#x, %q, want %#x, %q",
+				c.set, c.options, flags, data, c.flags, c.data)
 		}
 	}
 }
 
 func TestParse(t *testing.T) {
+	const nodev, nosuid = unix.MS_NODEV, unix.MS_NOSUID
 	for text, want := range map[string]options{
-		"ro,rw,nosuid":     {flags: unix.MS_NOSUID, cleared: unix.MS_RDONLY},
+		"ro,rw,nosuid":     {flags: nosuid, cleared: unix.MS_RDONLY},
 		"rw,ro":            {flags: unix.MS_RDONLY},
-		"rro,rdev,rsuid":   {after: Attrs{RecSet: unix.MS_RDONLY, RecClear: unix.MS_NODEV | unix.MS_NOSUID}},
+		"rro,rdev,rsuid":   {after: Attrs{RecSet: unix.MS_RDONLY, RecClear: nodev | nosuid}},
 		"rro,rrw":          {after: Attrs{RecClear: unix.MS_RDONLY}},
 		"rrelatime,ratime": {after: Attrs{RecSet: unix.MS_RELATIME, RecClear: unix.MS_NOATIME}},
 		"rasync,rshare":    {data: "rasync,rshare"},
@@ -53,13 +57,15 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Every option that the OCI runtime specification lists is known, and what is printed is what would be parsed.
+// TestOptionNames checks that every option of the OCI runtime specification is known, and that it
+// is printed by its own name.
 func TestOptionNames(t *testing.T) {
-	const all = "async atime bind defaults dev diratime dirsync exec iversion lazytime loud noatime nodev nodiratime noexec " +
-		"noiversion nolazytime norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev rdiratime relatime " +
-		"remount rexec rnoatime rnodev rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate " +
-		"rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime " +
-		"suid symfollow sync tmpcopyup unbindable idmap ridmap"
+	const all = `async atime bind defaults dev diratime dirsync exec iversion lazytime loud noatime
+		nodev nodiratime noexec noiversion nolazytime norelatime nostrictatime nosuid nosymfollow
+		private ratime rbind rdev rdiratime relatime remount rexec rnoatime rnodev rnodiratime
+		rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate rrelatime rro rrw
+		rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime
+		suid symfollow sync tmpcopyup unbindable idmap ridmap`
 	for name := range strings.FieldsSeq(all) {
 		o := parse(0, []string{name})
 		if o.data != "" {
@@ -69,7 +75,8 @@ func TestOptionNames(t *testing.T) {
 			continue
 		}
 		o.after.Set, o.after.Clear = o.flags&attributes, o.cleared&attributes
-		got := append(flagNames(o.flags&^attributes, o.cleared&^attributes), o.after.names()...)
+		got := flagNames(o.flags&^attributes, o.cleared&^attributes)
+		got = append(got, o.after.names()...)
 		if len(got) != 1 || got[0] != name {
 			t.Errorf("option %q is printed as %q", name, got)
 		}
@@ -84,8 +91,10 @@ func TestAttrBits(t *testing.T) {
 		{0, 0},
 		{unix.MS_RDONLY, unix.MOUNT_ATTR_RDONLY},
 		{unix.MS_NOSUID | unix.MS_NODEV, unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV},
-		{unix.MS_NOEXEC | unix.MS_NOSYMFOLLOW, unix.MOUNT_ATTR_NOEXEC | unix.MOUNT_ATTR_NOSYMFOLLOW},
-		{unix.MS_NODIRATIME | unix.MS_RELATIME, unix.MOUNT_ATTR_NODIRATIME | unix.MOUNT_ATTR_RELATIME},
+		{unix.MS_NOEXEC, unix.MOUNT_ATTR_NOEXEC},
+		{unix.MS_NOSYMFOLLOW, unix.MOUNT_ATTR_NOSYMFOLLOW},
+		{unix.MS_NODIRATIME, unix.MOUNT_ATTR_NODIRATIME},
+		{unix.MS_RELATIME, unix.MOUNT_ATTR_RELATIME},
 		{unix.MS_NOATIME | unix.MS_STRICTATIME, unix.MOUNT_ATTR_NOATIME},
 		{unix.MS_STRICTATIME, unix.MOUNT_ATTR_STRICTATIME},
 		{unix.MS_BIND | unix.MS_REC | unix.MS_LAZYTIME, 0},
@@ -96,16 +105,16 @@ func TestAttrBits(t *testing.T) {
 	}
 }
 
+// FuzzParse checks that the data for a file system holds no option that parse knows.
 func FuzzParse(f *testing.F) {
 	f.Add("ro,rbind,rro,size=1,x-y,rprivate,tmpcopyup,rr")
 	f.Fuzz(func(t *testing.T, text string) {
-		list := strings.Split(text, ",")
-		o := parse(0, list)
+		o := parse(0, strings.Split(text, ","))
 		if len(o.data) > len(text) {
-			t.Errorf("parse(%q) has data %q, longer than all", text, o.data)
+			t.Errorf("parse(%q) has data %q, longer than the text", text, o.data)
 		}
-		// What is left for the file system is nothing that is known.
-		if again := parse(0, strings.Split(o.data, ",")); !reflect.DeepEqual(again, options{data: o.data}) {
+		again := parse(0, strings.Split(o.data, ","))
+		if !reflect.DeepEqual(again, options{data: o.data}) {
 			t.Errorf("parse(%q) of data = %+v, want the data only", o.data, again)
 		}
 		if o.flags&o.cleared != 0 || o.flags&propagationTypes != 0 {

@@ -9,31 +9,35 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// ReadOnlyRoot makes the root read-only, root.readonly of the OCI runtime specification. What is mounted below it stays
-// as it is.
+// ReadOnlyRoot makes the root file system read-only (root.readonly of the OCI runtime
+// specification). Mounts below it do not change.
 func ReadOnlyRoot() op.Op { return Change{Target: "/", Attrs: Attrs{Set: unix.MS_RDONLY}} }
 
-// Mask hides files and directories, linux.maskedPaths of the OCI runtime specification: files read as /dev/null does,
-// directories are empty and read-only. Those that are missing are ignored.
+// Mask hides files and directories (linux.maskedPaths of the OCI runtime specification): a file
+// reads like /dev/null, a directory is empty and read-only. Missing paths are ignored.
 type Mask []string
 
 func (m Mask) Describe() op.Description {
-	return op.Describe("mask", "paths", "paths", m, "missing", "ok")
+	return op.Describe("mask", "paths", "paths", []string(m), "missing", "ok")
 }
 
 func (m Mask) Do() error {
 	const null = "/dev/null"
-	if err := unix.Access(null, unix.F_OK); err != nil { // else a missing one would look like missing paths
+	// Without this check a missing /dev/null would look like missing paths.
+	if err := unix.Access(null, unix.F_OK); err != nil {
 		return fmt.Errorf("mask paths by %s: %w", null, err)
 	}
 	var errs error
-	empty := "" // a masked directory
+	empty := "" // a directory that is masked already
 	for _, path := range m {
 		err := unix.Mount(null, path, "", unix.MS_BIND, "")
-		if err == unix.ENOTDIR {
-			if empty != "" { // cheaper than another file system
-				err = unix.Mount(empty, path, "", unix.MS_BIND, "")
-			} else if err = unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "size=0k"); err == nil {
+		switch {
+		case err != unix.ENOTDIR:
+		case empty != "": // cheaper than another tmpfs
+			err = unix.Mount(empty, path, "", unix.MS_BIND, "")
+		default:
+			err = unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "size=0k")
+			if err == nil {
 				empty = path
 			}
 		}
@@ -44,12 +48,12 @@ func (m Mask) Do() error {
 	return errs
 }
 
-// ReadOnly makes files and directories read-only, with all that is mounted below them: linux.readonlyPaths of the OCI
-// runtime specification. Those that are missing are ignored.
+// ReadOnly makes files and directories, and all mounts below them, read-only (linux.readonlyPaths
+// of the OCI runtime specification). Missing paths are ignored.
 type ReadOnly []string
 
 func (r ReadOnly) Describe() op.Description {
-	return op.Describe("make read-only", "paths", "paths", r, "missing", "ok")
+	return op.Describe("make read-only", "paths", "paths", []string(r), "missing", "ok")
 }
 
 func (r ReadOnly) Do() error {

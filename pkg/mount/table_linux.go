@@ -1,17 +1,98 @@
 package mount
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 
-	"github.com/krunbox/krunbox/pkg/sysfile"
+	"github.com/moby/sys/mountinfo"
 )
 
-// Mounted reports whether target is a mount point of this mount namespace. It asks the kernel's table, because stat would
-// trigger an automount, and can hang on a dead one.
+// Mounted reports whether target is a mount point of this mount namespace. It reads the kernel's
+// mount table, because stat(2) triggers an automount, and hangs if its server does not answer.
 func Mounted(target string) (bool, error) {
-	table, err := sysfile.Read("/proc/self/mounts", maxTable)
+	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return false, fmt.Errorf("read the mount table: %w", err)
 	}
-	return inTable(table, target), nil
+	return slices.ContainsFunc(parseTable(table), func(m *mountinfo.Info) bool {
+		return m.Mountpoint == target
+	}), nil
+}
+
+// parseTable returns the mounts in the text of /proc/PID/mountinfo, proc_pid_mountinfo(5). Lines
+// are parsed one by one, so that one which package mountinfo rejects does not hide the others.
+func parseTable(table []byte) []*mountinfo.Info {
+	var mounts []*mountinfo.Info
+	for line := range bytes.Lines(table) {
+		parsed, _ := mountinfo.GetMountsFromReader(bytes.NewReader(line), nil)
+		mounts = append(mounts, parsed...)
+	}
+	return mounts
+}
+
+// onDisk reports whether a file system is left dirty if it is neither unmounted nor read-only when
+// the machine ends.
+func onDisk(m *mountinfo.Info) bool {
+	switch m.FSType {
+	case "btrfs", "bcachefs", "zfs": // on block devices, but with major number 0
+		return true
+	case "overlay": // its upper directory may be on a disk
+		return true
+	}
+	return m.Major != 0
+}
+
+// writable reports whether a file system, and not only one mount of it, is writable.
+func writable(m *mountinfo.Info) bool {
+	first, _, _ := strings.Cut(m.VFSOptions, ",")
+	return first != "ro"
+}
+
+// disks returns the mounts that concern disks, in reverse order, so that a mount comes before the
+// one it is mounted on: those to unmount, which are all disks but the root and everything mounted
+// below or over them; and the writable disks.
+func disks(mounts []*mountinfo.Info) (unmount, dirty []*mountinfo.Info) {
+	below := map[int]bool{} // IDs of mounts to unmount
+	var points []string     // mount points of the disks so far
+	for _, m := range mounts {
+		if onDisk(m) && writable(m) {
+			dirty = append(dirty, m)
+		}
+		if m.Mountpoint == "/" {
+			continue
+		}
+		covers := func(disk string) bool { return within(disk, m.Mountpoint) }
+		if onDisk(m) || below[m.Parent] || slices.ContainsFunc(points, covers) {
+			below[m.ID] = true
+			unmount = append(unmount, m)
+		}
+		if onDisk(m) {
+			points = append(points, m.Mountpoint)
+		}
+	}
+	slices.Reverse(unmount)
+	slices.Reverse(dirty)
+	return unmount, dirty
+}
+
+// within reports whether the path name is dir or below it.
+func within(name, dir string) bool {
+	rest, ok := strings.CutPrefix(name, dir)
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// swapFiles returns the files, not the partitions, in the text of /proc/swaps. A file that is used
+// for swapping keeps its file system busy.
+func swapFiles(swaps string) []string {
+	unescape := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var files []string
+	for line := range strings.Lines(swaps) {
+		if fields := strings.Fields(line); len(fields) > 1 && fields[1] == "file" {
+			files = append(files, unescape.Replace(fields[0]))
+		}
+	}
+	return files
 }

@@ -7,61 +7,65 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/moby/sys/mountinfo"
+
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Teardown leaves the file systems on disks clean, so that no journal needs recovery: they are unmounted, with what is
-// mounted below them, and those that are in use are made read-only. It is for the end of a machine, when no other process
-// is left. Where no disk is mounted it is one look at the mount table.
+// Teardown leaves the file systems on disks clean, so that no journal needs recovery. They are
+// unmounted, with everything mounted below them; those that are in use are made read-only. It is
+// for the end of a machine, when no other process is left. Without disks it only reads the mount
+// table.
 type Teardown struct{}
 
 func (Teardown) Describe() op.Description {
 	return op.Describe("unmount", "file systems on disks", "inUse", "read-only")
 }
 
-// passes bounds how often the table is read again because something could be unmounted: mounts that were moved, or that
-// only a mount on top of them names, take more than one.
-const passes = 16
+// maxPasses bounds how often the mount table is read again after something was unmounted. More than
+// one pass is needed for mounts that were moved, or whose mount point another mount covers.
+const maxPasses = 16
 
 func (Teardown) Do() error {
-	// Not the one on /proc: who knows what the workload has mounted there.
-	proc, err := sysfile.OpenProc()
+	// The workload may have mounted anything on /proc.
+	proc, err := OpenProc()
 	if err != nil {
-		return errors.Join(err, quiesce("/"))
+		return errors.Join(err, makeReadOnly("/"))
 	}
-	defer unix.Close(proc)
-	var writable []info
-	for pass := range passes {
-		table, err := sysfile.ReadAt(proc, "self/mountinfo", maxTable)
-		if err != nil {
-			// The root, at least, is known.
-			return errors.Join(fmt.Errorf("read the mount table: %w", err), quiesce("/"))
+	defer proc.Close()
+	var dirty []*mountinfo.Info
+	for pass := range maxPasses {
+		table, err := readAt(proc, "self/mountinfo")
+		if err != nil { // the root, at least, is known
+			return errors.Join(fmt.Errorf("read the mount table: %w", err), makeReadOnly("/"))
 		}
-		var unmount []info
-		unmount, writable = disks(table)
-		if pass == 0 && len(writable) != 0 {
-			swapOff(proc)
+		var unmount []*mountinfo.Info
+		unmount, dirty = disks(parseTable(table))
+		if pass == 0 && len(dirty) != 0 {
+			swaps, _ := readAt(proc, "swaps") // a kernel without swapping has no such file
+			swapOff(swapFiles(string(swaps)))
 		}
 		changed := false
 		for _, m := range unmount {
-			// What fails stays in the table, and if it is writable, it is seen to below.
-			changed = unix.Unmount(m.point, unix.UMOUNT_NOFOLLOW) == nil || changed
+			// A mount that stays is in the table of the next pass. If it is dirty, it is made
+			// read-only below.
+			changed = unix.Unmount(m.Mountpoint, unix.UMOUNT_NOFOLLOW) == nil || changed
 		}
 		if !changed {
 			break
 		}
 	}
 	var errs error
-	for _, m := range writable {
-		errs = errors.Join(errs, quiesce(m.point))
+	for _, m := range dirty {
+		errs = errors.Join(errs, makeReadOnly(m.Mountpoint))
 	}
 	return errs
 }
 
-// quiesce makes a file system read-only, wherever it is mounted. Where a writer keeps it from that, say the kernel with a
-// loop device, it is frozen instead: all is on disk then, and no journal but that of xfs needs recovery; whoever writes waits.
-func quiesce(point string) error {
+// makeReadOnly makes the file system on point read-only, wherever it is mounted. If a writer
+// prevents that, such as the kernel with a loop device, it freezes the file system: all data is on
+// disk then, no journal but that of xfs needs recovery, and whoever writes waits.
+func makeReadOnly(point string) error {
 	err := unix.Mount("", point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	if err == unix.EBUSY && freeze(point) == nil {
 		return nil
@@ -72,26 +76,27 @@ func quiesce(point string) error {
 	return nil
 }
 
-// fiFreeze is FIFREEZE of linux/fs.h, ioctl_fs(2).
+// fiFreeze is FIFREEZE of linux/fs.h.
 const fiFreeze = 0xc0045877
 
+// freeze suspends writing to the file system on point, ioctl_fs(2).
 func freeze(point string) error {
-	// The mount point can be a file.
-	fd, err := unix.Open(point, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	// The mount point may be a file of any kind.
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	fd, err := unix.Open(point, flags, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
 	if err = unix.IoctlSetInt(fd, fiFreeze, 0); err == unix.EBUSY {
-		return nil // frozen by another of its mount points
+		return nil // frozen already, by another of its mount points
 	}
 	return err
 }
 
-// swapOff ends swapping to files, which keep their file systems busy. What it can't end shows there.
-func swapOff(proc int) {
-	swaps, _ := sysfile.ReadAt(proc, "swaps", 1<<20) // no such file: no swapping in this kernel
-	for _, file := range swapFiles(swaps) {
+// swapOff stops swapping to files. A failure shows when the file system is unmounted.
+func swapOff(files []string) {
+	for _, file := range files {
 		if path, err := unix.BytePtrFromString(file); err == nil {
 			unix.Syscall(unix.SYS_SWAPOFF, uintptr(unsafe.Pointer(path)), 0, 0)
 		}

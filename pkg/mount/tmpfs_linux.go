@@ -3,38 +3,32 @@ package mount
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Tmpfs mounts a tmpfs over a directory of an image. Without a mode among its options it has that of the directory, as
-// container runtimes do it.
+// Tmpfs mounts a tmpfs over a directory of an image. Without a mode among its options it gets the
+// mode of the directory, as with container runtimes.
 type Tmpfs struct {
 	Mount
-	// CopyUp fills it with what the directory holds.
+	// CopyUp copies the contents of the directory into the tmpfs.
 	CopyUp bool
-	// Keep are paths below the mount point where what the directory has there stays visible, if it has something there.
+	// Keep lists paths below the mount point at which the file or directory that the tmpfs covers
+	// stays visible. Missing ones are ignored.
 	Keep []string
 }
 
 func (t Tmpfs) Describe() op.Description {
-	d := t.Mount.Describe()
-	if t.CopyUp {
-		d.Details = append(d.Details, op.A("copyUp", "yes"))
-	}
-	if len(t.Keep) != 0 {
-		d.Details = append(d.Details, op.L("keep", t.Keep))
-	}
-	return d
+	return t.describe("copyUp", op.If(t.CopyUp, "yes"), "keep", op.If(len(t.Keep) != 0, t.Keep))
 }
 
 func (t Tmpfs) Do() error {
-	if there, err := t.there(); there || err != nil {
+	if exists, err := t.exists(); exists || err != nil {
 		return t.wrap(err)
 	}
 	covered, err := unix.Open(t.Target, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -45,15 +39,15 @@ func (t Tmpfs) Do() error {
 		return t.wrap(err)
 	}
 	defer unix.Close(covered)
-	if !hasMode(t.Data) {
+	if !strings.Contains(","+t.Data, ",mode=") {
 		var st unix.Stat_t
 		if err := unix.Fstat(covered, &st); err != nil {
 			return t.wrap(err)
 		}
-		t.Data = strings.TrimPrefix(t.Data+",mode="+strconv.FormatUint(uint64(st.Mode&0o7777), 8), ",")
+		t.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", t.Data, st.Mode&0o7777), ",")
 	}
 	after := t.After
-	if t.CopyUp || len(t.Keep) != 0 { // it can't be read-only before
+	if t.CopyUp || len(t.Keep) != 0 { // it must be writable until then
 		after.Set |= t.Flags & unix.MS_RDONLY
 		t.Flags &^= unix.MS_RDONLY
 	}
@@ -61,11 +55,11 @@ func (t Tmpfs) Do() error {
 	if err := t.mount(); err != nil {
 		return t.wrap(err)
 	}
-	// The directory's contents, though something is mounted over it.
-	source := "/proc/self/fd/" + strconv.Itoa(covered)
+	// This path leads to the directory although the tmpfs covers it.
+	source := fmt.Sprintf("/proc/self/fd/%d", covered)
 	if t.CopyUp {
-		c := copier{left: copyMost}
-		if err = c.dir(source, t.Target, copyDepth); err != nil {
+		c := copier{left: maxCopies}
+		if err = c.dir(source, t.Target, maxCopyDepth); err != nil {
 			err = t.wrap(fmt.Errorf("copy up: %w", err))
 		}
 	}
@@ -76,54 +70,52 @@ func (t Tmpfs) Do() error {
 	return errors.Join(err, t.wrap(after.apply(t.Target)))
 }
 
-// hasMode tells whether the options of a tmpfs have a mode.
-func hasMode(data string) bool {
-	return strings.HasPrefix(data, "mode=") || strings.Contains(data, ",mode=")
-}
-
-// Bounds of what is copied up. That of the bytes is the size of the tmpfs.
+// Bounds of what is copied up. The size of the tmpfs bounds the bytes.
 const (
-	copyMost  = 1 << 16 // files and directories
-	copyDepth = 64      // directories in each other
+	maxCopies    = 1 << 16 // files and directories
+	maxCopyDepth = 64      // nested directories
 )
-
-// copier copies a directory's contents with owners, permissions and times.
-type copier struct {
-	left int // entries
-}
 
 var (
 	errTooMany = errors.New("too many files")
-	errTooDeep = errors.New("directories too deep in each other")
+	errTooDeep = errors.New("too many nested directories")
 )
 
-// dir copies what the directory at from has into the one at to.
+// copier copies the contents of a directory with owners, permissions and times.
+type copier struct {
+	left int // number of files and directories that may still be copied
+}
+
+// dir copies the contents of the directory from into the directory to. depth bounds the levels of
+// nested directories.
 func (c *copier) dir(from, to string, depth int) error {
 	if depth == 0 {
 		return fmt.Errorf("%s: %w", to, errTooDeep)
 	}
-	names, err := sysfile.Names(from)
+	entries, err := os.ReadDir(from)
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
+	for _, e := range entries {
 		if c.left--; c.left < 0 {
 			return fmt.Errorf("%s: %w", to, errTooMany)
 		}
-		if err := c.entry(from+"/"+name, to+"/"+name, depth); err != nil {
+		if err := c.entry(from+"/"+e.Name(), to+"/"+e.Name(), depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// entry copies a file or directory.
 func (c *copier) entry(from, to string, depth int) error {
 	var st unix.Stat_t
-	if err := unix.Lstat(from, &st); err != nil {
+	err := unix.Lstat(from, &st)
+	if err != nil {
 		return fmt.Errorf("stat %s: %w", to, err)
 	}
-	var err error
-	switch st.Mode & unix.S_IFMT {
+	kind := st.Mode & unix.S_IFMT
+	switch kind {
 	case unix.S_IFDIR:
 		if err = unix.Mkdir(to, 0o700); err == nil {
 			if err := c.dir(from, to, depth-1); err != nil {
@@ -131,12 +123,11 @@ func (c *copier) entry(from, to string, depth int) error {
 			}
 		}
 	case unix.S_IFREG:
-		err = c.file(from, to)
+		err = copyFile(from, to)
 	case unix.S_IFLNK:
-		target := make([]byte, unix.PathMax)
-		var n int
-		if n, err = unix.Readlink(from, target); err == nil {
-			err = unix.Symlink(string(target[:n]), to)
+		var target string
+		if target, err = os.Readlink(from); err == nil {
+			err = os.Symlink(target, to)
 		}
 	default:
 		err = unix.Mknod(to, st.Mode, int(st.Rdev))
@@ -144,11 +135,12 @@ func (c *copier) entry(from, to string, depth int) error {
 	if err == nil {
 		err = unix.Lchown(to, int(st.Uid), int(st.Gid))
 	}
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFLNK { // after chown, which takes set-user-ID bits away
+	if err == nil && kind != unix.S_IFLNK { // after chown, which clears set-user-ID bits
 		err = unix.Chmod(to, st.Mode&0o7777)
 	}
 	if err == nil {
-		err = unix.UtimesNanoAt(unix.AT_FDCWD, to, []unix.Timespec{st.Atim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+		times := []unix.Timespec{st.Atim, st.Mtim}
+		err = unix.UtimesNanoAt(unix.AT_FDCWD, to, times, unix.AT_SYMLINK_NOFOLLOW)
 	}
 	if err != nil {
 		return fmt.Errorf("copy %s: %w", to, err)
@@ -156,25 +148,18 @@ func (c *copier) entry(from, to string, depth int) error {
 	return nil
 }
 
-// file copies the bytes of a file.
-func (c *copier) file(from, to string) error {
-	in, err := unix.Open(from, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+// copyFile copies the contents of a regular file.
+func copyFile(from, to string) error {
+	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(in)
-	out, err := unix.Open(to, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer unix.Close(out)
-	for {
-		// The kernel copies from page cache to page cache, up to 2 GiB at a time; what does not fit is ENOSPC.
-		n, err := unix.Sendfile(out, in, nil, 1<<30)
-		switch {
-		case err == unix.EINTR:
-		case err != nil || n == 0:
-			return err
-		}
-	}
+	defer out.Close()
+	_, err = io.Copy(out, in)
+	return err
 }
