@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/krunbox/krunbox/internal/readme"
 )
 
 func TestParse(t *testing.T) {
@@ -193,26 +195,7 @@ var update = flag.Bool("update", false, "write the table in README anew")
 
 // README's table of variables is the one that the package has.
 func TestReadme(t *testing.T) {
-	const file, begin, end = "../../README.md", "<!-- bootparam.Table: go test ./pkg/bootparam -update -->\n", "<!-- end -->\n"
-	readme, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(readme), begin)
-	got, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s lacks the marks of the table", file)
-	}
-	want := Markdown()
-	if *update && got != want {
-		if err := os.WriteFile(file, []byte(before+begin+want+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got = want
-	}
-	if got != want {
-		t.Errorf("%s has another table than bootparam.Table; -update writes it anew", file)
-	}
+	readme.Check(t, "../../README.md", "bootparam.Table: go test ./pkg/bootparam -update", Markdown(), *update)
 }
 
 func TestHelp(t *testing.T) {

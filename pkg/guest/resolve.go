@@ -1,0 +1,137 @@
+// Package guest decides what a guest does where several sources have a say: the host's parameters,
+// the configuration, the files of the image, and a lease. Rules lists the decisions. The package is
+// pure: it reads no files and changes nothing.
+package guest
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/guestconfig"
+	"github.com/krunbox/krunbox/pkg/oci"
+)
+
+// Sources are what has a say.
+type Sources struct {
+	Params bootparam.Params
+	Config guestconfig.Config
+	// Passwd and Group are the contents of the image's /etc/passwd and /etc/group, nil if it lacks
+	// them.
+	Passwd, Group []byte
+	// LeaseHostname is the host name that a lease brings, "" if none does.
+	LeaseHostname string
+}
+
+// Settings are the decisions.
+type Settings struct {
+	// Process is what the workload starts as. Its Cwd is "" if the workload starts in /.
+	Process specs.Process
+	// SetUser says that Process.User is to be set. Otherwise the workload runs as init does.
+	SetUser bool
+	// DefaultRlimits are limits for resources that Process.Rlimits does not limit.
+	DefaultRlimits []specs.POSIXRlimit
+	// Hostname is the name of the machine.
+	Hostname string
+}
+
+// defaultNoFile is the limit on open files: more than the kernel's 1024, which servers exceed, but
+// not so many that programs which close all possible descriptors take seconds for it.
+var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20}
+
+// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, and for a user or group that
+// is not in the image.
+func Resolve(s Sources) (Settings, error) {
+	p, c := &s.Params, &s.Config
+	settings := Settings{
+		Process:        c.Process,
+		DefaultRlimits: []specs.POSIXRlimit{defaultNoFile},
+		Hostname:       first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+	}
+	process := &settings.Process
+	process.Args = Argv(p.Init, c.Process.Args, p.Args)
+	process.Cwd = first(p.Workdir, c.Process.Cwd)
+	var err error
+	if process.Rlimits, err = s.rlimits(); err != nil {
+		return Settings{}, err
+	}
+	if process.User, settings.SetUser, err = s.user(); err != nil {
+		return Settings{}, err
+	}
+	process.Env = s.env(process.User.UID)
+	return settings, nil
+}
+
+// rlimits returns the host's limits and, for other resources, the configuration's.
+func (s *Sources) rlimits() ([]specs.POSIXRlimit, error) {
+	given, err := oci.ParseRlimits(s.Params.Rlimits)
+	if err != nil {
+		return nil, err
+	}
+	var limits []specs.POSIXRlimit
+	for _, l := range s.Config.Process.Rlimits {
+		same := func(other specs.POSIXRlimit) bool { return other.Type == l.Type }
+		if !slices.ContainsFunc(given, same) {
+			limits = append(limits, l)
+		}
+	}
+	return append(limits, given...), nil
+}
+
+// user returns the identity of the workload, and whether the configuration has one.
+func (s *Sources) user() (user specs.User, ok bool, err error) {
+	c := &s.Config
+	user = c.Process.User
+	if c.User == "" {
+		return user, c.HasUser, nil
+	}
+	found, err := LookupUser(s.Passwd, s.Group, c.User)
+	if err != nil {
+		return user, false, err
+	}
+	user.UID, user.GID = found.UID, found.GID
+	user.AdditionalGids = slices.Concat(found.AdditionalGids, user.AdditionalGids)
+	return user, true, nil
+}
+
+// env returns the environment of the workload. The kernel sets HOME to / in every guest, which
+// counts as not set.
+func (s *Sources) env(uid uint32) []string {
+	env := NewEnv(s.Params.Environ)
+	if home, _ := env.Get("HOME"); home == "/" {
+		env.Unset("HOME")
+	}
+	env.Merge(s.Config.Process.Env)
+	if s.Params.Home != "" {
+		env.Set("HOME", s.Params.Home)
+	}
+	if s.Params.Term != "" {
+		env.Set("TERM", s.Params.Term)
+	}
+	if _, ok := env.Get("HOME"); !ok {
+		env.Set("HOME", first(HomeOf(s.Passwd, uid), "/"))
+	}
+	return env.List()
+}
+
+// RunTmpfs reports whether a tmpfs is to be mounted on /run: the host does not object, and the
+// configuration mounts nothing there or below.
+func RunTmpfs(p bootparam.Params, c guestconfig.Config) bool {
+	return p.RunTmpfs && !slices.ContainsFunc(c.Mounts, func(m specs.Mount) bool {
+		target := path.Clean("/" + m.Destination)
+		return target == "/run" || strings.HasPrefix(target, "/run/")
+	})
+}
+
+// first returns the first of values that is not empty.
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+package guest
+
+import "strings"
+
+// Rule says which sources can set something. The first of them that does wins.
+type Rule struct {
+	Setting string
+	Sources []string
+}
+
+// Rules returns the rules by which Resolve decides, for documents.
+func Rules() []Rule {
+	return []Rule{
+		{"program and arguments", []string{"KRUN_INIT with init's arguments",
+			"configuration: Entrypoint, then args or Cmd", "init's arguments", "/bin/sh"}},
+		{"working directory", []string{"KRUN_WORKDIR", "configuration", "/"}},
+		{"variable", []string{"environment that the host gives init", "configuration"}},
+		{"HOME", []string{"KRUN_HOME", "configuration", "HOME that the host gives init, unless it is /",
+			"the image's /etc/passwd, by the user's number", "/"}},
+		{"TERM", []string{"KRUN_TERM", "configuration", "TERM that the host gives init"}},
+		{"user and groups", []string{"process.user", "User, looked up in the image's /etc/passwd and /etc/group", "root"}},
+		{"resource limit, each", []string{"KRUN_RLIMITS", "configuration", "for open files 65536:1048576"}},
+		{"host name", []string{"configuration", "HOSTNAME", "DHCP lease", "localhost"}},
+		{"stop signal", []string{"configuration", "TERM"}},
+		{"size of a terminal without one", []string{"process.consoleSize", "LINES and COLUMNS of the workload's environment",
+			"24 lines of 80 columns"}},
+		{"root", []string{"/dev/vda in a TEE build", "KRUN_BLOCK_ROOT_DEVICE", "the root that the kernel mounted"}},
+		{"configuration file", []string{"KRUN_CONFIG", "/.krun_config.json"}},
+		{"root of the configuration file", []string{"the block root", "the root that the kernel mounted"}},
+		{"/run", []string{"the image's, if KRUN_RUN_TMPFS is 0", "what the configuration mounts there", "tmpfs"}},
+	}
+}
+
+// Markdown returns the rules as a table for README.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("| setting | sources |\n|---|---|\n")
+	for _, r := range Rules() {
+		b.WriteString("| " + r.Setting + " | " + strings.Join(r.Sources, "; ") + " |\n")
+	}
+	return b.String()
+}
