@@ -1,16 +1,23 @@
 package oci
 
-import "slices"
+import (
+	"fmt"
+	"slices"
 
-// Capabilities are the five sets of process.capabilities of the OCI runtime specification, capabilities(7).
-type Capabilities struct {
-	Bounding, Effective, Inheritable, Permitted, Ambient CapabilitySet
-}
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // CapabilitySet is a set of capabilities: bit N stands for the one with number N.
 type CapabilitySet uint64
 
-var capabilities = [...]string{ // by number, include/uapi/linux/capability.h of Linux
+// Capabilities are the five sets of process.capabilities of the runtime-spec, capabilities(7).
+type Capabilities struct {
+	Bounding, Effective, Inheritable, Permitted, Ambient CapabilitySet
+}
+
+// capabilities holds the names of the capabilities by number, include/uapi/linux/capability.h of
+// Linux.
+var capabilities = [...]string{
 	"CAP_CHOWN",
 	"CAP_DAC_OVERRIDE",
 	"CAP_DAC_READ_SEARCH",
@@ -54,25 +61,60 @@ var capabilities = [...]string{ // by number, include/uapi/linux/capability.h of
 	"CAP_CHECKPOINT_RESTORE",
 }
 
-// ParseCapability returns the capability that capabilities(7) calls name, and whether there is one.
+// ParseCapability returns the set of the one capability with a name of capabilities(7), such as
+// CAP_KILL, and whether there is such a capability.
 func ParseCapability(name string) (CapabilitySet, bool) {
 	i := slices.Index(capabilities[:], name)
-	return CapabilitySet(1) << max(i, 0), i >= 0
+	return 1 << max(i, 0), i >= 0
 }
 
-// Names returns the names of the capabilities in the set, those with low numbers first.
-func (s CapabilitySet) Names() []string { return namesOf(capabilities[:], uint64(s)) }
+// ParseCapabilities returns the sets that c names. It returns an error for an unknown name.
+func ParseCapabilities(c specs.LinuxCapabilities) (sets Capabilities, err error) {
+	parse := func(names []string) (set CapabilitySet) {
+		for _, name := range names {
+			capability, ok := ParseCapability(name)
+			if !ok {
+				err = fmt.Errorf("unknown capability %q", name)
+			}
+			set |= capability
+		}
+		return set
+	}
+	sets = Capabilities{
+		Bounding:    parse(c.Bounding),
+		Effective:   parse(c.Effective),
+		Inheritable: parse(c.Inheritable),
+		Permitted:   parse(c.Permitted),
+		Ambient:     parse(c.Ambient),
+	}
+	return sets, err
+}
 
-// Has tells whether the set has the capability with a number.
+// Names returns the names of the capabilities in the set, in the order of their numbers. A number
+// without a name stands for itself.
+func (s CapabilitySet) Names() []string {
+	var names []string
+	for number := range 64 {
+		if s.Has(number) {
+			names = append(names, nameOf(capabilities[:], number))
+		}
+	}
+	return names
+}
+
+// Has reports whether the set has the capability with a number from 0 to 63.
 func (s CapabilitySet) Has(number int) bool { return s>>number&1 != 0 }
 
-// Grantable returns the sets without what the kernel would refuse to a process that starts with no inheritable capability:
-// effective but not permitted, inheritable but not in the bounding set, ambient but not both permitted and inheritable;
-// and what that is.
+// Grantable returns the sets without the capabilities that the kernel refuses to a process
+// without inheritable capabilities: effective but not permitted, inheritable but not in the
+// bounding set, and ambient but not both permitted and inheritable. It also returns the refused
+// ones.
 func (c Capabilities) Grantable() (granted Capabilities, refused CapabilitySet) {
 	granted = c
 	granted.Effective &= c.Permitted
 	granted.Inheritable &= c.Bounding
 	granted.Ambient &= c.Permitted & granted.Inheritable
-	return granted, c.Effective&^granted.Effective | c.Inheritable&^granted.Inheritable | c.Ambient&^granted.Ambient
+	refused = c.Effective&^granted.Effective | c.Inheritable&^granted.Inheritable |
+		c.Ambient&^granted.Ambient
+	return granted, refused
 }

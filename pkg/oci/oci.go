@@ -1,49 +1,27 @@
-// Package oci knows what the OCI runtime specification says of a process beyond its program and its limits:
-// capabilities, scheduling, I/O priority, CPUs; and signals, which image configurations name. It has the numbers and names
-// of Linux, and the notations; to apply them is up to the caller.
+// Package oci translates between the names of the OCI runtime-spec and image-spec and the numbers
+// of Linux: capabilities, scheduling, I/O priority, lists of CPUs, resource limits (those of
+// FreeBSD too) and signals. It also formats such values for people. It makes no system calls.
 package oci
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Scheduler is process.scheduler of the OCI runtime specification, sched_setattr(2).
-type Scheduler struct {
-	Policy   Policy
-	Nice     int32 // -20 to 19, of SCHED_OTHER and SCHED_BATCH
-	Priority int32 // 1 to 99, of SCHED_FIFO and SCHED_RR
-	Flags    SchedulerFlags
-	// Runtime, Deadline and Period are those of SCHED_DEADLINE, in nanoseconds.
-	Runtime, Deadline, Period uint64
-}
-
-// Policy is a scheduling policy, SCHED_* of Linux.
-type Policy uint32
-
+// policies holds the names of the scheduling policies, SCHED_* of Linux, by number. SCHED_ISO is
+// in the runtime-spec, but in no kernel.
 var policies = [...]string{
-	0: "SCHED_OTHER",
-	1: "SCHED_FIFO",
-	2: "SCHED_RR",
-	3: "SCHED_BATCH",
-	4: "SCHED_ISO", // no kernel has it, but the specification
-	5: "SCHED_IDLE",
-	6: "SCHED_DEADLINE",
+	"SCHED_OTHER", "SCHED_FIFO", "SCHED_RR", "SCHED_BATCH", "SCHED_ISO", "SCHED_IDLE",
+	"SCHED_DEADLINE",
 }
 
-// ParsePolicy returns the policy that the OCI runtime specification calls name, and whether there is one.
-func ParsePolicy(name string) (Policy, bool) {
-	i := slices.Index(policies[:], name)
-	return Policy(max(i, 0)), i >= 0
-}
-
-func (p Policy) String() string { return nameOf(policies[:], int(p)) }
-
-// SchedulerFlags are SCHED_FLAG_* of Linux.
-type SchedulerFlags uint64
-
-var schedulerFlags = [...]string{ // by number of the bit
+// schedulerFlags holds the names of the scheduler flags, SCHED_FLAG_* of Linux, by number of the
+// bit.
+var schedulerFlags = [...]string{
 	"SCHED_FLAG_RESET_ON_FORK",
 	"SCHED_FLAG_RECLAIM",
 	"SCHED_FLAG_DL_OVERRUN",
@@ -53,78 +31,96 @@ var schedulerFlags = [...]string{ // by number of the bit
 	"SCHED_FLAG_UTIL_CLAMP_MAX",
 }
 
-// ParseSchedulerFlag returns the flag that the OCI runtime specification calls name, and whether there is one.
-func ParseSchedulerFlag(name string) (SchedulerFlags, bool) {
-	i := slices.Index(schedulerFlags[:], name)
-	return SchedulerFlags(1) << max(i, 0), i >= 0
+// ioClasses holds the names of the I/O scheduling classes, IOPRIO_CLASS_* of Linux, by number.
+// The runtime-spec does not have the first one.
+var ioClasses = [...]string{
+	"IOPRIO_CLASS_NONE", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE",
 }
 
-// Names returns the names of the flags.
-func (f SchedulerFlags) Names() []string { return namesOf(schedulerFlags[:], uint64(f)) }
+// ParsePolicy returns the number of the scheduling policy with a name of process.scheduler.policy
+// of the runtime-spec, such as SCHED_RR, and whether there is such a policy.
+func ParsePolicy(name string) (number uint32, ok bool) {
+	i := slices.Index(policies[:], name)
+	return uint32(max(i, 0)), i >= 0
+}
 
-// String renders s as "SCHED_RR priority=7", with what is not 0 of policy, nice value, priority, times and flags.
-func (s Scheduler) String() string {
-	text := s.Policy.String()
+// ParseSchedulerFlag returns the bit of the scheduler flag with a name of process.scheduler.flags
+// of the runtime-spec, such as SCHED_FLAG_RECLAIM, and whether there is such a flag.
+func ParseSchedulerFlag(name string) (bit uint64, ok bool) {
+	i := slices.Index(schedulerFlags[:], name)
+	return 1 << max(i, 0), i >= 0
+}
+
+// ParseIOClass returns the number of the I/O scheduling class with a name of
+// process.ioPriority.class of the runtime-spec, such as IOPRIO_CLASS_BE, and whether there is
+// such a class.
+func ParseIOClass(name string) (number uint32, ok bool) {
+	i := slices.Index(ioClasses[:], name)
+	return uint32(max(i, 0)), i > 0
+}
+
+// FormatScheduler formats s as "SCHED_RR priority=7". It leaves out values that are 0.
+func FormatScheduler(s specs.Scheduler) string {
+	text := string(s.Policy)
 	if s.Nice != 0 {
-		text += " nice=" + strconv.Itoa(int(s.Nice))
+		text += fmt.Sprintf(" nice=%d", s.Nice)
 	}
 	if s.Priority != 0 {
-		text += " priority=" + strconv.Itoa(int(s.Priority))
+		text += fmt.Sprintf(" priority=%d", s.Priority)
 	}
 	if s.Runtime != 0 || s.Deadline != 0 || s.Period != 0 {
-		text += " runtime=" + utoa(s.Runtime) + "ns deadline=" + utoa(s.Deadline) + "ns period=" + utoa(s.Period) + "ns"
+		text += fmt.Sprintf(" runtime=%dns deadline=%dns period=%dns",
+			s.Runtime, s.Deadline, s.Period)
 	}
-	if s.Flags != 0 {
-		text += " " + strings.Join(s.Flags.Names(), "|")
+	separator := " "
+	for _, flag := range s.Flags {
+		text += separator + string(flag)
+		separator = "|"
 	}
 	return text
 }
 
-// IOPriority is process.ioPriority of the OCI runtime specification, ioprio_set(2).
-type IOPriority struct {
-	Class    IOClass
-	Priority uint32 // 0, the highest, to 7
+// FormatIOPriority formats p as "IOPRIO_CLASS_BE priority=4".
+func FormatIOPriority(p specs.LinuxIOPriority) string {
+	return fmt.Sprintf("%s priority=%d", p.Class, p.Priority)
 }
 
-// IOClass is an I/O scheduling class, IOPRIO_CLASS_* of Linux.
-type IOClass uint32
+// CPUs is a set of CPUs: bit N%64 of word N/64 stands for CPU N, as sched_setaffinity(2) takes it
+// on 64-bit machines.
+type CPUs [16]uint64
 
-var ioClasses = [...]string{
-	1: "IOPRIO_CLASS_RT",
-	2: "IOPRIO_CLASS_BE",
-	3: "IOPRIO_CLASS_IDLE",
+// ParseCPUs parses a list of CPUs such as "0-3,7", as process.execCPUAffinity of the runtime-spec
+// has it. Like container runtimes, it ignores blanks around an element and empty elements. It
+// returns false for a malformed list, and for numbers above 1023.
+func ParseCPUs(list string) (cpus CPUs, ok bool) {
+	for item := range strings.SplitSeq(list, ",") {
+		item = strings.Trim(item, " \t")
+		if item == "" {
+			continue
+		}
+		low, high, isRange := strings.Cut(item, "-")
+		if !isRange {
+			high = low
+		}
+		first, err := strconv.ParseUint(low, 10, 10)
+		if err != nil {
+			return CPUs{}, false
+		}
+		last, err := strconv.ParseUint(high, 10, 10)
+		if err != nil || last < first {
+			return CPUs{}, false
+		}
+		for n := first; n <= last; n++ {
+			cpus[n/64] |= 1 << (n % 64)
+		}
+	}
+	return cpus, true
 }
 
-// ParseIOClass returns the class that the OCI runtime specification calls name, and whether there is one.
-func ParseIOClass(name string) (IOClass, bool) {
-	i := slices.Index(ioClasses[1:], name) + 1
-	return IOClass(i), i > 0
-}
-
-func (c IOClass) String() string { return nameOf(ioClasses[:], int(c)) }
-
-// String renders p as "IOPRIO_CLASS_BE priority=4".
-func (p IOPriority) String() string {
-	return p.Class.String() + " priority=" + utoa(uint64(p.Priority))
-}
-
-// nameOf returns the name in place i, or i itself where there is none.
+// nameOf returns names[i], or i in decimal if there is no such name.
 func nameOf(names []string, i int) string {
-	if i < 0 || i >= len(names) || names[i] == "" {
+	if i < 0 || i >= len(names) {
 		return strconv.Itoa(i)
 	}
 	return names[i]
 }
-
-// namesOf returns the names of the bits that are set; of one without a name, its number.
-func namesOf(names []string, bits uint64) []string {
-	var list []string
-	for i := range 64 {
-		if bits>>i&1 != 0 {
-			list = append(list, nameOf(names, i))
-		}
-	}
-	return list
-}
-
-func utoa(n uint64) string { return strconv.FormatUint(n, 10) }

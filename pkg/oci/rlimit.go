@@ -10,8 +10,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Unlimited is the value of a soft or hard limit that does not limit, RLIM_INFINITY of Linux. It is
-// larger than FreeBSD's RLIM_INFINITY, 1<<63 - 1, so a caller there must use the smaller of the two.
+// Unlimited is the value of a soft or hard limit that does not limit, RLIM_INFINITY of Linux. It
+// is larger than FreeBSD's RLIM_INFINITY, 1<<63 - 1, so a caller there must use the smaller of
+// the two.
 const Unlimited uint64 = 1<<64 - 1
 
 // ParseResource returns the number of the resource with a name of the OCI runtime-spec, such as
@@ -21,8 +22,8 @@ func ParseResource(name string) (number int, ok bool) {
 	return number, number >= 0
 }
 
-// ResourceName returns the OCI runtime-spec's name of the resource with a number, or the number in
-// decimal if the system has no such resource.
+// ResourceName returns the OCI runtime-spec's name of the resource with a number, or the number
+// in decimal if the system has no such resource.
 func ResourceName(number int) string { return nameOf(resources[:], number) }
 
 // FormatRlimit formats l as "RLIMIT_NOFILE=1024:4096", with "unlimited" for Unlimited.
@@ -44,16 +45,17 @@ func ValidateRlimit(l specs.POSIXRlimit) error {
 		return fmt.Errorf("%s has no resource %q", system, l.Type)
 	}
 	if l.Soft > l.Hard {
-		return fmt.Errorf("soft limit %s is above hard limit %s", formatLimit(l.Soft), formatLimit(l.Hard))
+		return fmt.Errorf("soft limit %s is above hard limit %s",
+			formatLimit(l.Soft), formatLimit(l.Hard))
 	}
 	return nil
 }
 
 const blanks = " \t\r\n"
 
-// ParseRlimits parses the value of the variable KRUN_RLIMITS, in which a libkrun host hands limits
-// to the guest: ID=SOFT:HARD or ID:SOFT:HARD, separated by commas. All three are decimal; ID is the
-// number of the resource, and 18446744073709551615 is Unlimited.
+// ParseRlimits parses the value of the variable KRUN_RLIMITS, in which a libkrun host hands
+// limits to the guest: ID=SOFT:HARD or ID:SOFT:HARD, separated by commas. All three are decimal;
+// ID is the number of the resource, and 18446744073709551615 is Unlimited.
 //
 // The host quotes the list for the kernel command line, and the kernel may leave either quote in
 // place, so double quotes at both ends are ignored. Blanks around a limit and empty items are
@@ -100,7 +102,8 @@ func parseRlimit(item string) (limit specs.POSIXRlimit, err error) {
 		return limit, err
 	}
 	if number >= uint64(len(resources)) {
-		return limit, fmt.Errorf("resource %d is not one of %s, 0 to %d", number, system, len(resources)-1)
+		return limit, fmt.Errorf("resource %d is not one of %s, 0 to %d",
+			number, system, len(resources)-1)
 	}
 	limit.Type = resources[number]
 	return limit, ValidateRlimit(limit)

@@ -3,8 +3,8 @@ package oci
 // system is the system whose resources the table lists.
 const system = "FreeBSD"
 
-// resources holds the name of each resource at the index of its number, sys/resource.h of FreeBSD 14.
-// Names that Linux has too mean the same there.
+// resources holds the name of each resource at the index of its number, sys/resource.h of FreeBSD
+// 14. Names that Linux has too mean the same there.
 var resources = [...]string{
 	0:  "RLIMIT_CPU",
 	1:  "RLIMIT_FSIZE",

@@ -2,7 +2,8 @@
 
 package oci
 
-// system is the system whose resources the table lists. Hosts of other systems prepare Linux guests.
+// system is the system whose resources the table lists. Hosts of other systems prepare Linux
+// guests.
 const system = "Linux"
 
 // resources holds the OCI runtime-spec's name of each resource at the index of its number,

@@ -59,11 +59,14 @@ func TestParseRlimitsErrors(t *testing.T) {
 		{"7=1_0:20", `1 "7=1_0:20": soft limit "1_0" is not a decimal number`},
 		{"7=1 :2", `1 "7=1 :2": soft limit "1 " is not a decimal number`},
 		{`7=1:2","4=1:2`, `1 "7=1:2\"": hard limit "2\"" is not a decimal number`},
-		{"7=1:18446744073709551616", `1 "7=1:18446744073709551616": hard limit 18446744073709551616 is above 18446744073709551615`},
+		{"7=1:18446744073709551616", `1 "7=1:18446744073709551616": hard limit` +
+			` 18446744073709551616 is above 18446744073709551615`},
 		{"7=5:4", `1 "7=5:4": soft limit 5 is above hard limit 4`},
-		{"7=18446744073709551615:4", `1 "7=18446744073709551615:4": soft limit unlimited is above hard limit 4`},
+		{"7=18446744073709551615:4", `1 "7=18446744073709551615:4": ` +
+			`soft limit unlimited is above hard limit 4`},
 		{"16=1:2", `1 "16=1:2": resource 16 is not one of ` + system + `, 0 to 15`},
-		{"4294967303=1:2", `1 "4294967303=1:2": resource 4294967303 is not one of ` + system + `, 0 to 15`},
+		{"4294967303=1:2", `1 "4294967303=1:2": ` +
+			`resource 4294967303 is not one of ` + system + `, 0 to 15`},
 	} {
 		got, err := ParseRlimits(test.in)
 		if got != nil || err == nil || err.Error() != prefix+test.want {
@@ -76,7 +79,7 @@ func TestResources(t *testing.T) {
 	for resource := range 16 {
 		name := ResourceName(resource)
 		if got, ok := ParseResource(name); !strings.HasPrefix(name, "RLIMIT_") || got != resource || !ok {
-			t.Errorf("ParseResource(ResourceName(%d)) = ParseResource(%q) = %d, %v, want %[1]d, true", resource, name, got, ok)
+			t.Errorf("ParseResource(%q) = %d, %v, want %d, true", name, got, ok, resource)
 		}
 	}
 	for _, name := range []string{"", "NOFILE", "rlimit_nofile", "RLIMIT_NOFILE ", "RLIMIT_16"} {
@@ -98,7 +101,8 @@ func TestFormatRlimit(t *testing.T) {
 	}{
 		{specs.POSIXRlimit{Type: "RLIMIT_CORE", Soft: 1024, Hard: 4096}, "RLIMIT_CORE=1024:4096"},
 		{specs.POSIXRlimit{Type: "RLIMIT_CPU", Hard: Unlimited}, "RLIMIT_CPU=0:unlimited"},
-		{specs.POSIXRlimit{Type: "RLIMIT_X", Soft: Unlimited, Hard: Unlimited}, "RLIMIT_X=unlimited:unlimited"},
+		{specs.POSIXRlimit{Type: "RLIMIT_X", Soft: Unlimited, Hard: Unlimited},
+			"RLIMIT_X=unlimited:unlimited"},
 	} {
 		if got := FormatRlimit(test.limit); got != test.want {
 			t.Errorf("FormatRlimit(%v) = %q, want %q", test.limit, got, test.want)
@@ -108,16 +112,17 @@ func TestFormatRlimit(t *testing.T) {
 
 func FuzzParseRlimits(f *testing.F) {
 	for _, seed := range []string{
-		"", `"7=1024:4096,4:0:18446744073709551615"`, " 7=1:2 ,, 7:3:4", `""7=1:2"`, "16=1:2", "7=2:1",
-		"7=x:y", "7=1:18446744073709551616", "=::", ",", "7", "\"", "7=1:2\n",
+		"", `"7=1024:4096,4:0:18446744073709551615"`, " 7=1:2 ,, 7:3:4", `""7=1:2"`, "16=1:2",
+		"7=2:1", "7=x:y", "7=1:18446744073709551616", "=::", ",", "7", "\"", "7=1:2\n",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
 		limits, err := ParseRlimits(in)
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "KRUN_RLIMITS: item ") || strings.Contains(err.Error(), "\n") {
-				t.Errorf("ParseRlimits(%q) = %q, want one line that names the item", in, err)
+			message := err.Error()
+			if !strings.HasPrefix(message, "KRUN_RLIMITS: item ") || strings.Contains(message, "\n") {
+				t.Errorf("ParseRlimits(%q) = %q, want one line that names the item", in, message)
 			}
 			return
 		}
@@ -125,13 +130,14 @@ func FuzzParseRlimits(f *testing.F) {
 		seen := map[string]bool{}
 		for _, limit := range limits {
 			if err := ValidateRlimit(limit); err != nil || seen[limit.Type] {
-				t.Errorf("ParseRlimits(%q) has %v: %v, given before: %v", in, limit, err, seen[limit.Type])
+				t.Errorf("ParseRlimits(%q) = %v, with a limit twice or invalid: %v", in, limits, err)
 			}
 			seen[limit.Type] = true
 			number, _ := ParseResource(limit.Type)
 			again = append(again, fmt.Sprintf("%d=%d:%d", number, limit.Soft, limit.Hard))
 		}
-		if got, err := ParseRlimits(strings.Join(again, ",")); err != nil || !slices.Equal(got, limits) {
+		got, err := ParseRlimits(strings.Join(again, ","))
+		if err != nil || !slices.Equal(got, limits) {
 			t.Errorf("ParseRlimits(%q) = %v, %v, want %v", again, got, err, limits)
 		}
 	})

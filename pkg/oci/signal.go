@@ -6,23 +6,26 @@ import (
 	"strings"
 )
 
-// Real-time signals, as programs number them: the C library keeps the kernel's first two for itself.
+// The real-time signals of programs. The C library keeps the kernel's first two, 32 and 33, to
+// itself.
 const rtMin, rtMax = 34, 64
 
-var signals = [...]string{ // by number, signal(7)
-	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL", 10: "USR1",
-	11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT", 17: "CHLD", 18: "CONT", 19: "STOP", 20: "TSTP",
-	21: "TTIN", 22: "TTOU", 23: "URG", 24: "XCPU", 25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR",
-	31: "SYS",
+// signals holds the names of the signals of Linux by number, signal(7).
+var signals = [...]string{
+	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL",
+	10: "USR1", 11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT",
+	17: "CHLD", 18: "CONT", 19: "STOP", 20: "TSTP", 21: "TTIN", 22: "TTOU", 23: "URG", 24: "XCPU",
+	25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR", 31: "SYS",
 }
 
-// ParseSignal returns the number of the signal that is written as StopSignal of the OCI image specification may be: as
-// "SIGTERM", "SIGRTMIN+3" or "SIGRTMAX-1", without SIG, in any case, or as a number from 1 to 64; and whether there is one.
+// ParseSignal returns the number of the signal with a name as StopSignal of the OCI image-spec
+// has it, and whether there is such a signal. The name is of the form "SIGTERM", "SIGRTMIN+3" or
+// "SIGRTMAX-1", upper or lower case, with or without SIG, or a number from 1 to 64.
 func ParseSignal(s string) (number int, ok bool) {
 	if n, err := strconv.Atoi(s); err == nil {
 		return n, n >= 1 && n <= rtMax
 	}
-	name := strings.TrimPrefix(upper(s), "SIG")
+	name := strings.TrimPrefix(strings.ToUpper(s), "SIG")
 	if offset, ok := strings.CutPrefix(name, "RTMIN"); ok {
 		return realTime(rtMin, "+", offset)
 	}
@@ -41,18 +44,7 @@ func ParseSignal(s string) (number int, ok bool) {
 	return number, number > 0
 }
 
-// upper is strings.ToUpper for ASCII, without the tables for all other letters.
-func upper(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if 'a' <= c && c <= 'z' {
-			b[i] -= 'a' - 'A'
-		}
-	}
-	return string(b)
-}
-
-// realTime is the signal at an offset, with its sign, from another.
+// realTime returns the signal from plus the decimal offset, which is empty or begins with sign.
 func realTime(from int, sign, offset string) (int, bool) {
 	if offset == "" {
 		return from, true
