@@ -2,7 +2,6 @@ package bootparam
 
 import (
 	"flag"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
