@@ -1,0 +1,19 @@
+package guest
+
+// shell is the workload if nobody names one.
+const shell = "/bin/sh"
+
+// Argv returns the workload's argument vector. It is the host's program, if any, with init's own
+// arguments; else the configured vector; else init's arguments; else a shell.
+func Argv(program string, configured, args []string) []string {
+	switch {
+	case program != "":
+		return append([]string{program}, args...)
+	case len(configured) > 0:
+		return configured
+	case len(args) > 0:
+		return args
+	default:
+		return []string{shell}
+	}
+}
