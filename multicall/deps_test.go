@@ -38,7 +38,6 @@ var required = []string{
 	"github.com/insomniacslk/dhcp/dhcpv4",
 	"github.com/insomniacslk/dhcp/dhcpv6",
 	"github.com/moby/sys/mountinfo",
-	"github.com/moby/sys/user",
 	"github.com/opencontainers/runtime-spec/specs-go",
 	"github.com/u-root/gobusybox/src/pkg/bb/bbmain",
 	"github.com/vishvananda/netlink",

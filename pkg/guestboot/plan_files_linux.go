@@ -3,6 +3,7 @@ package guestboot
 import (
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -54,13 +55,21 @@ func (g *Guest) planMounts() ([]op.Op, error) {
 	}
 	ops := mount.Configured(mounts, mount.Host{
 		BlockRoot:     g.hasBlockRoot(),
-		RuntimeMounts: g.Config.HasMountNamespace(),
+		RuntimeMounts: g.hasMountNamespace(),
 		Unmounted:     &g.fresh,
 	})
 	if guest.RunTmpfs(g.Params, g.Config) {
 		ops = append(ops, mount.Run(&g.fresh))
 	}
 	return ops, nil
+}
+
+// hasMountNamespace reports whether the configuration was written for a container with a mount
+// namespace of its own, in which a runtime on the host's side has made the mounts.
+func (g *Guest) hasMountNamespace() bool {
+	return slices.ContainsFunc(g.Config.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.MountNamespace
+	})
 }
 
 // planProtection hides and protects paths. It comes after everything else that changes the root.
