@@ -1,70 +1,72 @@
-// Package netif configures network interfaces. Loopback and the TSI interface, which every boot has, are set up by the
-// ioctls of netdevice(7): one call is all that takes. What leases bring is done by rtnetlink(7), many changes in one call:
-// Changes says what is to be done, and Conn does it.
+// Package netif configures network interfaces. Changes decides what must be done to an interface,
+// and a Conn does it by rtnetlink(7).
 package netif
 
 import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// Forever is a lifetime without an end.
-const Forever time.Duration = 1<<63 - 1
+// Infinite is the lifetime of an address that does not expire.
+const Infinite time.Duration = 1<<63 - 1
 
-// ProtocolDHCP says of a route where it comes from: RTPROT_DHCP of rtnetlink(7).
+// ProtocolDHCP is the origin of routes that a DHCP server sent: RTPROT_DHCP of rtnetlink(7).
 const ProtocolDHCP = 16
 
-// minMTU is what every IPv4 host can receive, RFC 791.
+// minMTU is the size of a datagram that every IPv4 host can receive, RFC 791.
 const minMTU = 576
 
-// ClampMTU returns the MTU to set when a server wants one: at least 576, and at most what the link can have, if that is
-// known (not 0). 0 is no wish, and stays 0. Below 1280 the kernel takes IPv6 off the interface.
-func ClampMTU(want, most uint32) uint32 {
+// ClampMTU returns the MTU to set when a server wants one: at least 576, and at most limit, the
+// largest MTU of the link, unless that is 0. It returns 0 if want is 0. Note that Linux disables
+// IPv6 on an interface with an MTU below 1280.
+func ClampMTU(want, limit uint32) uint32 {
 	if want == 0 {
 		return 0
 	}
 	want = max(want, minMTU)
-	if most != 0 {
-		want = min(want, most)
+	if limit != 0 {
+		want = min(want, limit)
 	}
 	return want
 }
 
 // IfAddr is an address of an interface.
 type IfAddr struct {
-	Prefix    inet.Prefix
-	Broadcast inet.Addr // IPv4 only, and not always there
-	// Valid is how long the address lasts, more than 0: then the kernel removes it, and with it the routes that have it as
-	// their source. Preferred is how long new connections use it, not more than Valid. The kernel counts whole seconds.
+	Prefix    netip.Prefix // with the bits of the host
+	Broadcast netip.Addr   // optional, IPv4 only
+	// Valid is the lifetime of the address, more than 0. When it ends, the kernel removes the
+	// address and the routes that have it as their source. Preferred, at most Valid, is how long
+	// the address is used for new connections. The kernel counts whole seconds.
 	Valid, Preferred time.Duration
-	Flags            uint32 // IFA_F_*, tentative for one; only read, never set
+	Flags            uint32 // IFA_F_*, such as IFA_F_TENTATIVE; read, but never set
 }
 
-// Route is a route of the main table through one interface.
+// Route is a unicast route of the main table through one interface.
 type Route struct {
-	Destination inet.Prefix
-	Gateway     inet.Addr // none: the destination is on the link
-	Source      inet.Addr // the source address to prefer, if any
+	Destination netip.Prefix
+	Gateway     netip.Addr // invalid: the destination is on the link
+	Source      netip.Addr // the preferred source address, if valid
 	Metric      uint32
 	Protocol    uint8 // RTPROT_*
 }
 
-// String returns destination and gateway.
+// String returns the destination and the gateway.
 func (r Route) String() string {
 	if !r.Gateway.IsValid() {
-		return r.Destination.String() + " on link"
+		return fmt.Sprintf("%v on link", r.Destination)
 	}
-	return r.Destination.String() + " via " + r.Gateway.String()
+	return fmt.Sprintf("%v via %v", r.Destination, r.Gateway)
 }
 
-// Kind is what a Change does.
+// Kind is the kind of a Change.
 type Kind uint8
 
-// To set is to make or to replace: an address that is there gets new lifetimes, a route takes the place of that with the
-// same destination and metric. To delete what is not there is no failure.
+// Setting an address or route adds or replaces it: an existing address gets new lifetimes, and a
+// route replaces the one with the same destination and metric. Deleting what does not exist is not
+// an error.
 const (
 	SetMTU Kind = iota
 	SetAddress
@@ -73,55 +75,58 @@ const (
 	DeleteRoute
 )
 
-// Change is one change of an interface.
+// Change is a change of an interface.
 type Change struct {
 	Kind  Kind
 	Index int // of the interface
 
-	// The one that Kind is about.
+	// The field that Kind names is used.
 	MTU     uint32
 	Address IfAddr
 	Route   Route
 }
 
-// String says what the change does: "set route 0.0.0.0/0 via 10.0.2.2".
+// String describes the change, such as "set route 0.0.0.0/0 via 10.0.2.2".
 func (c Change) String() string {
 	switch c.Kind {
 	case SetMTU:
-		return "set MTU " + strconv.FormatUint(uint64(c.MTU), 10)
+		return fmt.Sprintf("set MTU %d", c.MTU)
 	case SetAddress:
-		return "set address " + c.Address.Prefix.String()
+		return fmt.Sprintf("set address %v", c.Address.Prefix)
 	case DeleteAddress:
-		return "delete address " + c.Address.Prefix.String()
+		return fmt.Sprintf("delete address %v", c.Address.Prefix)
 	case SetRoute:
-		return "set route " + c.Route.String()
+		return fmt.Sprintf("set route %v", c.Route)
 	default:
-		return "delete route " + c.Route.String()
+		return fmt.Sprintf("delete route %v", c.Route)
 	}
 }
 
-// Config is what an interface has from one lease: an address and what belongs to it.
+// Config is what one lease configures on an interface.
 type Config struct {
-	Index   int // of the interface
-	Address inet.Prefix
-	// Broadcast is that of an IPv4 address; none stands for that of its prefix.
-	Broadcast inet.Addr
-	// Lifetimes as in IfAddr. Preferred is IPv6's; that of an IPv4 address is the valid one.
+	Index   int          // of the interface
+	Address netip.Prefix // with the bits of the host
+	// Broadcast is the broadcast address of an IPv4 address. If it is invalid, that of the prefix
+	// is used.
+	Broadcast netip.Addr
+	// Valid and Preferred are lifetimes as in IfAddr. For IPv4, Preferred is ignored.
 	Valid, Preferred time.Duration
-	// Routes in the order of preference: of those with the same destination the first is taken. Only destination and gateway
-	// count. A gateway of none or 0.0.0.0 means that the destination is on the link.
+	// Routes are in the order of preference: of those with the same destination, the first one
+	// counts. Only Destination and Gateway are used. If Gateway is invalid or 0.0.0.0, the
+	// destination is on the link.
 	Routes []Route
-	// Metric of all routes. Interfaces that can have the same destination need different ones, or they would take each
-	// other's route.
+	// Metric is that of all routes. Interfaces need different metrics, or they would replace each
+	// other's route to a destination.
 	Metric uint32
-	MTU    uint32 // 0: that of the link stays
-	// LinkMTU is what the link has without a lease, and gets back after it. 0: unknown.
+	MTU    uint32 // bytes; 0 leaves the MTU of the link
+	// LinkMTU is the MTU that the link has without a lease, and gets back afterwards; 0 if unknown.
 	LinkMTU uint32
 }
 
-// Changes returns what leads from one configuration of an interface to another, in an order in which nothing fails; nil is
-// no configuration. Address and routes are set even where they stay the same, so that a renewal repairs them, and it does no
-// harm to do it all twice. As long as the address stays the same, nothing is removed that its connections need.
+// Changes returns the changes that lead from one configuration of an interface to another, in an
+// order in which none fails. A nil Config is an interface without a configuration. The address and
+// routes are set even if they are the same, so that the renewal of a lease repairs them; doing it
+// twice does no harm. As long as the address is the same, existing connections survive.
 func Changes(from, to *Config) []Change {
 	if from != nil && to != nil && from.Index != to.Index {
 		return append(Changes(from, nil), Changes(nil, to)...)
@@ -139,54 +144,60 @@ func Changes(from, to *Config) []Change {
 	if from != nil {
 		for _, r := range slices.Backward(from.routes()) {
 			if !stays || !replaces(routes, r) {
-				deleteRoutes = append(deleteRoutes, Change{Kind: DeleteRoute, Index: from.Index, Route: r})
+				deleteRoutes = append(deleteRoutes,
+					Change{Kind: DeleteRoute, Index: from.Index, Route: r})
 			}
 		}
 		if !stays || from.Address != to.Address {
-			deleteAddress = []Change{{Kind: DeleteAddress, Index: from.Index, Address: from.ifAddr()}}
+			deleteAddress = []Change{
+				{Kind: DeleteAddress, Index: from.Index, Address: from.ifAddr()}}
 		}
 	}
 	mtu := mtuChange(from, to)
 	if stays {
-		// Of an address with another prefix length, the broadcast address must be gone that could be a gateway now.
+		// If the prefix length changes, the old broadcast address may be a gateway now: the old
+		// address must be deleted before the routes are set.
 		return slices.Concat(mtu, setAddress, deleteAddress, setRoutes, deleteRoutes)
 	}
 	return slices.Concat(mtu, deleteRoutes, deleteAddress, setAddress, setRoutes)
 }
 
-// canBecome tells whether the address of to can be set while that of c is there. Otherwise, if they are in the same network,
-// the new one would be secondary to the old one and removed with it; and an address that is there keeps its broadcast
-// address.
+// canBecome reports whether the address of to can be set while the address of c exists. Another
+// address in the same network would be secondary to the existing one, and deleted with it; and an
+// existing address keeps its broadcast address.
 func (c *Config) canBecome(to *Config) bool {
-	return c.Address.Addr == to.Address.Addr && (c.Address.Bits != to.Address.Bits || c.broadcast() == to.broadcast())
+	return c.Address.Addr() == to.Address.Addr() &&
+		(c.Address.Bits() != to.Address.Bits() || c.broadcast() == to.broadcast())
 }
 
-// replaces tells whether one of routes takes the place of old when it is set.
+// replaces reports whether setting one of the routes replaces old.
 func replaces(routes []Route, old Route) bool {
-	return slices.ContainsFunc(routes, func(r Route) bool { return r.Destination == old.Destination && r.Metric == old.Metric })
+	return slices.ContainsFunc(routes, func(r Route) bool {
+		return r.Destination == old.Destination && r.Metric == old.Metric
+	})
 }
 
-// mtuChange returns the change of the MTU, or nothing.
+// mtuChange returns the change of the MTU, if there is one.
 func mtuChange(from, to *Config) []Change {
-	var c Change
-	var is uint32
+	var current uint32
+	var change Change
 	switch {
-	case to == nil && from == nil:
+	case from == nil && to == nil:
 		return nil
 	case to == nil:
-		is, c = from.mtu(), Change{Index: from.Index, MTU: from.LinkMTU}
+		current, change = from.mtu(), Change{Index: from.Index, MTU: from.LinkMTU}
 	case from == nil:
-		is, c = to.LinkMTU, Change{Index: to.Index, MTU: to.mtu()}
+		current, change = to.LinkMTU, Change{Index: to.Index, MTU: to.mtu()}
 	default:
-		is, c = from.mtu(), Change{Index: to.Index, MTU: to.mtu()}
+		current, change = from.mtu(), Change{Index: to.Index, MTU: to.mtu()}
 	}
-	if c.MTU == 0 || c.MTU == is {
+	if change.MTU == 0 || change.MTU == current {
 		return nil
 	}
-	return []Change{c}
+	return []Change{change}
 }
 
-// mtu returns the MTU that the link has with c, 0 if that is unknown.
+// mtu returns the MTU of the link with c, or 0 if it is unknown.
 func (c *Config) mtu() uint32 {
 	if c.MTU != 0 {
 		return c.MTU
@@ -195,28 +206,37 @@ func (c *Config) mtu() uint32 {
 }
 
 func (c *Config) ifAddr() IfAddr {
-	a := IfAddr{Prefix: c.Address, Broadcast: c.broadcast(), Valid: c.Valid, Preferred: min(c.Preferred, c.Valid)}
-	if c.Address.Addr.Is4() {
+	a := IfAddr{Prefix: c.Address, Broadcast: c.broadcast(), Valid: c.Valid}
+	a.Preferred = min(c.Preferred, c.Valid)
+	if c.Address.Addr().Is4() {
 		a.Preferred = c.Valid
 	}
 	return a
 }
 
-func (c *Config) broadcast() inet.Addr {
-	if !c.Broadcast.IsValid() && c.Address.Addr.Is4() && c.Address.Bits <= 30 {
-		return c.Address.Broadcast()
+func (c *Config) broadcast() netip.Addr {
+	if !c.Broadcast.IsValid() && c.Address.Addr().Is4() && c.Address.Bits() <= 30 {
+		return lastAddr(c.Address)
 	}
 	return c.Broadcast
 }
 
-// routes returns the routes to set: complete, in an order in which every gateway can be reached, and without those that
-// the kernel would refuse or has by the address itself. A gateway that no route on the link leads to gets one of its own:
-// the address may be a /32 (RFC 3442 has no word for that, but servers and clients do it).
+// lastAddr returns the address of an IPv4 network with all bits of the host set.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Addr().As4()
+	n := binary.BigEndian.Uint32(b[:]) | uint32(1<<(32-p.Bits())-1)
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
+}
+
+// routes returns the routes to set, in an order in which every gateway is reachable. It leaves out
+// routes that the kernel would refuse, and the one that comes with the address. A gateway that is
+// not on the link gets a route of its own: servers send such gateways with a /32 address, though
+// RFC 3442 does not provide for it.
 func (c *Config) routes() []Route {
 	var onLink, via []Route
 	for _, r := range c.Routes {
 		if !r.Gateway.IsValid() || r.Gateway.IsUnspecified() {
-			onLink = c.add(onLink, r.Destination, inet.Addr{})
+			onLink = c.add(onLink, r.Destination, netip.Addr{})
 		}
 	}
 	for _, r := range c.Routes {
@@ -224,7 +244,7 @@ func (c *Config) routes() []Route {
 			continue
 		}
 		if !c.reaches(onLink, r.Gateway) {
-			onLink = c.add(onLink, inet.Prefix{Addr: r.Gateway, Bits: 8 * len(r.Gateway.Bytes())}, inet.Addr{})
+			onLink = c.add(onLink, netip.PrefixFrom(r.Gateway, r.Gateway.BitLen()), netip.Addr{})
 		}
 		via = c.add(via, r.Destination, r.Gateway)
 	}
@@ -236,33 +256,39 @@ func (c *Config) routes() []Route {
 	return onLink
 }
 
-// add appends a route, unless it is invalid or there is one to the same destination.
-func (c *Config) add(routes []Route, destination inet.Prefix, gateway inet.Addr) []Route {
-	r := Route{Destination: destination.Masked(), Gateway: gateway, Metric: c.Metric, Protocol: ProtocolDHCP}
-	if r.Destination.Addr.Is4() {
-		r.Source = c.Address.Addr // one of IPv6 may not be usable yet, and the kernel would refuse it
+// add appends a route, unless it is invalid or routes has one to the same destination.
+func (c *Config) add(routes []Route, destination netip.Prefix, gateway netip.Addr) []Route {
+	r := Route{
+		Destination: destination.Masked(), Gateway: gateway,
+		Metric: c.Metric, Protocol: ProtocolDHCP,
 	}
-	if !destination.IsValid() || destination.Addr.Is4() != c.Address.Addr.Is4() ||
+	if r.Destination.Addr().Is4() {
+		// The kernel refuses an IPv6 source address that is still tentative.
+		r.Source = c.Address.Addr()
+	}
+	if !destination.IsValid() || destination.Addr().Is4() != c.Address.Addr().Is4() ||
 		c.isConnected() && r.Destination == c.Address.Masked() || replaces(routes, r) {
 		return routes
 	}
 	return append(routes, r)
 }
 
-// isGateway tells whether a can be a gateway: another host.
-func (c *Config) isGateway(a inet.Addr) bool {
-	return a.IsHost() && a.Is4() == c.Address.Addr.Is4() && a != c.Address.Addr && a != c.broadcast() &&
-		(c.Address.Bits > 30 || a != c.Address.Broadcast())
+// isGateway reports whether a can be a gateway: the unicast address of another host.
+func (c *Config) isGateway(a netip.Addr) bool {
+	own := c.Address.Addr()
+	return (a.IsGlobalUnicast() || a.IsLinkLocalUnicast()) && a.Is4() == own.Is4() &&
+		a != own && a != c.broadcast() &&
+		(!own.Is4() || c.Address.Bits() > 30 || a != lastAddr(c.Address))
 }
 
-// reaches tells whether a is on the link, by the address or by one of routes.
-func (c *Config) reaches(routes []Route, a inet.Addr) bool {
-	return a.Is6() && a.IsLinkLocal() || c.isConnected() && c.Address.Contains(a) ||
+// reaches reports whether a is on the link by the address or by one of the routes.
+func (c *Config) reaches(routes []Route, a netip.Addr) bool {
+	return a.Is6() && a.IsLinkLocalUnicast() || c.isConnected() && c.Address.Contains(a) ||
 		slices.ContainsFunc(routes, func(r Route) bool { return r.Destination.Contains(a) })
 }
 
-// isConnected tells whether the kernel makes a route to the network of the address. To 0.0.0.0 it does not, and of IPv6 only
-// routers say what is on the link (RFC 5942).
+// isConnected reports whether the kernel adds a route to the network of the address. It adds none
+// to 0.0.0.0, and for IPv6 only routers say which prefixes are on the link (RFC 5942).
 func (c *Config) isConnected() bool {
-	return c.Address.Addr.Is4() && !c.Address.Masked().Addr.IsUnspecified()
+	return c.Address.Addr().Is4() && !c.Address.Masked().Addr().IsUnspecified()
 }

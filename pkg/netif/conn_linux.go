@@ -3,288 +3,284 @@ package netif
 import (
 	"errors"
 	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
 
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 const (
-	// mostInBatch is how many changes go in one call. If all of them failed, the answers would still fit in the socket.
-	mostInBatch = 64
-	// patience is how long an answer may take, in milliseconds. The kernel answers before the call with the requests returns.
-	patience = 1000
-	// mostDumps is how often a list is asked for that changed while it was read.
-	mostDumps = 3
+	// answerTimeout limits the wait for an answer. The kernel answers before it returns from the
+	// call that sends the request.
+	answerTimeout = time.Second
+	// maxAttempts limits how often a request is repeated; see Conn.request.
+	maxAttempts = 5
+	// collectAfter is the number of requests after which garbage is collected: package nl allocates
+	// 64 KiB to receive each answer.
+	collectAfter = 32
 )
-
-// Link is a network interface.
-type Link struct {
-	Index        int
-	Name         string
-	HardwareAddr []byte
-	Type         uint16 // ARPHRD_*
-	MTU          uint32
-	MaxMTU       uint32 // 0: unknown
-	Flags        uint32 // IFF_*
-	Up           bool   // somebody set it up: IFF_UP
-	Carrier      bool   // and there is something at the other end: IFF_LOWER_UP
-}
 
 // Conn is a connection to the kernel's rtnetlink(7).
 type Conn struct {
-	fd int
-	batch
-	// buf is as long as the longest answers are: a page, at most 8 KiB.
-	buf [8192]byte
+	handle      *netlink.Handle
+	uncollected int // requests since the last collection of garbage
 }
 
-// Open returns a Conn for interfaces of the network namespace that the process is in.
+// Open returns a Conn for the interfaces of the network namespace of the calling thread.
 func Open() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
 	}
-	return &Conn{fd: fd}, nil
+	if err := handle.SetSocketTimeout(answerTimeout); err != nil {
+		handle.Close()
+		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
+	}
+	return &Conn{handle: handle}, nil
 }
 
 // Close closes the connection.
-func (c *Conn) Close() { unix.Close(c.fd) }
+func (c *Conn) Close() { c.handle.Close() }
 
-// Link returns the link of a name. Its error wraps ENODEV if there is none.
-func (c *Conn) Link(name string) (Link, error) {
-	c.reset()
-	c.getLink(name)
-	return c.link(name)
-}
-
-// SetUp sets the link of a name up and returns what it is then. Its error wraps ENODEV if there is none.
-func (c *Conn) SetUp(name string) (Link, error) {
-	c.reset()
-	c.setUp(name)
-	c.getLink(name)
-	return c.link(name)
-}
-
-// link sends a batch that ends with getLink, and returns the link.
-func (c *Conn) link(name string) (l Link, err error) {
-	if name == "" || len(name) >= unix.IFNAMSIZ {
-		return Link{}, fmt.Errorf("find interface %s: %w", name, unix.ENODEV) // the kernel would say something else
-	}
-	failed := c.exchange(func(i int, m message) {
-		if errno := m.errno(); errno != 0 && err == nil {
-			doing := "find interface "
-			if i < c.count-1 {
-				doing = "set up interface "
-			}
-			err = fmt.Errorf("%s%s: %w", doing, name, errno)
+// request calls f, which makes one request, and calls it again if the answer could not be used: a
+// list changed while it was read, or the socket received a message of another process. Requests
+// may be repeated, for they set what should be. An interface that does not exist is ENODEV.
+func (c *Conn) request(f func() error) error {
+	var err error
+	for range maxAttempts {
+		err = f()
+		if c.uncollected++; c.uncollected == collectAfter {
+			c.uncollected = 0
+			debug.FreeOSMemory()
 		}
-		if link, ok := parseLink(m); ok {
-			l = link
+		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
+			return unix.ENODEV
 		}
-	})
-	if failed != nil {
-		return Link{}, failed
-	}
-	return l, err
-}
-
-// Links returns all links.
-func (c *Conn) Links() ([]Link, error) {
-	return dump(c, func() {
-		c.batch.link(unix.RTM_GETLINK, unix.NLM_F_DUMP, 0, 0, 0)
-		c.attr32(unix.IFLA_EXT_MASK, skipStats)
-	}, parseLink)
-}
-
-// Addresses returns the addresses, IPv4 and IPv6, of the interface of an index.
-func (c *Conn) Addresses(index int) ([]IfAddr, error) {
-	return dump(c, func() {
-		c.request(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg)...)
-	}, func(m message) (IfAddr, bool) {
-		i, a, ok := parseIfAddr(m)
-		return a, ok && i == index
-	})
-}
-
-// Routes returns the unicast routes, IPv4 and IPv6, of the main table that lead through the interface of an index alone.
-func (c *Conn) Routes(index int) ([]Route, error) {
-	return dump(c, func() {
-		c.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP, make([]byte, unix.SizeofRtMsg)...)
-	}, func(m message) (Route, bool) {
-		i, r, ok := parseRoute(m)
-		return r, ok && i == index
-	})
-}
-
-// dump returns what parse makes of the answers to a request for a list.
-func dump[T any](c *Conn, request func(), parse func(message) (T, bool)) (list []T, err error) {
-	for range mostDumps {
-		list, err = nil, nil
-		changed := false
-		c.reset()
-		request()
-		failed := c.exchange(func(_ int, m message) {
-			if errno := m.errno(); errno != 0 {
-				err = fmt.Errorf("list by rtnetlink: %w", errno)
-			}
-			changed = changed || m.flags&unix.NLM_F_DUMP_INTR != 0
-			if t, ok := parse(m); ok {
-				list = append(list, t)
-			}
-		})
-		if failed != nil {
-			return nil, failed
-		}
-		if !changed {
+		// Package nl parses a message before it looks at the sender, hence EINVAL.
+		errno, ok := errors.AsType[unix.Errno](err)
+		if err == nil || ok && errno != unix.EINVAL {
 			break
 		}
 	}
-	return list, err
-}
-
-// Do makes changes, in order. One that fails does not keep the others from being made; the error joins those of all that
-// failed, each with what the change was.
-func (c *Conn) Do(changes ...Change) error {
-	var errs []error
-	for len(changes) > 0 {
-		part := changes[:min(len(changes), mostInBatch)]
-		changes = changes[len(part):]
-		c.reset()
-		for _, change := range part {
-			c.change(change)
-		}
-		c.acknowledge()
-		err := c.exchange(func(i int, m message) {
-			if errno := m.errno(); errno != 0 && !part[i].isMissing(errno) {
-				errs = append(errs, fmt.Errorf("%v: %w", part[i], errno))
-			}
-		})
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// isMissing tells whether a change failed because what it was to delete is not there: a lifetime ended, say.
-func (c Change) isMissing(errno unix.Errno) bool {
-	switch c.Kind {
-	case DeleteAddress:
-		return errno == unix.EADDRNOTAVAIL || errno == unix.ENODEV
-	case DeleteRoute:
-		return errno == unix.ESRCH
-	}
-	return false
-}
-
-// exchange sends the batch and hands the answers to take, with the number of the request in it. It ends with the answer to
-// the last request.
-func (c *Conn) exchange(take func(i int, m message)) error {
-	if err := c.send(); err != nil {
-		return fmt.Errorf("send rtnetlink requests: %w", err)
-	}
-	for {
-		b, err := c.receive()
-		if err != nil {
-			return fmt.Errorf("receive rtnetlink answers: %w", err)
-		}
-		for len(b) > 0 {
-			m, rest, ok := nextMessage(b)
-			if !ok {
-				return fmt.Errorf("receive rtnetlink answers: %w", unix.EBADMSG)
-			}
-			b = rest
-			i := m.seq - c.first
-			if i >= uint32(c.count) {
-				continue // answers something that was given up
-			}
-			take(int(i), m)
-			if int(i) == c.count-1 && m.ends() {
-				return nil
-			}
-		}
-	}
-}
-
-func (c *Conn) send() error {
-	for {
-		// Without an address it goes to the kernel.
-		if _, err := unix.Write(c.fd, c.bytes); err != unix.EINTR {
-			return err
-		}
-	}
-}
-
-// receive returns the next messages of the kernel.
-func (c *Conn) receive() ([]byte, error) {
-	for {
-		var sender unix.RawSockaddrNetlink
-		d, err := recvmsg.Receive(c.fd, c.buf[:], nil, &sender)
-		switch {
-		case err == unix.EAGAIN:
-			if err := c.wait(); err != nil {
-				return nil, err
-			}
-		case err == unix.EINTR:
-		case err != nil: // ENOBUFS among them: answers were lost
-			return nil, err
-		default:
-			if sender.Family != unix.AF_NETLINK || sender.Pid != 0 {
-				continue // not the kernel
-			}
-			if d.Len > len(c.buf) {
-				return nil, unix.EMSGSIZE
-			}
-			return c.buf[:d.Len], nil
-		}
-	}
-}
-
-// wait waits for an answer.
-func (c *Conn) wait() error {
-	fds := [1]unix.PollFd{{Fd: int32(c.fd), Events: unix.POLLIN}}
-	n, err := unix.Poll(fds[:], patience)
-	switch {
-	case err == unix.EINTR:
-		return nil
-	case err == nil && n == 0:
+	if err == unix.EAGAIN {
 		return unix.ETIMEDOUT
 	}
 	return err
 }
 
-// Monitor notices that links come, go and change. What has changed is to be looked up: notifications can be lost.
-type Monitor struct{ fd int }
+// Link is a network interface.
+type Link struct {
+	Index        int
+	Name         string
+	HardwareAddr net.HardwareAddr // 6 bytes for Ethernet
+	MTU          uint32           // bytes
+	Ethernet     bool             // an Ethernet device with address resolution
+	Up           bool             // IFF_UP
+	Carrier      bool             // up and connected: IFF_LOWER_UP
+}
 
-// mostNotifications is how many are read in a row. What remains can be read in the next round of a poll loop.
-const mostNotifications = 64
+func newLink(l netlink.Link) Link {
+	a := l.Attrs()
+	return Link{
+		Index:        a.Index,
+		Name:         a.Name,
+		HardwareAddr: a.HardwareAddr,
+		MTU:          uint32(a.MTU),
+		Ethernet:     a.EncapType == "ether" && a.RawFlags&unix.IFF_NOARP == 0,
+		Up:           a.RawFlags&unix.IFF_UP != 0,
+		Carrier:      a.RawFlags&unix.IFF_LOWER_UP != 0,
+	}
+}
 
-// OpenMonitor returns a Monitor. What happens from then on is noticed.
-func OpenMonitor() (*Monitor, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
+// byIndex returns the link with an index, for requests of package netlink that need no more.
+func byIndex(index int) netlink.Link {
+	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
+}
+
+// Link returns the interface with the given name. Its error wraps ENODEV if there is none.
+func (c *Conn) Link(name string) (Link, error) {
+	link, err := c.find(name)
+	if err != nil {
+		return Link{}, fmt.Errorf("find interface %s: %w", name, err)
+	}
+	return link, nil
+}
+
+func (c *Conn) find(name string) (link Link, err error) {
+	if name == "" || len(name) >= unix.IFNAMSIZ {
+		return Link{}, unix.ENODEV // package netlink would look for an alternative name
+	}
+	err = c.request(func() error {
+		l, err := c.handle.LinkByName(name)
+		if err == nil {
+			link = newLink(l)
+		}
+		return err
+	})
+	return link, err
+}
+
+// SetUp sets the interface with the given name up, and returns its new state. Its error wraps
+// ENODEV if there is no such interface.
+func (c *Conn) SetUp(name string) (Link, error) {
+	link, err := c.find(name)
 	if err == nil {
-		if err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
-			unix.Close(fd)
+		err = c.request(func() error { return c.handle.LinkSetUp(byIndex(link.Index)) })
+	}
+	if err == nil {
+		link, err = c.find(name)
+	}
+	if err != nil {
+		return Link{}, fmt.Errorf("set up interface %s: %w", name, err)
+	}
+	return link, nil
+}
+
+// Links returns all interfaces.
+func (c *Conn) Links() (links []Link, err error) {
+	err = c.request(func() error {
+		list, err := c.handle.LinkList()
+		links = nil
+		for _, l := range list {
+			links = append(links, newLink(l))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	return links, nil
+}
+
+// MaxMTU returns the largest MTU, in bytes, that an interface can have, or 0 if it is unknown.
+// Package netlink does not read this attribute of a link.
+func (c *Conn) MaxMTU(index int) (mtu uint32) {
+	_ = c.request(func() error {
+		message := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		message.Index = int32(index)
+		request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
+		request.AddData(message)
+		answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+		for _, answer := range answers {
+			attributes, err := nl.ParseRouteAttrAsMap(answer[unix.SizeofIfInfomsg:])
+			if err != nil {
+				return err
+			}
+			if value := attributes[unix.IFLA_MAX_MTU].Value; len(value) == 4 {
+				mtu = nl.NativeEndian().Uint32(value)
+			}
+		}
+		return err
+	})
+	return mtu
+}
+
+// Addresses returns the IPv4 and IPv6 addresses of the interface with the given index.
+func (c *Conn) Addresses(index int) (addresses []IfAddr, err error) {
+	err = c.request(func() error {
+		list, err := c.handle.AddrList(byIndex(index), netlink.FAMILY_ALL)
+		addresses = nil
+		for _, a := range list {
+			addresses = append(addresses, newIfAddr(a))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list addresses of interface %d: %w", index, err)
+	}
+	return addresses, nil
+}
+
+// Routes returns the IPv4 and IPv6 unicast routes of the main table that lead through the interface
+// with the given index.
+func (c *Conn) Routes(index int) (routes []Route, err error) {
+	filter := netlink.Route{LinkIndex: index, Type: unix.RTN_UNICAST}
+	err = c.request(func() error {
+		list, err := c.handle.RouteListFiltered(netlink.FAMILY_ALL, &filter,
+			netlink.RT_FILTER_OIF|netlink.RT_FILTER_TYPE)
+		routes = nil
+		for _, r := range list {
+			routes = append(routes, newRoute(r))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list routes of interface %d: %w", index, err)
+	}
+	return routes, nil
+}
+
+// Do makes changes, in order. If one fails, the others are made nevertheless; the error joins those
+// of all that failed, each with a description of the change.
+func (c *Conn) Do(changes ...Change) error {
+	var errs []error
+	for _, change := range changes {
+		err := c.request(func() error { return c.change(change) })
+		if err != nil && !change.isMissing(err) {
+			errs = append(errs, fmt.Errorf("%v: %w", change, err))
 		}
 	}
+	return errors.Join(errs...)
+}
+
+func (c *Conn) change(change Change) error {
+	switch change.Kind {
+	case SetMTU:
+		return c.handle.LinkSetMTU(byIndex(change.Index), int(change.MTU))
+	case SetAddress:
+		return c.handle.AddrReplace(byIndex(change.Index), change.Address.netlink())
+	case DeleteAddress:
+		return c.handle.AddrDel(byIndex(change.Index), change.Address.netlink())
+	case SetRoute:
+		return c.handle.RouteReplace(change.Route.netlink(change.Index))
+	default:
+		return c.handle.RouteDel(change.Route.netlink(change.Index))
+	}
+}
+
+// isMissing reports whether c failed because what it should delete does not exist, such as an
+// address that has expired.
+func (c Change) isMissing(err error) bool {
+	switch c.Kind {
+	case DeleteAddress:
+		return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV)
+	case DeleteRoute:
+		return errors.Is(err, unix.ESRCH)
+	}
+	return false
+}
+
+// Monitor watches for interfaces that appear, disappear or change. It does not say what has
+// changed, for notifications can be lost.
+type Monitor struct{ socket *nl.NetlinkSocket }
+
+// maxNotifications limits how many notifications Changed reads, so that other tasks of a poll loop
+// get their turn.
+const maxNotifications = 64
+
+// OpenMonitor returns a Monitor that notices changes from now on.
+func OpenMonitor() (*Monitor, error) {
+	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {
 		return nil, fmt.Errorf("watch network interfaces: %w", err)
 	}
-	return &Monitor{fd}, nil
+	return &Monitor{socket}, nil
 }
 
-// FD returns the descriptor to wait at until it can be read from.
-func (m *Monitor) FD() int { return m.fd }
+// FD returns the descriptor that poll(2) reports as readable when an interface has changed.
+func (m *Monitor) FD() int { return m.socket.GetFd() }
 
-// Changed tells whether any link has changed since the last call. It does not wait.
+// Changed reports whether an interface has changed since the last call. It does not block.
 func (m *Monitor) Changed() bool {
 	changed := false
-	for range mostNotifications {
-		var b [unix.SizeofNlMsghdr]byte // the rest of the message is thrown away
-		switch _, err := unix.Read(m.fd, b[:]); err {
+	for range maxNotifications {
+		var b [unix.SizeofNlMsghdr]byte // the rest of the message is discarded
+		switch _, err := unix.Read(m.FD(), b[:]); err {
 		case unix.EINTR:
-		case nil, unix.ENOBUFS: // so many that some were lost
+		case nil, unix.ENOBUFS: // ENOBUFS: notifications were lost
 			changed = true
 		default:
 			return changed
@@ -294,4 +290,4 @@ func (m *Monitor) Changed() bool {
 }
 
 // Close closes the monitor.
-func (m *Monitor) Close() { unix.Close(m.fd) }
+func (m *Monitor) Close() { m.socket.Close() }

@@ -10,8 +10,9 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Loopback is the operation that gives the interface Name the address 127.0.0.1/8 and sets it up. FreeBSD's kernel, unlike
-// that of Linux, does not know loopback's address by itself.
+// Loopback is the operation that gives the interface Name the address 127.0.0.1/8 and sets it up.
+// Unlike Linux, FreeBSD does not do so by itself. If the kernel has no IPv4, Do fails, but the
+// interface is up.
 type Loopback struct{ Name string }
 
 func (l Loopback) Describe() op.Description {
@@ -32,13 +33,13 @@ type aliasRequest struct {
 	vhid                     int32
 }
 
-// siocAddAlias is SIOCAIFADDR of FreeBSD 10 and later; package unix has that of older ones.
+// siocAddAlias is SIOCAIFADDR of FreeBSD 10 and later. Package unix has an older one.
 const siocAddAlias = 0x80000000 | unsafe.Sizeof(aliasRequest{})<<16 | 'i'<<8 | 43
 
-// Do implements op.Op. Without IPv4 in the kernel the interface is up all the same.
 func (l Loopback) Do() error {
 	alias := aliasRequest{address: sockaddr(127, 0, 0, 1), mask: sockaddr(255, 0, 0, 0)}
-	flags := flagsRequest{flags: unix.IFF_UP} // what else can be set is off on an interface that was never up
+	// An interface that was never up has none of the other flags that can be set.
+	flags := flagsRequest{flags: unix.IFF_UP}
 	if len(l.Name) >= len(alias.name) {
 		return fmt.Errorf("set %s up: %w", l.Name, unix.EINVAL)
 	}
@@ -59,34 +60,15 @@ func (l Loopback) Do() error {
 }
 
 func sockaddr(a, b, c, d byte) unix.RawSockaddrInet4 {
-	return unix.RawSockaddrInet4{Len: unix.SizeofSockaddrInet4, Family: unix.AF_INET, Addr: [4]byte{a, b, c, d}}
+	return unix.RawSockaddrInet4{
+		Len: unix.SizeofSockaddrInet4, Family: unix.AF_INET, Addr: [4]byte{a, b, c, d},
+	}
 }
 
 func request(socket int, number uintptr, argument unsafe.Pointer) error {
-	if _, _, errno := syscall.Syscall(unix.SYS_IOCTL, uintptr(socket), number, uintptr(argument)); errno != 0 {
-		return errno
-	}
-	return nil
-}
-
-// Hostname is the operation that sets the host name, KERN_HOSTNAME of sysctl(3).
-type Hostname struct{ Name string }
-
-func (h Hostname) Describe() op.Description {
-	return op.Describe("set hostname", h.Name)
-}
-
-func (h Hostname) Do() error {
-	const ctlKern, kernHostname = 1, 10
-	mib := [2]int32{ctlKern, kernHostname}
-	name := []byte(h.Name)
-	if len(name) == 0 {
-		return fmt.Errorf("set hostname %q: %w", h.Name, unix.EINVAL)
-	}
-	_, _, errno := syscall.Syscall6(unix.SYS___SYSCTL, uintptr(unsafe.Pointer(&mib)), uintptr(len(mib)), 0, 0,
-		uintptr(unsafe.Pointer(&name[0])), uintptr(len(name)))
+	_, _, errno := syscall.Syscall(unix.SYS_IOCTL, uintptr(socket), number, uintptr(argument))
 	if errno != 0 {
-		return fmt.Errorf("set hostname %q: %w", h.Name, errno)
+		return errno
 	}
 	return nil
 }
