@@ -1,52 +1,49 @@
-// Package resolvconf is the one writer of a guest's /etc/resolv.conf, resolv.conf(5).
+// Package resolvconf writes a guest's /etc/resolv.conf, resolv.conf(5).
 //
-// The file is mounted over that of the image, as container runtimes do it: the image stays as it is, and whatever it has
-// there (a file, nothing, a symbolic link to what another system's service would write) makes no difference. Updates are
-// written to the same file, so that every mount namespace has them.
+// It mounts a file over that of the image, as container runtimes do. The image stays unchanged, and
+// it does not matter whether it has a file there, nothing, or a symbolic link to the file of
+// another system's resolver. Updates are written to the mounted file, so that they reach every
+// mount namespace.
 package resolvconf
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
+	"strings"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Limits of resolvers: glibc and musl read three servers (MAXNS), glibc before version 2.26 six domains of at most 256
-// bytes. musl skips a line of more than 255 bytes, its end included.
+// Limits of resolvers: glibc and musl read three servers (MAXNS), glibc before version 2.26 six
+// domains of at most 256 bytes. musl skips a line of more than 255 bytes, including its end.
 const (
 	maxServers    = 3
 	maxDomains    = 6
 	maxSearchLine = 255
 )
 
-// header is the first line of what this package writes.
-const header = "# Written by krunbox, from what DHCP servers and IPv6 routers say. The image's own file is below this mount.\n"
+// header is the first line of the file.
+const header = "# Written by krunbox, from what DHCP servers and IPv6 routers say. " +
+	"The image's own file is below this mount.\n"
 
-// Server is a name server.
-type Server struct {
-	Addr inet.Addr
-	Zone string // of a link-local IPv6 address: the interface's name
-}
-
-// String returns the server as resolv.conf has it.
-func (s Server) String() string {
-	if s.Zone == "" {
-		return s.Addr.String()
-	}
-	return s.Addr.String() + "%" + s.Zone
-}
-
-// Config is what resolvers need to know.
+// Config is the configuration of a resolver.
 type Config struct {
-	Servers []Server // in the order in which they are asked
-	Search  []string // domains for names without a dot
+	// Servers are the name servers, in the order in which they are asked. The zone of a link-local
+	// IPv6 address is the name of its interface.
+	Servers []netip.Addr
+	Search  []string // the domains in which a name without a dot is looked up
 }
 
-// Merge returns what several sources say as one. Of their servers the first ones come first, then the second ones and so on:
-// each source is heard, as a resolver asks only three. Search lists follow each other. What can't be the address of a host, or
-// a domain name, is left out.
+// Merge combines the configurations of several sources. Since a resolver uses only three servers,
+// it takes the first server of each source, then the second of each, and so on. It appends the
+// search lists to each other. Addresses that are not unicast addresses of other hosts and invalid
+// domain names are left out.
 func Merge(configs ...Config) Config {
-	var merged Config
+	return Config{Servers: mergeServers(configs), Search: mergeSearch(configs)}
+}
+
+func mergeServers(configs []Config) (merged []netip.Addr) {
 	for rank := 0; ; rank++ {
 		more := false
 		for _, c := range configs {
@@ -55,45 +52,49 @@ func Merge(configs ...Config) Config {
 			}
 			more = true
 			s := c.Servers[rank]
-			if s.Addr.IsHost() && len(merged.Servers) < maxServers && !slices.Contains(merged.Servers, s) {
-				merged.Servers = append(merged.Servers, s)
+			if (s.IsGlobalUnicast() || s.IsLinkLocalUnicast()) && !slices.Contains(merged, s) {
+				merged = append(merged, s)
+			}
+			if len(merged) == maxServers {
+				return merged
 			}
 		}
-		if !more || len(merged.Servers) == maxServers {
-			break
+		if !more {
+			return merged
 		}
 	}
+}
+
+func mergeSearch(configs []Config) (merged []string) {
 	length := len("search\n")
 	for _, c := range configs {
 		for _, domain := range c.Search {
-			if len(merged.Search) == maxDomains || slices.Contains(merged.Search, domain) || !inet.ValidName(domain) ||
-				length+1+len(domain) > maxSearchLine {
+			tooLong := length+1+len(domain) > maxSearchLine
+			if tooLong || slices.Contains(merged, domain) || !dnsname.Valid(domain) {
 				continue
 			}
-			merged.Search = append(merged.Search, domain)
+			if len(merged) == maxDomains {
+				return merged
+			}
+			merged = append(merged, domain)
 			length += 1 + len(domain)
 		}
 	}
 	return merged
 }
 
-// Text returns the file for a configuration that Merge returned; nil if it has no servers.
+// Text returns the text of the file for a configuration that Merge returned. It returns nil if
+// there are no servers.
 func (c Config) Text() []byte {
 	if len(c.Servers) == 0 {
 		return nil
 	}
 	b := []byte(header)
-	for i, domain := range c.Search {
-		if i == 0 {
-			b = append(b, "search"...)
-		}
-		b = append(append(b, ' '), domain...)
-	}
 	if len(c.Search) > 0 {
-		b = append(b, '\n')
+		b = fmt.Appendf(b, "search %s\n", strings.Join(c.Search, " "))
 	}
 	for _, s := range c.Servers {
-		b = append(b, "nameserver "+s.String()+"\n"...)
+		b = fmt.Appendf(b, "nameserver %v\n", s)
 	}
 	return b
 }

@@ -2,7 +2,9 @@ package resolvconf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,42 +14,42 @@ const (
 	path = etc + "/resolv.conf"
 )
 
-// memory is the file that is mounted, in memory as all of /dev; a tmpfs of its own would take half as long again to mount.
-// It keeps its name: nothing can be mounted over a file without one, nor can it be mounted elsewhere, and container
-// runtimes and "ip netns exec" do so.
+// memory is the file that is mounted, on the file system in memory at /dev. It keeps its name:
+// neither could something be mounted over a file without a name, nor could such a file be mounted
+// elsewhere, and container runtimes and "ip netns exec" do so.
 const memory = "/dev/.resolv.conf"
 
-// shadow is a directory with an empty resolv.conf and nothing else; see mountOverlay.
+// shadow is a directory with an empty resolv.conf; see mountOverlay.
 const shadow = "/dev/.etc"
 
-// File is /etc/resolv.conf. The zero value has written nothing yet.
+// File is /etc/resolv.conf. Its zero value has nothing mounted.
 //
-// The mount is on the name itself: where that is a symbolic link, it makes no difference whether and where the link leads.
-// (Before Linux 5.2 it is on what the link leads to.) Where there is nothing to mount on, an empty file is made, as container
-// runtimes do. Where that is not possible, because the file system can't be written to or resolv.conf is a directory, /etc
-// becomes a read-only overlay of the image's, which has such a file.
+// The mount is on the name itself, even if that is a symbolic link (before Linux 5.2, on the target
+// of the link). If there is nothing to mount on, an empty file is created, as container runtimes
+// do. If that is not possible, since the file system is read-only or resolv.conf is a directory, a
+// read-only overlay that has such a file is mounted on /etc.
 type File struct {
-	fd     int // of the file in memory, if open
-	open   bool
-	length int    // of the file
-	text   []byte // what was written last
+	file   *os.File // the file in memory; nil if nothing is mounted
+	length int      // of the file
+	text   []byte   // the last text written
 }
 
-// Update makes the file say what all the configurations say. If none has a server, that is what the image has.
+// Update writes the merged configurations to the file. If none of them has a server, Update removes
+// the mount, so that the image's own file counts.
 func (f *File) Update(configs ...Config) error {
 	text := Merge(configs...).Text()
 	if text == nil {
 		return f.Remove()
 	}
-	if f.open && f.isRemoved() {
-		unix.Close(f.fd)
+	if f.file != nil && f.isRemoved() {
+		f.file.Close()
 		*f = File{}
 	}
-	if f.open && bytes.Equal(text, f.text) {
+	if f.file != nil && bytes.Equal(text, f.text) {
 		return nil
 	}
 	write := f.write
-	if !f.open {
+	if f.file == nil {
 		write = f.create
 	}
 	if err := write(text); err != nil {
@@ -57,69 +59,58 @@ func (f *File) Update(configs ...Config) error {
 	return nil
 }
 
-// write replaces the text within the length that the file has already, with blank lines behind a shorter one: who reads
-// meanwhile gets no empty file, nor one that is cut off. In the instant of the copy it can be half old, half new.
+// write replaces the text of the file. The file never shrinks, but is padded with blank lines, so
+// that no reader gets an empty or truncated file. While write copies, a reader may see a mixture of
+// old and new text.
 func (f *File) write(text []byte) error {
-	if f.length == 0 {
-		return f.writeAt(text, 0)
-	}
-	if more := len(text) - f.length; more > 0 {
-		if err := f.writeAt(bytes.Repeat([]byte("\n"), more), f.length); err != nil {
+	blank := func(n int) []byte { return bytes.Repeat([]byte("\n"), max(0, n)) }
+	if f.length > 0 {
+		if _, err := f.file.WriteAt(blank(len(text)-f.length), int64(f.length)); err != nil {
 			return err
 		}
 	}
-	padding := bytes.Repeat([]byte("\n"), max(0, f.length-len(text)))
-	return f.writeAt(append(bytes.Clone(text), padding...), 0)
-}
-
-func (f *File) writeAt(b []byte, offset int) error {
-	n, err := unix.Pwrite(f.fd, b, int64(offset))
-	if err == nil && n < len(b) {
-		err = unix.ENOSPC
-	}
-	if err == nil {
-		f.length = max(f.length, offset+len(b))
-	}
+	n, err := f.file.WriteAt(append(bytes.Clone(text), blank(f.length-len(text))...), 0)
+	f.length = max(f.length, n)
 	return err
 }
 
-// create makes the file in memory and mounts it.
+// create creates the file in memory and mounts it.
 func (f *File) create(text []byte) (err error) {
-	f.fd, err = makeFile(memory)
-	if err == unix.EEXIST { // of somebody who did not come to remove it
-		_ = unix.Unlink(memory)
-		f.fd, err = makeFile(memory)
+	file, err := newFile(memory)
+	if errors.Is(err, os.ErrExist) { // left by a process that was killed
+		_ = os.Remove(memory)
+		file, err = newFile(memory)
 	}
 	if err != nil {
-		return fmt.Errorf("create %s: %w", memory, err)
-	}
-	f.length = 0
-	if err = f.write(text); err == nil {
-		err = f.mountAnyhow()
-	}
-	if err != nil {
-		_ = unix.Unlink(memory)
-		unix.Close(f.fd)
 		return err
 	}
-	f.open = true
+	created := File{file: file}
+	if err = created.write(text); err == nil {
+		err = created.mountAnyhow()
+	}
+	if err != nil {
+		_ = os.Remove(memory)
+		file.Close()
+		return err
+	}
+	*f = created
 	return nil
 }
 
-// makeFile makes an empty file that everybody can read, whatever the umask is.
-func makeFile(name string) (fd int, err error) {
-	fd, err = unix.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_RDWR|unix.O_CLOEXEC, 0o644)
+// newFile creates an empty file that everybody can read, regardless of the umask.
+func newFile(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o644)
 	if err == nil {
-		_ = unix.Fchmod(fd, 0o644)
+		_ = file.Chmod(0o644)
 	}
-	return fd, err
+	return file, err
 }
 
-// mountAnyhow mounts the file, after having made what is missing for that.
+// mountAnyhow mounts the file. It first creates what is needed for that.
 func (f *File) mountAnyhow() error {
 	err := f.mount()
 	if err == unix.ENOENT {
-		if err = makeMountPoint(); err == nil {
+		if err = createMountPoint(); err == nil {
 			err = f.mount()
 		}
 	}
@@ -129,67 +120,62 @@ func (f *File) mountAnyhow() error {
 	if overlay := mountOverlay(); overlay != nil {
 		return fmt.Errorf("mount a file over it: %v; instead: %w", err, overlay)
 	}
-	if err = f.mount(); err != nil {
+	if err := f.mount(); err != nil {
 		_ = unmountOverlay()
-	}
-	if err != nil {
 		return fmt.Errorf("mount a file over it: %w", err)
 	}
 	return nil
 }
 
-// mount mounts the file, on a symbolic link and not on what that leads to.
+// mount mounts the file, on a symbolic link rather than on its target.
 func (f *File) mount() error {
-	tree, err := unix.OpenTree(f.fd, "", unix.AT_EMPTY_PATH|unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	const flags = unix.AT_EMPTY_PATH | unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
+	tree, err := unix.OpenTree(int(f.file.Fd()), "", flags)
 	if err == unix.ENOSYS { // before Linux 5.2
 		return unix.Mount(memory, path, "", unix.MS_BIND, "")
 	}
 	if err != nil {
 		return err
 	}
-	err = unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	unix.Close(tree)
-	return err
+	defer unix.Close(tree)
+	return unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-func makeMountPoint() error {
-	fd, err := makeFile(path)
-	if err == unix.ENOENT {
-		if err = unix.Mkdir(etc, 0o755); err == nil {
-			fd, err = makeFile(path)
-		}
+func createMountPoint() error {
+	if err := os.MkdirAll(etc, 0o755); err != nil {
+		return err
 	}
-	if err == nil {
-		unix.Close(fd)
+	file, err := newFile(path)
+	if err != nil {
+		return err
 	}
-	return err
+	return file.Close()
 }
 
-// mountOverlay mounts a directory over /etc that has what the image has there, but an empty file as resolv.conf. Nobody can
-// write to it: what would be written could reach the image or be lost, and neither is what a workload expects.
+// mountOverlay mounts an overlay on /etc that has the image's files, but an empty file as
+// resolv.conf. It is read-only: a workload would not expect that what it writes there is lost.
 func mountOverlay() error {
-	if err := unix.Mkdir(shadow, 0o755); err != nil && err != unix.EEXIST {
-		return fmt.Errorf("create %s: %w", shadow, err)
+	if err := os.MkdirAll(shadow, 0o755); err != nil {
+		return err
 	}
-	fd, err := makeFile(shadow + "/resolv.conf")
+	file, err := newFile(shadow + "/resolv.conf")
 	if err == nil {
-		unix.Close(fd)
+		file.Close()
 	}
-	if err == nil || err == unix.EEXIST {
-		err = unix.Mount("overlay", etc, "overlay", unix.MS_RDONLY|unix.MS_NODEV|unix.MS_NOSUID, "lowerdir="+shadow+":"+etc)
+	if err == nil || errors.Is(err, os.ErrExist) {
+		const flags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID
+		err = unix.Mount("overlay", etc, "overlay", flags, "lowerdir="+shadow+":"+etc)
 	}
 	if err != nil {
 		removeShadow()
-	}
-	if err != nil {
 		return fmt.Errorf("mount overlay on %s: %w", etc, err)
 	}
 	return nil
 }
 
-// unmountOverlay undoes mountOverlay, by whichever process that was done, if it was.
+// unmountOverlay undoes mountOverlay, if this or another process has called it.
 func unmountOverlay() error {
-	if unix.Access(shadow, unix.F_OK) != nil {
+	if _, err := os.Lstat(shadow); err != nil {
 		return nil
 	}
 	err := unix.Unmount(etc, unix.MNT_DETACH)
@@ -198,66 +184,61 @@ func unmountOverlay() error {
 }
 
 func removeShadow() {
-	_ = unix.Unlink(shadow + "/resolv.conf")
-	_ = unix.Rmdir(shadow)
+	_ = os.Remove(shadow + "/resolv.conf")
+	_ = os.Remove(shadow)
 }
 
-// Remove takes the mount away. In mount namespaces that others have made meanwhile, an empty file remains.
+// Remove removes the mount. Mount namespaces that were created since keep an empty file.
 func (f *File) Remove() error {
-	if !f.open {
+	if f.file == nil {
 		return nil
 	}
-	f.open, f.text = false, nil
+	defer func() { *f = File{} }()
+	defer f.file.Close()
 	var err error
-	if f.is(path) { // and not what somebody has mounted over it
+	if f.is(path) { // nothing else is mounted over it
 		err = unix.Unmount(path, unix.MNT_DETACH)
-		if e := unmountOverlay(); err == nil {
-			err = e
-		}
+		err = errors.Join(err, unmountOverlay())
 	}
-	if e := unix.Ftruncate(f.fd, 0); err == nil {
-		err = e
-	}
+	err = errors.Join(err, f.file.Truncate(0))
 	if f.is(memory) {
-		_ = unix.Unlink(memory)
+		_ = os.Remove(memory)
 	}
-	unix.Close(f.fd)
 	if err != nil {
 		return fmt.Errorf("restore %s: %w", path, err)
 	}
 	return nil
 }
 
-// is tells whether a name is that of the file in memory.
+// is reports whether name is a name of the file in memory.
 func (f *File) is(name string) bool {
-	var file, named unix.Stat_t
-	return unix.Fstat(f.fd, &file) == nil && unix.Stat(name, &named) == nil && file.Dev == named.Dev && file.Ino == named.Ino
+	file, err1 := f.file.Stat()
+	named, err2 := os.Stat(name)
+	return err1 == nil && err2 == nil && os.SameFile(file, named)
 }
 
-// isRemoved tells whether another process, which had adopted the file, has removed it.
+// isRemoved reports whether another process, which has adopted the file, has removed it.
 func (f *File) isRemoved() bool {
-	return !f.is(path) && unix.Access(memory, unix.F_OK) == unix.ENOENT
+	_, err := os.Lstat(memory)
+	return !f.is(path) && errors.Is(err, os.ErrNotExist)
 }
 
 // Adopt takes over the file that another process has mounted, if there is one.
 func (f *File) Adopt() error {
-	fd, err := unix.Open(memory, unix.O_RDWR|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT {
+	file, err := os.OpenFile(memory, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("open %s: %w", memory, err)
+		return err
 	}
-	var st unix.Stat_t
-	adopted := File{fd: fd, open: true}
-	if err = unix.Fstat(fd, &st); err != nil || !adopted.is(path) {
-		unix.Close(fd)
-		if err != nil {
-			return fmt.Errorf("stat %s: %w", memory, err)
-		}
-		return nil
+	adopted := File{file: file}
+	st, err := file.Stat()
+	if err != nil || !adopted.is(path) {
+		file.Close()
+		return err
 	}
-	adopted.length = int(st.Size)
+	adopted.length = int(st.Size())
 	*f = adopted
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// enter makes dir the root directory, with a file system in memory on /dev, until leave is called.
+// enter makes dir the root directory, with a tmpfs on /dev, until leave is called.
 func enter(t *testing.T, dir string) (leave func()) {
 	t.Helper()
 	old, err := unix.Open("/", unix.O_PATH, 0)
@@ -52,12 +53,13 @@ func shell(t *testing.T, dir, script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// TestShapes tries what an image can have for /etc/resolv.conf. The image is as it was afterwards, but for the mount point.
+// TestShapes runs testShape with all that an image can have as /etc/resolv.conf. Afterwards, the
+// image is unchanged except for the mount point.
 func TestShapes(t *testing.T) {
 	for name, image := range map[string]struct {
 		make     string // a script that makes the image in its working directory
 		readOnly bool
-		more     string // what the image has afterwards that it had not before
+		more     string // files that the image has only afterwards
 	}{
 		"file":         {make: "echo nameserver 10.9.9.9 >etc/resolv.conf"},
 		"missing":      {make: ":", more: "./etc/resolv.conf"},
@@ -75,14 +77,16 @@ func TestShapes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			nstest.Run(t, func(t *testing.T, dir string) {
 				shell(t, dir, "mkdir etc run dev; echo h >etc/hostname; "+image.make)
-				// The tree, texts and links.
-				const list = `find . -path "./dev/*" -prune -o -print -type f -exec grep -H . {} ";"; readlink etc/resolv.conf || true`
+				// The names and texts of files, and the target of a link.
+				const list = `find . -path "./dev/*" -prune -o -print -type f -exec grep -H . {} ";"
+					readlink etc/resolv.conf || true`
 				want := strings.Split(shell(t, dir, list), "\n")
 				if image.more != "" {
 					want = append(want, strings.Split(image.more, "\n")...)
 				}
 				if image.readOnly {
-					if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+					const flags = unix.MS_REMOUNT | unix.MS_RDONLY
+					if err := unix.Mount("", dir, "", flags, ""); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -100,7 +104,7 @@ func TestShapes(t *testing.T) {
 	}
 }
 
-// testShape takes the file from a first text to the end.
+// testShape creates, updates, adopts and removes the file.
 func testShape(t *testing.T) {
 	own, _ := os.ReadFile(path)
 	hostname, _ := os.ReadFile("/etc/hostname")
@@ -112,30 +116,33 @@ func testShape(t *testing.T) {
 		t.Errorf("Update without servers has made %s", memory)
 	}
 	for _, length := range []int{20, 5, 40} {
-		c := Config{Servers: []Server{server(byte(length))}, Search: []string{strings.Repeat("x", length) + ".example"}}
+		c := config(byte(length))
+		c.Search = []string{strings.Repeat("x", length) + ".example"}
 		if err := f.Update(c); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := os.ReadFile(path); err != nil || strings.TrimRight(string(got), "\n")+"\n" != string(c.Text()) {
+		got, err := os.ReadFile(path)
+		if err != nil || strings.TrimRight(string(got), "\n")+"\n" != string(c.Text()) {
 			t.Errorf("%s = %q, %v, want %q", path, got, err, c.Text())
 		}
 	}
 	if got, _ := os.ReadFile("/etc/hostname"); string(got) != string(hostname) {
 		t.Errorf("/etc/hostname = %q now, want %q", got, hostname)
 	}
-	// A workload that mounts its own /run has what it had.
+	// A workload may mount its own /run.
 	if err := unix.Mount("run", "/run", "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	// Another process goes on.
+	// Another process takes over.
 	var other File
-	if err := other.Adopt(); err != nil || !other.open {
-		t.Fatalf("Adopt() = %v, open %v", err, other.open)
+	if err := other.Adopt(); err != nil || other.file == nil {
+		t.Fatalf("Adopt() = %v, open %v", err, other.file != nil)
 	}
-	if err := other.Update(Config{Servers: []Server{server(9)}}); err != nil {
+	if err := other.Update(config(9)); err != nil {
 		t.Error(err)
 	}
-	if got, _ := os.ReadFile(path); !strings.HasSuffix(strings.TrimSpace(string(got)), "\nnameserver 192.0.2.9") {
+	got, _ := os.ReadFile(path)
+	if !strings.HasSuffix(strings.TrimSpace(string(got)), "\nnameserver 192.0.2.9") {
 		t.Errorf("after Adopt: %s = %q", path, got)
 	}
 	unix.Unmount("/run", 0)
@@ -150,7 +157,7 @@ func testShape(t *testing.T) {
 	}
 }
 
-// A file that is not ours is not adopted.
+// TestAdoptNothing checks that a file of the image is not adopted.
 func TestAdoptNothing(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
@@ -158,23 +165,23 @@ func TestAdoptNothing(t *testing.T) {
 		for _, text := range []string{"", header, "nameserver 192.0.2.1\n"} {
 			os.WriteFile(path, []byte(text), 0o644)
 			var f File
-			if err := f.Adopt(); err != nil || f.open {
-				t.Errorf("Adopt() of %q = %v, open %v, want neither", text, err, f.open)
+			if err := f.Adopt(); err != nil || f.file != nil {
+				t.Errorf("Adopt() of %q = %v, open %v, want neither", text, err, f.file != nil)
 			}
 			os.WriteFile(memory, []byte(text), 0o644) // but it is not mounted
 		}
 	})
 }
 
-// Others can mount the file elsewhere, and something else over it: "ip netns exec" and container runtimes do. Remove leaves
-// that alone.
+// TestMountOver mounts the file elsewhere, and another file over it, as "ip netns exec" and
+// container runtimes do. Remove leaves these mounts alone.
 func TestMountOver(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
 		os.WriteFile("/theirs", []byte("theirs\n"), 0o644)
 		os.WriteFile("/copy", nil, 0o644)
 		var f File
-		c := Config{Servers: []Server{server(1)}}
+		c := config(1)
 		if err := f.Update(c); err != nil {
 			t.Fatal(err)
 		}
@@ -199,14 +206,14 @@ func TestMountOver(t *testing.T) {
 	})
 }
 
-// A file that was left behind is no hindrance, nor is an umask.
+// TestLeftBehind has a file that another process left behind, and an umask.
 func TestLeftBehind(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
 		os.WriteFile(memory, []byte("old"), 0o600)
 		unix.Umask(0o077)
 		var f File
-		c := Config{Servers: []Server{server(1)}}
+		c := config(1)
 		if err := f.Update(c); err != nil {
 			t.Fatal(err)
 		}
@@ -217,11 +224,12 @@ func TestLeftBehind(t *testing.T) {
 	})
 }
 
-// What another process has removed is there again with the next update, even with one that says the same.
+// TestRemovedByAnother removes the file by another process. The next update mounts it again, even
+// if the text is the same.
 func TestRemovedByAnother(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
-		c := Config{Servers: []Server{server(1)}}
+		c := config(1)
 		var f, other File
 		for range 2 {
 			if err := f.Update(c); err != nil {
@@ -243,12 +251,12 @@ func TestRemovedByAnother(t *testing.T) {
 	})
 }
 
-// Another mount namespace sees updates, and the end.
+// TestOtherNamespace checks that updates and the removal reach another mount namespace.
 func TestOtherNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
 		var f File
-		if err := f.Update(Config{Servers: []Server{server(1)}}); err != nil {
+		if err := f.Update(config(1)); err != nil {
 			t.Fatal(err)
 		}
 		ask, answer := make(chan bool), make(chan string)
@@ -268,7 +276,7 @@ func TestOtherNamespace(t *testing.T) {
 			}
 		}()
 		<-answer
-		for _, c := range []Config{{Servers: []Server{server(2)}}, {}} {
+		for _, c := range []Config{{Servers: []netip.Addr{server(2)}}, {}} {
 			if err := f.Update(c); err != nil {
 				t.Error(err)
 			}
@@ -283,12 +291,13 @@ func TestOtherNamespace(t *testing.T) {
 	})
 }
 
-// A reader never sees an empty file, or one that is cut off.
+// TestReaders checks that a reader never sees an empty or truncated file.
 func TestReaders(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
-		long := Config{Servers: []Server{server(1), server(2), server(3)}, Search: []string{"a.example", "b.example"}}
-		brief := Config{Servers: []Server{server(4)}}
+		long := config(1, 2, 3)
+		long.Search = []string{"a.example", "b.example"}
+		brief := config(4)
 		texts := [2][]byte{long.Text(), brief.Text()}
 		texts[1] = append(texts[1], bytes.Repeat([]byte("\n"), len(texts[0])-len(texts[1]))...)
 		var f File
@@ -324,31 +333,37 @@ func TestReaders(t *testing.T) {
 	})
 }
 
-// TestGoResolver asks Go's resolver, which reads the file itself: it turns to every server, with the name in every domain.
+// TestGoResolver checks that Go's resolver, which reads the file itself, asks every server for the
+// name in every domain.
 func TestGoResolver(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
-		linkLocal := Server{inet.Addr6([16]byte{0xfe, 0x80, 15: 1}), "eth0"}
 		var f File
-		if err := f.Update(Config{Servers: []Server{server(1), linkLocal, server(2)}, Search: []string{"a.example", "b.example"}}); err != nil {
+		c := Config{
+			Servers: []netip.Addr{server(1), linkLocal, server(2)},
+			Search:  []string{"a.example", "b.example"},
+		}
+		if err := f.Update(c); err != nil {
 			t.Fatal(err)
 		}
 		var mu sync.Mutex
 		asked := map[string]bool{} // "NAME at SERVER"
-		r := net.Resolver{PreferGo: true, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+		dial := func(_ context.Context, _, address string) (net.Conn, error) {
 			client, server := net.Pipe()
 			go func() {
 				defer server.Close()
 				query := make([]byte, 512)
-				n, _ := io.ReadAtLeast(server, query, 2+12+1) // as over TCP: the length, a header, and the name
-				question := query[min(n, 2+12):n]
-				names, _ := inet.ParseNames(question[:bytes.IndexByte(question, 0)+1], false)
+				const header = 2 + 12 // a length, as over TCP, and the header of DNS
+				n, _ := io.ReadAtLeast(server, query, header+1)
+				question := query[min(n, header):n]
+				names, _ := dnsname.Parse(question[:bytes.IndexByte(question, 0)+1], false)
 				mu.Lock()
 				defer mu.Unlock()
 				asked[strings.Join(names, " ")+" at "+address] = true
 			}()
 			return client, nil
-		}}
+		}
+		r := net.Resolver{PreferGo: true, Dial: dial}
 		if names, err := r.LookupHost(t.Context(), "host"); err == nil {
 			t.Errorf("LookupHost() = %q without an answer", names)
 		}
@@ -357,14 +372,14 @@ func TestGoResolver(t *testing.T) {
 		for _, name := range []string{"host.a.example", "host.b.example", "host"} {
 			for _, address := range []string{"192.0.2.1:53", "[fe80::1%eth0]:53", "192.0.2.2:53"} {
 				if query := name + " at " + address; !asked[query] {
-					t.Errorf("the resolver has not asked for %s", query)
+					t.Errorf("the resolver did not ask for %s", query)
 				} else {
 					delete(asked, query)
 				}
 			}
 		}
 		if len(asked) > 0 {
-			t.Errorf("the resolver has also asked for %v", asked)
+			t.Errorf("the resolver also asked for %v", asked)
 		}
 	})
 }
@@ -373,10 +388,10 @@ func TestErrors(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enter(t, dir)()
 		var f File
-		c := Config{Servers: []Server{server(1)}}
+		c := config(1)
 		update := func(want string) {
 			t.Helper()
-			if err := f.Update(c, Config{Servers: []Server{server(2)}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			if err := f.Update(c, config(2)); err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("Update() = %v, want %s", err, want)
 			}
 			if names, _ := filepath.Glob("/dev/.*"); len(names) > 0 {
@@ -384,10 +399,11 @@ func TestErrors(t *testing.T) {
 			}
 		}
 		os.WriteFile(etc, nil, 0o644)
-		update("write /etc/resolv.conf: mount a file over it: not a directory; instead: mount overlay on /etc: ")
+		update("write /etc/resolv.conf: mount a file over it: not a directory; " +
+			"instead: mount overlay on /etc: ")
 		unix.Mount("", "/dev", "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
-		update("write /etc/resolv.conf: create /dev/.resolv.conf: read-only file system")
-		// The next one begins anew.
+		update("write /etc/resolv.conf: open /dev/.resolv.conf: read-only file system")
+		// The next update creates the file.
 		unix.Mount("", "/dev", "", unix.MS_REMOUNT, "")
 		os.Remove(etc)
 		if err := f.Update(c); err != nil {
