@@ -3,54 +3,45 @@ package rootfs
 import (
 	"errors"
 	"fmt"
-	"io"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// again is how long to wait before looking for a device again.
-const again = 10 * time.Millisecond
+// retryInterval is the time between two looks for a device.
+const retryInterval = 10 * time.Millisecond
 
-// Devices lists the block devices and what is written on them, in the kernel's order. It needs /proc and /dev. Of a device
-// that can't be read, what is known without is listed.
+// Devices returns the block devices and their contents, in the kernel's order. It needs /proc and
+// /dev. The contents of a device that cannot be read are unknown.
 func Devices() ([]Device, error) {
-	blocks, err := blocks()
+	text, err := os.ReadFile("/proc/partitions")
 	if err != nil {
 		return nil, err
 	}
-	devices := make([]Device, len(blocks))
-	for i, b := range blocks {
-		d := Device{Path: b.path(), Size: b.size}
+	var devices []Device
+	for _, b := range parsePartitions(string(text)) {
+		d := Device{Path: "/dev/" + b.name, Size: b.size}
 		if f, err := openDevice(d.Path); err == nil {
 			d.Superblock, _ = Detect(f)
-			f.close()
+			f.Close()
 		}
 		if b.disk != "" {
-			d.Partition = partition(b)
+			d.Partition = b.partition()
 		}
-		devices[i] = d
+		devices = append(devices, d)
 	}
 	return devices, nil
 }
 
-func (b block) path() string { return "/dev/" + b.name }
-
-func blocks() ([]block, error) {
-	text, err := sysfile.Read("/proc/partitions", 1<<20)
-	return parsePartitions(text), err
-}
-
-// partition asks the disk how it calls a partition.
-func partition(b block) Partition {
+// partition looks up the partition in the table of its disk.
+func (b block) partition() Partition {
 	disk, err := openDevice("/dev/" + b.disk)
 	if err != nil {
 		return Partition{}
 	}
-	defer disk.close()
-	sector, err := unix.IoctlGetInt(int(disk), unix.BLKSSZGET)
+	defer disk.Close()
+	sector, err := unix.IoctlGetInt(int(disk.Fd()), unix.BLKSSZGET)
 	if err != nil {
 		return Partition{}
 	}
@@ -58,50 +49,32 @@ func partition(b block) Partition {
 	return p
 }
 
-// device is the descriptor of a block device.
-type device int
-
-// openDevice opens a block device to read it. Of something else even opening might wait forever.
-func openDevice(path string) (device, error) {
+// openDevice opens a block device for reading. Its error is an Errno. It opens nothing else,
+// because opening another kind of file may block.
+func openDevice(path string) (*os.File, error) {
 	var st unix.Stat_t
-	err := unix.Stat(path, &st)
-	if err == nil && st.Mode&unix.S_IFMT != unix.S_IFBLK {
-		err = unix.ENOTBLK
+	if err := unix.Stat(path, &st); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return -1, err
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return nil, unix.ENOTBLK
 	}
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return device(fd), err
-}
-
-func (d device) close() { unix.Close(int(d)) }
-
-// ReadAt implements io.ReaderAt.
-func (d device) ReadAt(p []byte, off int64) (n int, err error) {
-	for n < len(p) {
-		m, err := unix.Pread(int(d), p[n:], off+int64(n))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return n, err
-		case m == 0:
-			return n, io.EOF
-		default:
-			n += m
-		}
+	if err != nil {
+		return nil, err
 	}
-	return n, nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
-// find returns the device that name, a path or a tag, stands for. If there is none yet, it waits for it.
+// find returns the device that name, a path or a tag, stands for. If there is none, it waits for it
+// until the timeout.
 func find(name string, timeout time.Duration) (Device, error) {
 	t, err := parseTag(name)
 	if err != nil {
 		return Device{}, err
 	}
-	for start := time.Now(); ; time.Sleep(again) {
-		switch d, err := t.look(); err {
+	for start := time.Now(); ; time.Sleep(retryInterval) {
+		switch d, err := t.find(); err {
 		case unix.ENOENT, unix.ENXIO, unix.ENOMEDIUM:
 			if time.Since(start) >= timeout {
 				return Device{}, t.missing(err, timeout)
@@ -112,40 +85,35 @@ func find(name string, timeout time.Duration) (Device, error) {
 	}
 }
 
-func (t tag) look() (Device, error) {
-	if t.kind != "" {
-		return t.lookThrough()
+// find returns the device that t names. If it does not exist, the error is ENOENT, ENXIO or
+// ENOMEDIUM.
+func (t tag) find() (Device, error) {
+	if t.kind == "" {
+		f, err := openDevice(t.value)
+		if err != nil {
+			return Device{}, err
+		}
+		defer f.Close()
+		sb, err := Detect(f)
+		return Device{Path: t.value, Superblock: sb}, err
 	}
-	f, err := openDevice(t.value)
+	devices, err := Devices()
 	if err != nil {
 		return Device{}, err
 	}
-	defer f.close()
-	sb, err := Detect(f)
-	if err != nil {
-		return Device{Path: t.value, Superblock: sb}, fmt.Errorf("read its superblock: %w", err)
-	}
-	return Device{Path: t.value, Superblock: sb}, nil
-}
-
-func (t tag) lookThrough() (Device, error) {
-	devices, err := Devices()
 	for i := range devices {
 		if t.matches(&devices[i]) {
 			return devices[i], nil
 		}
 	}
-	if err == nil {
-		err = unix.ENOENT
-	}
-	return Device{}, err
+	return Device{}, unix.ENOENT
 }
 
-// missing says what there is instead of the device.
+// missing returns an error that lists the devices that exist.
 func (t tag) missing(err error, timeout time.Duration) error {
 	var after string
 	if timeout > 0 {
-		after = " after " + timeout.String()
+		after = fmt.Sprintf(" after %v", timeout)
 	}
 	devices, listErr := Devices()
 	if listErr != nil {

@@ -6,41 +6,46 @@ import (
 	"strings"
 )
 
-// reason finds out from the kernel's log why it did not mount something. The records are those of /dev/kmsg
-// (Documentation/ABI/testing/dev-kmsg of Linux), which begin with priority, number, time and flags:
+// reason finds the message in the kernel's log that explains why a mount failed. Records are those
+// of /dev/kmsg (Documentation/ABI/testing/dev-kmsg of Linux), which begin with priority, number,
+// time and flags:
 //
 //	3,412,5140900,-;EXT4-fs (vda): bad geometry
 type reason struct {
-	device string // what the records are about: a device as messages call it (vda), or empty,
-	driver string // or a file system, at the beginning of messages
-	err    string // the first one of level error or worse
-	last   string
+	// device and driver select messages: those that contain device, unless it is empty, and those
+	// that begin with driver, the name of a file system.
+	device, driver string
+	firstError     string // the first message of level error or worse
+	last           string
 }
 
-// longest is how much of a record a message shows, in bytes.
-const longest = 200
+// maxMessage bounds how many bytes of a record are shown.
+const maxMessage = 200
 
+// add considers a record.
 func (r *reason) add(record []byte) {
 	head, text, ok := bytes.Cut(record, []byte(";"))
 	priority, _, _ := bytes.Cut(head, []byte(","))
 	level, err := strconv.ParseUint(string(priority), 10, 32)
-	if !ok || err != nil || level > 7 { // the upper bits are the facility, 0 the kernel's own
+	if !ok || err != nil || level > 7 { // upper bits: the facility, which is 0 for the kernel
 		return
 	}
-	text, _, _ = bytes.Cut(text, []byte("\n")) // then there are fields for programs
-	line := strings.TrimRight(string(text[:min(len(text), longest)]), " ")
-	if (r.device == "" || !strings.Contains(line, r.device)) && !strings.HasPrefix(line, r.driver+":") {
+	text, _, _ = bytes.Cut(text, []byte("\n")) // fields for programs follow
+	line := strings.TrimRight(string(text[:min(len(text), maxMessage)]), " ")
+	aboutDevice := r.device != "" && strings.Contains(line, r.device)
+	if !aboutDevice && !strings.HasPrefix(line, r.driver+":") {
 		return
 	}
-	if level <= 3 && r.err == "" {
-		r.err = line
+	if level <= 3 && r.firstError == "" {
+		r.firstError = line
 	}
 	r.last = line
 }
 
+// String returns the first error, else the last message, else "".
 func (r *reason) String() string {
-	if r.err != "" {
-		return r.err
+	if r.firstError != "" {
+		return r.firstError
 	}
 	return r.last
 }
@@ -51,10 +56,10 @@ type fsType struct {
 	nodev bool // it needs no block device
 }
 
-// parseFilesystems reads the text of /proc/filesystems.
-func parseFilesystems(text []byte) []fsType {
+// parseFilesystems parses the text of /proc/filesystems.
+func parseFilesystems(text string) []fsType {
 	var types []fsType
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		kind, name, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
 		if ok && name != "" {
 			types = append(types, fsType{name, kind == "nodev"})

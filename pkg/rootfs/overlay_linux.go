@@ -1,0 +1,115 @@
+package rootfs
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
+
+// mountOverlay mounts an overlay on newRoot.
+type mountOverlay struct {
+	original *OriginalRoot
+	upper    string // for messages
+	flags    uintptr
+	options  string // for messages
+}
+
+func (o *mountOverlay) Describe() op.Description {
+	return op.Describe("mount", "overlay", "as", "root", "upper", o.upper, "options", o.options)
+}
+
+func (o *mountOverlay) Do() error {
+	if err := o.mount(); err != nil {
+		return fmt.Errorf("mount an overlay with %s as root: %w", o.upper, err)
+	}
+	return nil
+}
+
+func (o *mountOverlay) mount() error {
+	defer muteConsole()()
+	const upper, work = upperDir + "/upper", upperDir + "/work"
+	if err := makeUpper(upper, work); err != nil {
+		return fmt.Errorf("make its directories: %w", err)
+	}
+	log := openLog()
+	defer log.close()
+	data := "lowerdir=" + lowerDir + ",upperdir=" + upper + ",workdir=" + work
+	err := unix.Mount("overlay", newRoot, "overlay", o.flags, data)
+	if err == unix.ENODEV {
+		return errors.New("the kernel has no overlay")
+	}
+	if err != nil {
+		if why := log.reason("overlayfs", "overlay"); why != "" {
+			err = addNotes(err, []string{"kernel: " + why})
+		}
+		return err
+	}
+	if o.upper == overlayTmpfs {
+		return nil
+	}
+	fd, err := unix.Open(upperDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open it: %w", err)
+	}
+	o.original.detached = append(o.original.detached, fd)
+	return nil
+}
+
+// makeUpper creates the directories upper and work, unless an earlier boot has. The directory upper
+// becomes the root directory, and so gets owner and permissions of the lower one.
+func makeUpper(upper, work string) error {
+	if err := os.Mkdir(work, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	err := os.Mkdir(upper, 0o700)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Stat(lowerDir, &st)
+	}
+	if err == nil {
+		err = unix.Chown(upper, int(st.Uid), int(st.Gid))
+	}
+	if err == nil {
+		err = unix.Chmod(upper, st.Mode&0o7777)
+	}
+	return err
+}
+
+// MakeOverlayReadOnly makes the device that takes an overlay's changes read-only, so that its
+// journal is empty when the machine ends. No path leads to the device, so nothing else can do it.
+// It fails with EBUSY while a file on it is open for writing.
+type MakeOverlayReadOnly struct{ Original *OriginalRoot }
+
+func (MakeOverlayReadOnly) Describe() op.Description {
+	return op.Describe("make read-only", "the overlay's device")
+}
+
+func (m MakeOverlayReadOnly) Do() error {
+	var errs []error
+	for _, dir := range m.Original.detached {
+		if err := makeReadOnly(dir); err != nil {
+			errs = append(errs, fmt.Errorf("make the overlay's device read-only: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// makeReadOnly makes the file system of a directory read-only, like a remount, but without a path.
+func makeReadOnly(dir int) error {
+	fs, err := unix.Fspick(dir, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetFlag(fs, "ro"); err != nil {
+		return err
+	}
+	return unix.FsconfigReconfigure(fs)
+}

@@ -1,0 +1,143 @@
+package rootfs
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
+
+// enterWorkspace makes a new tmpfs, with /dev and /proc, the root. No directory of the original
+// root is needed for it.
+type enterWorkspace struct {
+	original *OriginalRoot
+	lower    bool // mount the original root on lowerDir
+}
+
+func (w *enterWorkspace) Describe() op.Description {
+	mounts := "/dev,/proc"
+	if w.lower {
+		mounts += "," + lowerDir
+	}
+	return op.Describe("make root", "tmpfs", "mount", mounts)
+}
+
+func (w *enterWorkspace) Do() error {
+	if err := w.enter(); err != nil {
+		return fmt.Errorf("make a tmpfs the root: %w", err)
+	}
+	return nil
+}
+
+func (w *enterWorkspace) enter() error {
+	// pivot_root(2) fails on shared mounts.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make all mounts private: %w", err)
+	}
+	lower := -1
+	if w.lower {
+		// A copy of the mount, without the mounts below it. A detached mount cannot be copied.
+		const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
+		var err error
+		if lower, err = unix.OpenTree(w.original.fd, "", flags); err != nil {
+			return fmt.Errorf("copy the mount of /: %w", err)
+		}
+		defer unix.Close(lower)
+	}
+	if err := w.switchToTmpfs(); err != nil {
+		return err
+	}
+	for _, m := range [...][2]string{{"devtmpfs", "/dev"}, {"proc", "/proc"}} {
+		const flags = unix.MS_NOSUID | unix.MS_NOEXEC
+		if err := unix.Mount(m[0], m[1], m[0], flags, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m[0], err)
+		}
+	}
+	if lower < 0 {
+		return nil
+	}
+	err := unix.MoveMount(lower, "", unix.AT_FDCWD, lowerDir, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("mount the original root on %s: %w", lowerDir, err)
+	}
+	return nil
+}
+
+// switchToTmpfs makes a tmpfs with the directories of the workspace the root.
+func (w *enterWorkspace) switchToTmpfs() error {
+	tmpfs, err := newTmpfs()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tmpfs)
+	for _, dir := range [...]string{"dev", "proc", newRoot[1:], lowerDir[1:], upperDir[1:]} {
+		if err := unix.Mkdirat(tmpfs, dir, 0o755); err != nil {
+			return err
+		}
+	}
+	err = unix.MoveMount(tmpfs, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err != nil {
+		return fmt.Errorf("mount it: %w", err)
+	}
+	if err := unix.Fchdir(tmpfs); err != nil {
+		return err
+	}
+	err = swapRoot()
+	if err == unix.EINVAL { // an initramfs cannot be moved away; it stays below
+		w.original.immovable = true
+		err = unix.Chroot(".")
+	}
+	if err != nil {
+		return fmt.Errorf("move to it: %w", err)
+	}
+	return nil
+}
+
+// newTmpfs returns a descriptor of a tmpfs that is mounted nowhere.
+func newTmpfs() (int, error) {
+	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetString(fs, "mode", "0755"); err != nil {
+		return -1, err
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, err
+	}
+	return unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, 0)
+}
+
+// swapRoot makes the working directory, which must be a mount point, the root, and unmounts the old
+// root with everything below it. No directory for the old root is needed: pivot_root(2) mounts it
+// over the new one for a moment.
+func swapRoot() error {
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return err
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("unmount the old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("change to /: %w", err)
+	}
+	return nil
+}
+
+// enterNewRoot makes the file system on newRoot the root and unmounts the workspace.
+type enterNewRoot struct{}
+
+func (enterNewRoot) Describe() op.Description { return op.Describe("enter", "the new root") }
+
+func (enterNewRoot) Do() error {
+	err := unix.Chdir(newRoot)
+	if err == nil {
+		err = swapRoot()
+	}
+	if err != nil {
+		return fmt.Errorf("enter the new root: %w", err)
+	}
+	return nil
+}
