@@ -2,118 +2,134 @@ package dhcp6
 
 import (
 	"bytes"
-	"encoding/binary"
+	"net/netip"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// Config is what a Client needs to know.
+// Config configures a Client.
 type Config struct {
-	DUID     []byte        // who we are: 1 to 130 bytes, such as DUIDLinkLayer makes
-	IAID     uint32        // which of our interfaces this is; always the same for the same one
-	Random   func() uint32 // makes transaction IDs, which others on the link must not guess, and jitter
-	Stateful bool          // ask for addresses, too
-	// OfferOnly ends at the first acceptable ADVERTISE and takes nothing: no REQUEST, no Rapid Commit. A stateless client
-	// ends at its REPLY, which costs the server nothing.
+	// DUID identifies the client: 1 to 130 bytes, such as DUIDLinkLayer returns.
+	DUID []byte
+	// IAID identifies the interface among those of the client. It must not change over time.
+	IAID uint32
+	// Random returns the numbers that transaction IDs and jitter are made from. Other hosts on the
+	// link must not be able to guess them.
+	Random func() uint32
+	// Stateful makes the client ask for addresses besides parameters.
+	Stateful bool
+	// OfferOnly makes the client stop at the first acceptable ADVERTISE and take nothing: it sends
+	// no REQUEST and no Rapid Commit. A stateless client stops at its REPLY, which binds the server
+	// to nothing.
 	OfferOnly bool
 }
 
-// State is what a client is doing.
+// State is a state of a Client.
 type State uint8
 
-// The states. A stateless client knows Init, Informing and Bound.
+// The states. A stateless client is only in Init, Informing and Bound.
 const (
-	Init       State = iota // nothing sent yet, or a pause before starting over
+	Init       State = iota // not started, or pausing before it starts over
 	Soliciting              // looking for a server
-	Requesting              // addresses of the server that was found
-	Informing               // asking for parameters, without addresses
-	Bound
-	Renewing  // at the server that the lease is from
-	Rebinding // at any server
+	Requesting              // asking the chosen server for addresses
+	Informing               // asking for parameters only
+	Bound                   // holding a lease
+	Renewing                // asking the lease's server to extend it
+	Rebinding               // asking any server to extend the lease
 )
 
+// String returns the name of the state in capitals.
 func (s State) String() string {
-	return [...]string{"INIT", "SOLICITING", "REQUESTING", "INFORMING", "BOUND", "RENEWING", "REBINDING"}[s]
+	names := [...]string{
+		"INIT", "SOLICITING", "REQUESTING", "INFORMING", "BOUND", "RENEWING", "REBINDING",
+	}
+	return names[s]
 }
 
-// Event is what became of the lease.
+// Event is a change of the lease.
 type Event uint8
 
-// Events. After Acquired, Renewed and Offered, Client.Lease has the lease.
+// The events. After Acquired, Renewed and Offered, Client.Lease returns the lease.
 const (
 	NoEvent  Event = iota
-	Offered        // the answer that a client with OfferOnly was to get is there; it has ended
-	Acquired       // a new lease, maybe in place of another
-	Renewed        // the same addresses for longer; the rest of the lease may have changed
-	Refused        // a server has no address for us, with no lease held; the client tries again later
-	Lost           // the lease expired, or the server has ended it; the client has started over
+	Offered        // an OfferOnly client has its answer, and has stopped
+	Acquired       // there is a lease with other addresses than before
+	Renewed        // the same addresses are extended; other parameters may have changed
+	Refused        // a server has no address for a client without a lease, which tries again later
+	Lost           // the lease expired or was ended by the server; the client starts over
 )
 
-// Action is what a caller has to do: to send a message, if Send is not empty, and to handle the event.
+// Action is what the caller of a Client has to do: send a message, if there is one, and handle the
+// event.
 type Action struct {
-	Send  []byte // a message to ff02::1:2, port 547, without UDP and IP headers; valid until the client's next action
+	// Send is the payload of a UDP datagram to ff02::1:2, port 547. It is valid until the next call
+	// of a method that returns an Action.
+	Send  []byte
 	Event Event
 }
 
-// Datagram is a UDP datagram for the client's port.
+// Datagram is a UDP datagram that arrived at the client's port.
 type Datagram struct {
 	Payload []byte
-	Source  inet.Addr
+	Source  netip.Addr
 }
 
-// Retransmission: section 7.6, but for firstTimeout, which the package comment explains.
+// Retransmission parameters: section 7.6, except firstTimeout, which the package comment explains.
 const (
-	firstTimeout   = 200 * time.Millisecond // SOL_TIMEOUT, REQ_TIMEOUT, INF_TIMEOUT
-	extendTimeout  = 10 * time.Second       // REN_TIMEOUT, REB_TIMEOUT
-	maxTimeout     = time.Hour              // SOL_MAX_RT, INF_MAX_RT; a server may change them
-	maxRequest     = 30 * time.Second       // REQ_MAX_RT
-	maxExtend      = 10 * time.Minute       // REN_MAX_RT, REB_MAX_RT
-	requests       = 10                     // REQ_MAX_RC: REQUESTs to one server before the client starts over
-	maxInformDelay = time.Second            // INF_MAX_DELAY
+	firstTimeout      = 200 * time.Millisecond // SOL_TIMEOUT, REQ_TIMEOUT, INF_TIMEOUT
+	defaultMaxTimeout = time.Hour              // SOL_MAX_RT, INF_MAX_RT
+	maxRequestTimeout = 30 * time.Second       // REQ_MAX_RT
+	extendTimeout     = 10 * time.Second       // REN_TIMEOUT, REB_TIMEOUT
+	maxExtendTimeout  = 10 * time.Minute       // REN_MAX_RT, REB_MAX_RT
+	maxRequests       = 10                     // REQ_MAX_RC
+	maxInformDelay    = time.Second            // INF_MAX_DELAY
 )
 
-// never is the time of what does not happen.
-const never = Infinite
-
-// Client is the state machine. Each method that is told the time may change the deadline.
+// Client is the state machine. The methods that take the time may change the deadline.
 type Client struct {
 	config   Config
 	state    State
-	deadline time.Duration // when to Tick
+	deadline time.Duration // of the next Tick
 
-	// The exchange: one kind of message, sent until it is answered.
-	xid     uint32
-	began   time.Duration // when the first message was sent: the elapsed time counts from here
-	tries   int           // messages sent
-	timeout time.Duration // the last one's, 0 before the first
-	longest time.Duration // SOL_MAX_RT or INF_MAX_RT
-	pause   time.Duration // before starting over, the next time
-	server  []byte        // DUID of the server whose ADVERTISE was taken, or lease is held
-	wanted  []Address     // what the messages ask for
-	buf     []byte        // the message in Action.Send
+	// The exchange: a message that is sent until it is answered.
+	xid        dhcpv6.TransactionID
+	message    []byte
+	began      time.Duration // when the message was sent first
+	tries      int           // how often it was sent
+	timeout    time.Duration // until it is sent again; 0 before the first time
+	maxTimeout time.Duration // SOL_MAX_RT or INF_MAX_RT, which servers may change
+	pause      time.Duration // before the client starts over the next time
+	server     []byte        // DUID of the chosen server
+	wanted     []Address     // the addresses to ask for
 
 	lease              *Lease
-	rebindAt, expireAt time.Duration // never without a lease
+	rebindAt, expireAt time.Duration // Infinite without a lease
 }
 
-// NewClient returns a client in state INIT, which waits for Start.
+// NewClient returns a client in state Init.
 func NewClient(config Config) *Client {
-	return &Client{config: config, deadline: never, longest: maxTimeout, rebindAt: never, expireAt: never}
+	return &Client{
+		config: config, deadline: Infinite, maxTimeout: defaultMaxTimeout,
+		rebindAt: Infinite, expireAt: Infinite,
+	}
 }
 
 // State returns the client's state.
 func (c *Client) State() State { return c.state }
 
-// Lease returns the lease that is held, or with OfferOnly the one that was offered; nil if there is none.
+// Lease returns the lease, or with OfferOnly the offer; nil if there is none.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Deadline returns when to call Tick. It is false when there is nothing to do any more: the lease is infinite, the offer of
-// OfferOnly is there, or the client was not started.
-func (c *Client) Deadline() (at time.Duration, ok bool) { return c.deadline, c.deadline != never }
+// Deadline returns the time at which to call Tick. It returns false if there is none: the lease is
+// infinite, the offer of OfferOnly is there, or the client is not started.
+func (c *Client) Deadline() (at time.Duration, ok bool) {
+	return c.deadline, c.deadline != Infinite
+}
 
-// Listening tells whether the client expects answers, so that a socket must be open. It does not while it holds a lease
-// that needs no renewal yet, nor while it pauses.
+// Listening reports whether the client expects answers, so that a socket must be open. It does not
+// while it pauses, or holds a lease that is not due for renewal.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // Start begins to acquire a lease.
@@ -122,8 +138,8 @@ func (c *Client) Start(now time.Duration) Action {
 	return c.acquire(now)
 }
 
-// Tick does what is due. Before the deadline that is nothing. The clock may have jumped over any number of times at which
-// something was due, as when the host slept.
+// Tick does what is due at the deadline; before, it does nothing. The clock may have passed several
+// deadlines at once, for example while the host slept.
 func (c *Client) Tick(now time.Duration) Action {
 	if now < c.deadline {
 		return Action{}
@@ -133,7 +149,7 @@ func (c *Client) Tick(now time.Duration) Action {
 		return c.lose(now)
 	case c.state == Init:
 		return c.acquire(now)
-	case c.state == Requesting && c.tries == requests:
+	case c.state == Requesting && c.tries == maxRequests:
 		return c.startOver(now, NoEvent)
 	case c.state == Bound && !c.config.Stateful:
 		return c.begin(now, Informing)
@@ -145,80 +161,89 @@ func (c *Client) Tick(now time.Duration) Action {
 	return c.transmit(now)
 }
 
-// Receive takes a datagram. It ignores, without allocating, whatever is not an answer to the last message.
+// Receive handles a datagram. Unless it answers the client's last message, Receive ignores it, and
+// does not allocate.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
-	if !c.Listening() || len(d.Payload) < headerSize || binary.BigEndian.Uint32(d.Payload)&0xffffff != c.xid {
+	if !c.Listening() || len(d.Payload) < headerSize ||
+		dhcpv6.TransactionID(d.Payload[1:headerSize]) != c.xid {
+		return Action{}
+	}
+	id, ok := find(d.Payload[headerSize:], dhcpv6.OptionClientID)
+	if !ok || !bytes.Equal(id, c.config.DUID) {
 		return Action{}
 	}
 	m, ok := parse(d.Payload)
-	if !ok || !bytes.Equal(m.find(optClientID), c.config.DUID) {
+	if !ok {
 		return Action{}
 	}
-	server := m.find(optServerID)
+	server := value(m, dhcpv6.OptionServerID)
 	if len(server) == 0 || len(server) > maxDUID {
 		return Action{}
 	}
-	// Once a server is chosen, only that one's answers count, until in REBINDING any server may extend the lease.
+	// After it has chosen a server, the client ignores others. Only in REBINDING may any server
+	// answer.
 	chosen := bytes.Equal(server, c.server) || c.state == Rebinding
+	reply := m.MessageType == dhcpv6.MessageTypeReply
+	rapid := m.GetOneOption(dhcpv6.OptionRapidCommit) != nil && !c.config.OfferOnly
 	switch {
-	case m.kind == msgReply && c.state == Informing:
-		return c.informed(now, &m, newLease(&m, server, d.Source))
-	case m.kind == msgReply && c.state != Soliciting && chosen,
-		m.kind == msgReply && c.state == Soliciting && !c.config.OfferOnly && m.find(optRapidCommit) != nil,
-		m.kind == msgAdvertise && c.state == Soliciting:
-		return c.answered(now, &m, newLease(&m, server, d.Source))
+	case reply && c.state == Informing:
+		return c.informed(now, m, newLease(m, server, d.Source))
+	case reply && c.state != Soliciting && chosen,
+		reply && c.state == Soliciting && rapid,
+		m.MessageType == dhcpv6.MessageTypeAdvertise && c.state == Soliciting:
+		return c.answered(now, m, newLease(m, server, d.Source))
 	}
 	return Action{}
 }
 
-// informed takes a REPLY to an INFORMATION-REQUEST.
-func (c *Client) informed(now time.Duration, m *message, lease *Lease) Action {
-	c.setLongest(m.seconds(optInfMaxRT))
-	if m.status() != statusSuccess {
+// informed handles a REPLY to an INFORMATION-REQUEST.
+func (c *Client) informed(now time.Duration, m *dhcpv6.Message, lease *Lease) Action {
+	c.setMaxTimeout(m, dhcpv6.OptionInfMaxRT)
+	if status(m.Options.Options).StatusCode != iana.StatusSuccess {
 		return Action{}
 	}
 	lease.setRefresh(m)
 	return c.bind(now, lease)
 }
 
-// answered takes an ADVERTISE, or a REPLY about addresses. One that says nothing of them, or fails in a way that is none of
-// ours, is left to the next retransmission (section 18.2.10).
-func (c *Client) answered(now time.Duration, m *message, lease *Lease) Action {
-	c.setLongest(m.seconds(optSolMaxRT)) // which counts if there is no address, too
-	ia, ok := m.identity(c.config.IAID)
-	if ok {
-		lease.setAddresses(ia)
-	}
-	status := m.status()
-	if status == statusSuccess {
-		status = ia.status()
+// answered handles an ADVERTISE, or a REPLY about addresses. If the message neither grants nor
+// refuses addresses, the client goes on with its retransmissions (section 18.2.10).
+func (c *Client) answered(now time.Duration, m *dhcpv6.Message, lease *Lease) Action {
+	c.setMaxTimeout(m, dhcpv6.OptionSolMaxRT) // valid even if the message has no address
+	ia := identity(m, c.config.IAID)
+	lease.setAddresses(ia)
+	code := status(m.Options.Options).StatusCode
+	if code == iana.StatusSuccess {
+		code = status(ia.Options.Options).StatusCode
 	}
 	switch {
-	case status == statusSuccess && len(lease.Addresses) > 0:
-		if m.kind == msgAdvertise && !c.config.OfferOnly {
+	case code == iana.StatusSuccess && len(lease.Addresses) > 0:
+		if m.MessageType == dhcpv6.MessageTypeAdvertise && !c.config.OfferOnly {
 			return c.request(now, lease.Server, lease.Addresses)
 		}
 		return c.bind(now, lease)
-	case status == statusSuccess && c.lease != nil && ia.withdraws(c.lease):
+	case code == iana.StatusSuccess && c.lease != nil && withdraws(ia, c.lease):
 		return c.lose(now)
-	case status == statusNoBinding && c.state >= Renewing:
+	case code == iana.StatusNoBinding && c.state >= Renewing:
 		return c.request(now, lease.Server, c.lease.Addresses)
-	case status == statusNoAddrsAvail && c.state == Soliciting:
-		return Action{Event: Refused} // another SOLICIT will go out anyway, later each time
-	case status == statusNoAddrsAvail && c.state == Requesting, status == statusNotOnLink && c.state != Soliciting:
+	case code == iana.StatusNoAddrsAvail && c.state == Soliciting:
+		return Action{Event: Refused} // SOLICIT will be sent again, at growing intervals
+	case code == iana.StatusNoAddrsAvail && c.state == Requesting,
+		code == iana.StatusNotOnLink && c.state != Soliciting:
 		return c.startOver(now, Refused)
 	}
 	return Action{}
 }
 
-// setLongest takes a new limit to the timeouts, if it is one that may be set (sections 21.24 and 21.25).
-func (c *Client) setLongest(limit time.Duration, ok bool) {
-	if ok && limit >= time.Minute && limit <= 24*time.Hour {
-		c.longest = limit
+// setMaxTimeout sets the maximum timeout to the value of an option, if the message has it and its
+// value is within the permitted range (sections 21.24 and 21.25).
+func (c *Client) setMaxTimeout(m *dhcpv6.Message, code dhcpv6.OptionCode) {
+	if limit, ok := seconds(m, code); ok && limit >= time.Minute && limit <= 24*time.Hour {
+		c.maxTimeout = limit
 	}
 }
 
-// acquire begins to acquire a lease, when none is held.
+// acquire begins to acquire a lease when there is none.
 func (c *Client) acquire(now time.Duration) Action {
 	c.server, c.wanted = nil, nil
 	if c.config.Stateful {
@@ -227,13 +252,13 @@ func (c *Client) acquire(now time.Duration) Action {
 	return c.begin(now, Informing)
 }
 
-// request asks a server for addresses, maybe those of the lease that is held.
+// request asks a server for addresses. They may be those of the current lease.
 func (c *Client) request(now time.Duration, server []byte, addresses []Address) Action {
 	c.server, c.wanted = server, addresses
 	return c.begin(now, Requesting)
 }
 
-// bind holds a lease, or ends with the offer.
+// bind enters state Bound with a lease. An OfferOnly client stops instead.
 func (c *Client) bind(now time.Duration, lease *Lease) Action {
 	event := Acquired
 	if c.lease != nil && sameAddresses(c.lease, lease) {
@@ -242,15 +267,16 @@ func (c *Client) bind(now time.Duration, lease *Lease) Action {
 	c.lease, c.server, c.wanted = lease, lease.Server, lease.Addresses
 	switch {
 	case c.config.OfferOnly:
-		c.state, c.deadline = Init, never
+		c.state, c.deadline = Init, Infinite
 		return Action{Event: Offered}
 	case c.config.Stateful:
 		c.state, c.deadline = Bound, after(now, lease.T1)
 		c.rebindAt, c.expireAt = after(now, lease.T2), after(now, lease.valid())
 	default:
-		// Up to a second later, for machines that were started together (section 18.2.6).
+		// A random delay of up to a second spreads the requests of machines that were started
+		// together (section 18.2.6).
 		c.state, c.deadline = Bound, after(now, lease.Refresh)
-		if c.deadline != never {
+		if c.deadline != Infinite {
 			c.deadline += maxInformDelay / 1024 * time.Duration(c.config.Random()%1024)
 		}
 	}
@@ -260,53 +286,51 @@ func (c *Client) bind(now time.Duration, lease *Lease) Action {
 // after returns the time that is d after now.
 func after(now, d time.Duration) time.Duration {
 	if d == Infinite {
-		return never
+		return Infinite
 	}
 	return now + d
 }
 
-// startOver loses the lease, if one is held. Else it pauses in state INIT, longer each time: a server that refuses all we
-// ask for must not be asked all the time.
+// startOver loses the lease, if there is one. Otherwise the client pauses in state Init. The pauses
+// get longer, so that a server that refuses every request is not flooded with them.
 func (c *Client) startOver(now time.Duration, event Event) Action {
 	if c.lease != nil {
 		return c.lose(now)
 	}
 	c.state = Init
 	c.deadline = now + c.pause + c.jitter(c.pause)
-	c.pause = min(2*c.pause, c.longest)
+	c.pause = min(2*c.pause, c.maxTimeout)
 	return Action{Event: event}
 }
 
 // lose drops the lease and starts over at once.
 func (c *Client) lose(now time.Duration) Action {
-	c.lease, c.rebindAt, c.expireAt = nil, never, never
+	c.lease, c.rebindAt, c.expireAt = nil, Infinite, Infinite
 	a := c.Start(now)
 	a.Event = Lost
 	return a
 }
 
-// begin begins the exchange that belongs to a state.
+// begin enters a state and begins its exchange.
 func (c *Client) begin(now time.Duration, state State) Action {
-	c.state = state
-	c.xid = c.config.Random() & 0xffffff
-	c.began = now
-	c.tries = 0
-	c.timeout = 0
+	c.state, c.began, c.tries, c.timeout = state, now, 0, 0
+	m := c.compose()
+	c.xid, c.message = m.TransactionID, m.ToBytes()
 	return c.transmit(now)
 }
 
-// transmit makes the message of the state, and sets the time to send it again (section 15). What the message is for may end
-// before: section 18.2.4 for RENEW, 18.2.5 for REBIND.
+// transmit sends the message of the exchange, and sets the time to send it again (section 15). The
+// deadline is earlier if the exchange ends before: section 18.2.4 for RENEW, 18.2.5 for REBIND.
 func (c *Client) transmit(now time.Duration) Action {
 	c.tries++
-	first, longest, end := firstTimeout, c.longest, c.expireAt
+	first, longest, end := firstTimeout, c.maxTimeout, c.expireAt
 	switch c.state {
 	case Requesting:
-		longest = maxRequest
+		longest = maxRequestTimeout
 	case Renewing:
-		first, longest, end = extendTimeout, maxExtend, min(c.rebindAt, c.expireAt)
+		first, longest, end = extendTimeout, maxExtendTimeout, min(c.rebindAt, c.expireAt)
 	case Rebinding:
-		first, longest = extendTimeout, maxExtend
+		first, longest = extendTimeout, maxExtendTimeout
 	}
 	if c.timeout == 0 {
 		c.timeout = first + c.jitter(first)
@@ -317,47 +341,22 @@ func (c *Client) transmit(now time.Duration) Action {
 		c.timeout = longest + c.jitter(longest)
 	}
 	c.deadline = min(now+c.timeout, end)
-	return Action{Send: c.message(now)}
+	setElapsed(c.message, now-c.began)
+	return Action{Send: c.message}
 }
 
-// jitter returns up to a tenth of d, or of -d.
+// jitter returns a random duration between -d/10 and d/10.
 func (c *Client) jitter(d time.Duration) time.Duration {
 	return d/5/1024*time.Duration(c.config.Random()%1024) - d/10
 }
 
-// message makes the message of the state.
-func (c *Client) message(now time.Duration) []byte {
-	kinds := [...]byte{Soliciting: msgSolicit, Requesting: msgRequest, Informing: msgInformationRequest, Renewing: msgRenew,
-		Rebinding: msgRebind}
-	b := appendHeader(c.buf[:0], kinds[c.state], c.xid)
-	b = appendOption(b, optClientID, c.config.DUID...)
-	if c.state == Requesting || c.state == Renewing {
-		b = appendOption(b, optServerID, c.server...)
-	}
-	elapsed := min((now-c.began)/(10*time.Millisecond), 0xffff)
-	b = appendOption(b, optElapsed, byte(elapsed>>8), byte(elapsed))
-	if c.state == Informing {
-		b = appendOption(b, optRequest, 0, optDNS, 0, optSearch, 0, optRefresh, 0, optInfMaxRT)
-	} else {
-		b = appendIdentity(b, c.config.IAID, c.wanted)
-		b = appendOption(b, optRequest, 0, optDNS, 0, optSearch, 0, optSolMaxRT)
-	}
-	if c.state == Soliciting && !c.config.OfferOnly {
-		b = appendOption(b, optRapidCommit)
-	}
-	c.buf = b
-	return b
-}
-
-// Release returns the RELEASE of the lease; nil if no addresses are held. The caller stops using them and the client before
-// it sends that.
+// Release returns the RELEASE message for the lease; nil if there are no addresses to release. The
+// caller must remove the addresses and stop using the client before it sends the message.
 func (c *Client) Release() []byte {
 	if c.lease == nil || !c.config.Stateful || c.config.OfferOnly {
 		return nil
 	}
-	b := appendHeader(nil, msgRelease, c.config.Random())
-	b = appendOption(b, optClientID, c.config.DUID...)
-	b = appendOption(b, optServerID, c.lease.Server...)
-	b = appendOption(b, optElapsed, 0, 0)
-	return appendIdentity(b, c.config.IAID, c.lease.Addresses)
+	m := c.newMessage(dhcpv6.MessageTypeRelease, c.lease.Server)
+	m.AddOption(newIdentity(c.config.IAID, c.lease.Addresses))
+	return m.ToBytes()
 }

@@ -2,80 +2,85 @@ package dhcp6
 
 import (
 	"bytes"
-	"encoding/binary"
+	"net/netip"
+	"slices"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
+
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Infinite is a lifetime that does not end.
+// Infinite is a lifetime that does not end. As a time, it is one that never comes.
 const Infinite time.Duration = 1<<63 - 1
 
-// Information refresh times, section 7.6.
+// Information refresh times: section 7.6.
 const (
 	defaultRefresh = 24 * time.Hour
 	minRefresh     = 600 * time.Second
 )
 
-// mostAddresses is the number of addresses that a lease can have: as many as still fit into a message of ours. All servers
-// that a guest meets give one.
-const mostAddresses = 32
+// maxAddresses is the maximum number of addresses in a lease. With more, the client's messages
+// could exceed the minimum MTU of IPv6.
+const maxAddresses = 32
 
-// Lease is what a server grants, and the parameters that come with it; of a stateless client only those. Everything in it
-// has been checked for what it is used for: addresses are those of hosts, names can go into a configuration file.
+// Lease is what a server grants: addresses, unless the client is stateless, and parameters. Its
+// contents are checked: addresses are usable by hosts, and names are safe in a configuration file.
 type Lease struct {
-	// Addresses are ours, each once; at least one if the client is stateful, else none.
+	// Addresses are the granted addresses without duplicates: at least one if the client is
+	// stateful, else none.
 	Addresses []Address
-	// DNS are the name servers (option 23), some maybe link-local. ::1 is none: it would be the guest itself.
-	DNS        []inet.Addr
-	Search     []string  // option 24, without what is not a name
-	Server     []byte    // its DUID
-	ServerAddr inet.Addr // where its message came from
-	// T1 and T2 are when to renew and to rebind a stateful client's lease, 0 < T1 <= T2, Infinite for never. Where the
-	// server does not say so, or says what makes no sense, that is after 0.5 and 0.8 of the shortest preferred lifetime.
+	// DNS are the name servers (option 23). They may be link-local, but not ::1, which would be the
+	// guest itself.
+	DNS        []netip.Addr
+	Search     []string   // search list (option 24) without malformed names
+	Server     []byte     // DUID of the server
+	ServerAddr netip.Addr // source address of the server's message
+	// T1 and T2 are the times until a stateful client renews and rebinds the lease:
+	// 0 < T1 <= T2 <= Infinite. If the server leaves them open or sends unusable ones, they are 0.5
+	// and 0.8 of the shortest preferred lifetime.
 	T1, T2 time.Duration
-	// Refresh is when a stateless client asks again (option 32): at least 10 minutes, a day without the option, or Infinite.
+	// Refresh is the time until a stateless client asks again (option 32): at least 10 minutes, 24
+	// hours if the server sends none, possibly Infinite.
 	Refresh time.Duration
 }
 
-// Address is an address in a lease. Its lifetimes, 0 <= Preferred <= Valid and 0 < Valid, count from when the message
-// arrived, and are maybe Infinite.
+// Address is an address in a lease. Its lifetimes count from the arrival of the message:
+// 0 <= Preferred <= Valid <= Infinite and 0 < Valid.
 type Address struct {
-	Addr             inet.Addr
+	Addr             netip.Addr
 	Preferred, Valid time.Duration
 }
 
-// newLease returns the lease in a message from a server. Its Addresses are those of the IA_NA that fits, maybe none.
-func newLease(m *message, server []byte, source inet.Addr) *Lease {
-	l := &Lease{
-		DNS:        m.hosts(optDNS),
+// newLease returns the lease in a message from a server, without addresses.
+func newLease(m *dhcpv6.Message, server []byte, source netip.Addr) *Lease {
+	search, _ := dnsname.Parse(value(m, dhcpv6.OptionDomainSearchList), false)
+	return &Lease{
+		DNS:        nameServers(m),
+		Search:     search,
 		Server:     bytes.Clone(server),
 		ServerAddr: source,
 	}
-	l.Search, _ = inet.ParseNames(m.find(optSearch), false)
-	return l
 }
 
-// setAddresses takes the addresses of an IA_NA, and sets the times to extend them.
-func (l *Lease) setAddresses(ia identity) {
-	for o := ia.options; len(l.Addresses) < mostAddresses; {
-		code, value, rest, ok := o.cut()
-		if !ok {
-			break
-		}
-		o = rest
-		if a, ok := parseAddress(code, value); ok && a.Valid > 0 && !l.has(a.Addr) {
+// setAddresses sets the lease's addresses to those of an IA_NA, and T1 and T2 accordingly.
+func (l *Lease) setAddresses(ia *dhcpv6.OptIANA) {
+	for _, o := range ia.Options.Addresses() {
+		a, ok := usable(o)
+		if ok && a.Valid > 0 && !l.has(a.Addr) && len(l.Addresses) < maxAddresses {
 			l.Addresses = append(l.Addresses, a)
 		}
 	}
 	if len(l.Addresses) > 0 {
-		l.setTimes(ia.t1, ia.t2)
+		l.setTimes(lifetime(ia.T1), lifetime(ia.T2))
 	}
 }
 
-// setTimes sets T1 and T2 to the server's, or where these are 0 or make no sense to times of our choice (section 14.2).
+// setTimes sets T1 and T2 to the server's values. Values that are 0 or unusable are replaced by
+// times of the client's choice (section 14.2).
 func (l *Lease) setTimes(t1, t2 time.Duration) {
-	base := Infinite // the shortest preferred lifetime, or valid one of an address that is deprecated already
+	base := Infinite // the shortest preferred lifetime, or valid lifetime of a deprecated address
 	for _, a := range l.Addresses {
 		if a.Preferred > 0 {
 			base = min(base, a.Preferred)
@@ -88,7 +93,7 @@ func (l *Lease) setTimes(t1, t2 time.Duration) {
 		l.T1, l.T2 = base/2, base/5*4
 	}
 	switch end := l.valid(); {
-	case t2 != 0 && t2 >= end && end != Infinite: // it would be lost before
+	case t2 != 0 && t2 >= end && end != Infinite: // the lease would end before T2
 	case t1 != 0 && t2 != 0:
 		l.T1, l.T2 = t1, t2
 	case t2 != 0:
@@ -98,10 +103,10 @@ func (l *Lease) setTimes(t1, t2 time.Duration) {
 	}
 }
 
-// setRefresh sets the time after which a stateless client asks again (section 21.23).
-func (l *Lease) setRefresh(m *message) {
+// setRefresh sets the time until a stateless client asks again (section 21.23).
+func (l *Lease) setRefresh(m *dhcpv6.Message) {
 	l.Refresh = defaultRefresh
-	if refresh, ok := m.seconds(optRefresh); ok {
+	if refresh, ok := seconds(m, dhcpv6.OptionInformationRefreshTime); ok {
 		l.Refresh = max(refresh, minRefresh)
 	}
 }
@@ -114,74 +119,27 @@ func (l *Lease) valid() (longest time.Duration) {
 	return longest
 }
 
-// has tells whether the lease is of an address.
-func (l *Lease) has(addr inet.Addr) bool {
-	for _, a := range l.Addresses {
-		if a.Addr == addr {
-			return true
-		}
-	}
-	return false
+// has reports whether the lease includes an address.
+func (l *Lease) has(addr netip.Addr) bool {
+	return slices.ContainsFunc(l.Addresses, func(a Address) bool { return a.Addr == addr })
 }
 
-// sameAddresses tells whether two leases are of the same addresses.
+// sameAddresses reports whether two leases have the same addresses.
 func sameAddresses(a, b *Lease) bool {
-	if len(a.Addresses) != len(b.Addresses) {
-		return false
-	}
-	for _, address := range a.Addresses {
-		if !b.has(address.Addr) {
-			return false
-		}
-	}
-	return true
+	missing := func(address Address) bool { return !b.has(address.Addr) }
+	return len(a.Addresses) == len(b.Addresses) && !slices.ContainsFunc(a.Addresses, missing)
 }
 
-// withdraws tells whether an IA_NA ends, by a lifetime of 0, an address of the lease.
-func (ia identity) withdraws(l *Lease) bool {
-	for o := ia.options; ; {
-		code, value, rest, ok := o.cut()
-		if !ok {
-			return false
-		}
-		o = rest
-		if a, ok := parseAddress(code, value); ok && a.Valid == 0 && l.has(a.Addr) {
-			return true
-		}
-	}
+// withdraws reports whether an IA_NA ends an address of the lease by a valid lifetime of 0.
+func withdraws(ia *dhcpv6.OptIANA, l *Lease) bool {
+	return slices.ContainsFunc(ia.Options.Addresses(), func(o *dhcpv6.OptIAAddress) bool {
+		a, ok := usable(o)
+		return ok && a.Valid == 0 && l.has(a.Addr)
+	})
 }
 
-// parseAddress parses an IA Address option. It is false for any other option, and for an address that can't be had: with a
-// status that says so, not one for others to reach, or preferred for longer than it is valid (section 21.6).
-func parseAddress(code uint16, value []byte) (a Address, ok bool) {
-	if code != optIAAddress || len(value) < iaAddressSize {
-		return Address{}, false
-	}
-	a = Address{inet.AddrFrom(value[:16]), seconds(value[16:]), seconds(value[20:])}
-	inside := options(value[iaAddressSize:])
-	return a, a.Addr.IsHost() && !a.Addr.IsLinkLocal() && a.Preferred <= a.Valid &&
-		inside.wellFormed() && inside.status() == statusSuccess
-}
-
-// hosts returns the addresses of an option that can be a host's.
-func (o options) hosts(code uint16) (list []inet.Addr) {
-	v := o.find(code)
-	if len(v)%16 != 0 {
-		return nil
-	}
-	for ; len(v) > 0; v = v[16:] {
-		if a := inet.AddrFrom(v[:16]); a.IsHost() {
-			list = append(list, a)
-		}
-	}
-	return list
-}
-
-// DUIDLinkLayer returns the DUID of type 3 (DUID-LL, section 11.4) that is made of an Ethernet address. It stays as long as
-// that does, without a disk to keep it on.
+// DUIDLinkLayer returns the DUID-LL (type 3, section 11.4) of an Ethernet address. Unlike other
+// types of DUID, it stays the same without being stored on a disk.
 func DUIDLinkLayer(hardwareAddr []byte) []byte {
-	const typeLinkLayer, hardwareEthernet = 3, 1
-	b := binary.BigEndian.AppendUint16(nil, typeLinkLayer)
-	b = binary.BigEndian.AppendUint16(b, hardwareEthernet)
-	return append(b, hardwareAddr...)
+	return dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: hardwareAddr}.ToBytes()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -13,30 +14,36 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
 func TestDUIDLinkLayer(t *testing.T) {
-	if got, want := DUIDLinkLayer(ourMAC), ourDUID.ToBytes(); !bytes.Equal(got, want) {
+	want := []byte{0, 3, 0, 1, 0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}
+	if got := DUIDLinkLayer(ourMAC); !bytes.Equal(got, want) {
 		t.Errorf("DUIDLinkLayer(%v) = %x, want %x", ourMAC, got, want)
 	}
 }
 
-// TestLeaseOfEverything has insomniacslk/dhcp write every option that a lease takes.
-func TestLeaseOfEverything(t *testing.T) {
+// A lease has the values of all options that the client asks for.
+func TestLeaseOfAllOptions(t *testing.T) {
 	var search []string
 	for i := range 30 {
 		search = append(search, fmt.Sprintf("subdomain-%d.example.com", i))
 	}
 	e := reach(t, Requesting)
 	e.receive(e.reply(mtReply,
-		ia(20*time.Minute, 50*time.Minute, lifetimes("fd00::15", time.Hour, 2*time.Hour), lifetimes("2001:db8::15", 0, 3*time.Hour)),
-		dhcpv6.WithDNS(net.ParseIP("fd00::53"), net.IPv6loopback, net.IPv6unspecified, net.ParseIP("fe80::53")),
+		withIA(20*time.Minute, 50*time.Minute, iaAddress("fd00::15", time.Hour, 2*time.Hour),
+			iaAddress("2001:db8::15", 0, 3*time.Hour)),
+		dhcpv6.WithDNS(net.ParseIP("fd00::53"), net.IPv6loopback, net.IPv6unspecified,
+			net.ParseIP("fe80::53")),
 		dhcpv6.WithDomainSearchList(search...)))
 	want := &Lease{
-		Addresses: []Address{{addr("fd00::15"), time.Hour, 2 * time.Hour}, {addr("2001:db8::15"), 0, 3 * time.Hour}},
-		DNS:       addrs("fd00::53", "fe80::53"), Search: search,
-		Server: serverA.ToBytes(), ServerAddr: addr("fe80::1"), T1: 20 * time.Minute, T2: 50 * time.Minute,
+		Addresses: []Address{
+			{netip.MustParseAddr("fd00::15"), time.Hour, 2 * time.Hour},
+			{netip.MustParseAddr("2001:db8::15"), 0, 3 * time.Hour},
+		},
+		DNS: addrs("fd00::53", "fe80::53"), Search: search, Server: serverA.ToBytes(),
+		ServerAddr: netip.MustParseAddr("fe80::1"), T1: 20 * time.Minute, T2: 50 * time.Minute,
 	}
 	if got := e.c.Lease(); !reflect.DeepEqual(got, want) {
 		t.Errorf("Lease() = %+v, want %+v", got, want)
@@ -77,12 +84,14 @@ func TestLeaseTimes(t *testing.T) {
 		{0, 20, []pair{{infinite, infinite}}, [2]time.Duration{20, 20}},
 		{0, 0, []pair{{0xfffffffe, 0xfffffffe}}, [2]time.Duration{0x7fffffff, 3435973835}},
 	} {
-		var inside []dhcpv6.Option
+		var options []dhcpv6.Option
 		for i, a := range c.addresses {
-			inside = append(inside, lifetimes(fmt.Sprintf("fd00::%d", i+1), time.Duration(a[0])*time.Second, time.Duration(a[1])*time.Second))
+			options = append(options, iaAddress(fmt.Sprintf("fd00::%d", i+1),
+				time.Duration(a[0])*time.Second, time.Duration(a[1])*time.Second))
 		}
 		e := reach(t, Requesting)
-		e.receive(e.reply(mtReply, ia(time.Duration(c.t1)*time.Second, time.Duration(c.t2)*time.Second, inside...)))
+		e.receive(e.reply(mtReply,
+			withIA(time.Duration(c.t1)*time.Second, time.Duration(c.t2)*time.Second, options...)))
 		l := e.c.Lease()
 		if l == nil {
 			t.Errorf("T1 %d, T2 %d, %v: no lease", c.t1, c.t2, c.addresses)
@@ -96,26 +105,29 @@ func TestLeaseTimes(t *testing.T) {
 			}
 		}
 		if got != c.want {
-			t.Errorf("T1 %d, T2 %d, %v: %v, want %v", c.t1, c.t2, c.addresses, got, c.want)
+			t.Errorf("T1 %d, T2 %d, %v: lease has %v, want %v",
+				c.t1, c.t2, c.addresses, got, c.want)
 		}
 	}
 }
 
-// What is wrong with one address does not harm the others.
+// An unusable or malformed address does not affect the other ones.
 func TestLeaseAddresses(t *testing.T) {
-	failed := lifetimes("fd00::6", preferred, valid).(*dhcpv6.OptIAAddress)
+	failed := iaAddress("fd00::6", preferred, valid)
+	granted := iaAddress("fd00::7", preferred, valid)
 	failed.Options.Add(&dhcpv6.OptStatusCode{StatusCode: 4})
-	granted := lifetimes("fd00::7", preferred, valid).(*dhcpv6.OptIAAddress)
 	granted.Options.Add(&dhcpv6.OptStatusCode{StatusCode: 0})
-	overrun := append(lifetimes("fd00::8", preferred, valid).ToBytes(), 0, optStatus, 0, 9)
+	short := make([]byte, addressSize-1)
+	overrun := append(iaAddress("fd00::8", preferred, valid).ToBytes(), 0, 13, 0, 9)
 	e := reach(t, Requesting)
-	e.receive(e.reply(mtReply, ia(0, 0,
-		lifetimes("fd00::1", preferred, valid), lifetimes("::1", preferred, valid), lifetimes("fd00::2", valid, preferred),
-		lifetimes("fd00::1", valid, valid), lifetimes("fd00::3", 0, 0), failed, granted,
-		&dhcpv6.OptionGeneric{OptionCode: optIAAddress, OptionData: make([]byte, iaAddressSize-1)},
-		&dhcpv6.OptionGeneric{OptionCode: optIAAddress, OptionData: overrun},
-		&dhcpv6.OptionGeneric{OptionCode: 4711}, lifetimes("fd00::5", preferred, valid))))
-	var got []inet.Addr
+	e.receive(e.reply(mtReply, withIA(0, 0,
+		iaAddress("fd00::1", preferred, valid), iaAddress("::1", preferred, valid),
+		iaAddress("fd00::2", valid, preferred), iaAddress("fd00::1", valid, valid),
+		iaAddress("fd00::3", 0, 0), failed, granted,
+		&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionIAAddr, OptionData: short},
+		&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionIAAddr, OptionData: overrun},
+		&dhcpv6.OptionGeneric{OptionCode: 4711}, iaAddress("fd00::5", preferred, valid))))
+	var got []netip.Addr
 	if l := e.c.Lease(); l != nil {
 		for _, a := range l.Addresses {
 			got = append(got, a.Addr)
@@ -127,38 +139,41 @@ func TestLeaseAddresses(t *testing.T) {
 }
 
 func TestLeaseParameters(t *testing.T) {
-	dns := func(l *Lease) any { return fmt.Sprint(l.DNS) }
-	search := func(l *Lease) any { return strings.Join(l.Search, " ") }
+	dns := func(l *Lease) string { return fmt.Sprint(l.DNS) }
+	search := func(l *Lease) string { return strings.Join(l.Search, " ") }
+	server, group := string(net.ParseIP("fd00::53")), string(net.ParseIP("ff02::1"))
 	for _, c := range []struct {
 		code  dhcpv6.OptionCode
 		value string
-		field func(*Lease) any
+		field func(*Lease) string
 		want  string
 	}{
-		{optDNS, "", dns, "[]"},
-		{optDNS, string(addr("fd00::53").Bytes()), dns, "[fd00::53]"},
-		{optDNS, string(addr("fd00::53").Bytes()) + "\x00", dns, "[]"},
-		{optDNS, string(addr("ff02::1").Bytes()), dns, "[]"},
-		{optSearch, "\x01a\x00\x03b\nc\x00\x01d\x01e\x00", search, "a d.e"},
-		{optSearch, "\x01a\x00\x01d\xc0\x00", search, ""}, // compressed, which section 10 forbids
-		{optSearch, "\x01a\x00\x05b", search, ""},
+		{dhcpv6.OptionDNSRecursiveNameServer, "", dns, "[]"},
+		{dhcpv6.OptionDNSRecursiveNameServer, server, dns, "[fd00::53]"},
+		{dhcpv6.OptionDNSRecursiveNameServer, server + "\x00", dns, "[]"},
+		{dhcpv6.OptionDNSRecursiveNameServer, group, dns, "[]"},
+		{dhcpv6.OptionDomainSearchList, "\x01a\x00\x03b\nc\x00\x01d\x01e\x00", search, "a d.e"},
+		// Section 10 forbids compression.
+		{dhcpv6.OptionDomainSearchList, "\x01a\x00\x01d\xc0\x00", search, ""},
+		{dhcpv6.OptionDomainSearchList, "\x01a\x00\x05b", search, ""},
 	} {
 		e := reach(t, Informing)
-		e.receive(e.reply(mtReply, generic(c.code, []byte(c.value)...)))
+		e.receive(e.reply(mtReply, withData(c.code, []byte(c.value)...)))
 		if l := e.c.Lease(); l == nil || c.field(l) != c.want {
-			t.Errorf("option %d %q = %+v, want %s", c.code, c.value, l, c.want)
+			t.Errorf("option %d %q: lease = %+v, want %s", c.code, c.value, l, c.want)
 		}
 	}
 }
 
-// TestLeaseLikeOtherLibrary has insomniacslk/dhcp write and read what random servers grant: it reads the same.
-func TestLeaseLikeOtherLibrary(t *testing.T) {
+// The lease of a random message has what package dhcpv6, which is stricter, reads from it.
+func TestLeaseOfRandomMessages(t *testing.T) {
 	random := rand.New(rand.NewPCG(8415, 0))
 	some := func() time.Duration { return time.Duration(random.IntN(8)) * time.Second }
 	for range 2000 {
-		var inside []dhcpv6.Option
+		var options []dhcpv6.Option
 		for range random.IntN(4) {
-			inside = append(inside, lifetimes(fmt.Sprintf("fd00::%d", 1+random.IntN(9)), some(), some()))
+			ip := fmt.Sprintf("fd00::%d", 1+random.IntN(9))
+			options = append(options, iaAddress(ip, some(), some()))
 		}
 		var servers []net.IP
 		for range random.IntN(4) {
@@ -169,65 +184,69 @@ func TestLeaseLikeOtherLibrary(t *testing.T) {
 			search = append(search, fmt.Sprintf("n%d.example", random.IntN(9)))
 		}
 		e := reach(t, Requesting)
-		b := e.reply(mtReply, ia(some(), some(), inside...), dhcpv6.WithDNS(servers...), dhcpv6.WithDomainSearchList(search...))
+		b := e.reply(mtReply, withIA(some(), some(), options...), dhcpv6.WithDNS(servers...),
+			dhcpv6.WithDomainSearchList(search...))
 		want, err := dhcpv6.MessageFromBytes(b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		e.receive(b)
-		granted := likeLease(want)
+		granted := grantedBy(want)
 		l := e.c.Lease()
 		if (l != nil) != (len(granted) > 0) {
-			t.Fatalf("lease %+v of %v", l, want)
+			t.Fatalf("lease of %v = %+v, want addresses %v", want, l, granted)
 		}
 		if l == nil {
 			continue
 		}
 		checkLease(t, l, true)
-		if !slices.Equal(l.Addresses, granted) || !slices.Equal(l.Search, want.Options.DomainSearchList().Labels) ||
-			!slices.EqualFunc(l.DNS, want.Options.DNS(), equalIP) {
-			t.Errorf("lease %+v, want that of %v", l, want)
+		equal := func(a netip.Addr, ip net.IP) bool { return bytes.Equal(a.AsSlice(), ip) }
+		if !slices.Equal(l.Addresses, granted) ||
+			!slices.EqualFunc(l.DNS, want.Options.DNS(), equal) ||
+			!slices.Equal(l.Search, want.Options.DomainSearchList().Labels) {
+			t.Errorf("lease = %+v, want that of %v", l, want)
 		}
 	}
 }
 
-// likeLease returns the addresses that a message grants, as insomniacslk/dhcp reads it.
-func likeLease(m *dhcpv6.Message) (granted []Address) {
+// grantedBy returns the addresses that a message grants, as package dhcpv6 reads them.
+func grantedBy(m *dhcpv6.Message) (granted []Address) {
 	identity := m.Options.OneIANA()
 	if identity.T2 > 0 && identity.T1 > identity.T2 {
 		return nil
 	}
 	for _, a := range identity.Options.Addresses() {
-		got := Address{inet.AddrFrom(a.IPv6Addr), a.PreferredLifetime, a.ValidLifetime}
-		known := slices.ContainsFunc(granted, func(a Address) bool { return a.Addr == got.Addr })
-		if got.Valid > 0 && got.Preferred <= got.Valid && !known {
-			granted = append(granted, got)
+		addr, _ := netip.AddrFromSlice(a.IPv6Addr)
+		known := slices.ContainsFunc(granted, func(a Address) bool { return a.Addr == addr })
+		if a.ValidLifetime > 0 && a.PreferredLifetime <= a.ValidLifetime && !known {
+			granted = append(granted, Address{addr, a.PreferredLifetime, a.ValidLifetime})
 		}
 	}
 	return granted
 }
 
-// checkLease fails if a lease is not as its documentation says.
+// checkLease checks what the documentation of Lease promises.
 func checkLease(t *testing.T, l *Lease, stateful bool) {
 	t.Helper()
-	seen := map[inet.Addr]bool{}
+	seen := map[netip.Addr]bool{}
 	for _, a := range l.Addresses {
-		if !a.Addr.Is6() || !a.Addr.IsHost() || a.Addr.IsLinkLocal() || a.Preferred < 0 || a.Preferred > a.Valid || a.Valid <= 0 || seen[a.Addr] {
-			t.Errorf("address %+v of %+v", a, l.Addresses)
+		if !a.Addr.Is6() || !a.Addr.IsGlobalUnicast() || a.Preferred < 0 || a.Preferred > a.Valid ||
+			a.Valid <= 0 || seen[a.Addr] {
+			t.Errorf("unusable address %+v of %+v", a, l.Addresses)
 		}
 		seen[a.Addr] = true
 	}
 	for _, a := range l.DNS {
-		if !a.IsHost() {
-			t.Errorf("%v among name servers", a)
+		if !a.Is6() || !a.IsGlobalUnicast() && !a.IsLinkLocalUnicast() {
+			t.Errorf("unusable name server %v", a)
 		}
 	}
 	for _, name := range l.Search {
-		if !inet.ValidName(name) {
-			t.Errorf("name %q", name)
+		if !dnsname.Valid(name) {
+			t.Errorf("unusable name %q", name)
 		}
 	}
-	if len(l.Server) == 0 || len(l.Server) > maxDUID || len(l.Addresses) > mostAddresses {
+	if len(l.Server) == 0 || len(l.Server) > maxDUID || len(l.Addresses) > maxAddresses {
 		t.Errorf("server %x, %d addresses", l.Server, len(l.Addresses))
 	}
 	if stateful {
@@ -236,6 +255,6 @@ func checkLease(t *testing.T, l *Lease, stateful bool) {
 			t.Errorf("T1 %v, T2 %v, refresh %v of %+v", l.T1, l.T2, l.Refresh, l.Addresses)
 		}
 	} else if l.T1 != 0 || l.T2 != 0 || len(l.Addresses) != 0 || l.Refresh < minRefresh {
-		t.Errorf("stateless, but %+v", l)
+		t.Errorf("stateless lease = %+v", l)
 	}
 }

@@ -2,283 +2,277 @@ package dhcp6
 
 import (
 	"encoding/binary"
-	"strconv"
+	"fmt"
+	"net/netip"
+	"strings"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv6"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// Sizes of fixed parts: of a message (section 8), an option (21.1), an IA_NA (21.4) and an IA Address (21.6).
+// Lengths in bytes.
 const (
-	headerSize    = 4
-	optHeaderSize = 4
-	identitySize  = 12
-	iaAddressSize = 24
+	headerSize       = dhcpv6.MessageHeaderSize
+	optionHeaderSize = 4
+	identitySize     = 12 // of an IA_NA without its options: section 21.4
+	addressSize      = 24 // of an IA Address without its options: section 21.6
+	maxDUID          = 2 + 128
 )
 
-// maxDUID is the size of the longest DUID, section 11.1.
-const maxDUID = 2 + 128
-
-// Message types, section 7.3.
-const (
-	msgSolicit = 1 + iota
-	msgAdvertise
-	msgRequest
-	msgConfirm
-	msgRenew
-	msgRebind
-	msgReply
-	msgRelease
-	msgDecline
-	msgReconfigure
-	msgInformationRequest
-)
-
-// Option codes: section 21; 23 and 24 are of RFC 3646.
-const (
-	optClientID    = 1
-	optServerID    = 2
-	optIANA        = 3
-	optIAAddress   = 5
-	optRequest     = 6
-	optElapsed     = 8
-	optStatus      = 13
-	optRapidCommit = 14
-	optDNS         = 23
-	optSearch      = 24
-	optRefresh     = 32
-	optSolMaxRT    = 82
-	optInfMaxRT    = 83
-)
-
-// Status codes, section 21.13.
-const (
-	statusSuccess = iota
-	statusUnspecFail
-	statusNoAddrsAvail
-	statusNoBinding
-	statusNotOnLink
-	statusUseMulticast
-)
-
-// appendHeader appends the fixed part of a message.
-func appendHeader(b []byte, kind byte, xid uint32) []byte {
-	return append(b, kind, byte(xid>>16), byte(xid>>8), byte(xid))
-}
-
-// appendOption appends an option. One of more than 65535 bytes has no encoding and is left out.
-func appendOption(b []byte, code uint16, value ...byte) []byte {
-	if len(value) > 0xffff {
-		return b
-	}
-	b = binary.BigEndian.AppendUint16(b, code)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(value)))
-	return append(b, value...)
-}
-
-// appendIdentity appends an IA_NA with addresses. All times in it are 0: they are the server's to say (sections 21.4, 21.6).
-func appendIdentity(b []byte, iaid uint32, addresses []Address) []byte {
-	const perAddress = optHeaderSize + iaAddressSize
-	b = binary.BigEndian.AppendUint16(b, optIANA)
-	b = binary.BigEndian.AppendUint16(b, uint16(identitySize+perAddress*len(addresses)))
-	b = binary.BigEndian.AppendUint32(b, iaid)
-	b = append(b, make([]byte, identitySize-4)...)
-	for _, a := range addresses {
-		value := [iaAddressSize]byte{}
-		copy(value[:], a.Addr.Bytes())
-		b = appendOption(b, optIAAddress, value[:]...)
-	}
-	return b
-}
-
-// options are options one after the other: those of a message, or those inside another option.
-type options []byte
-
-// cut returns the first option, and what comes after it. It is false if there is no whole one.
-func (o options) cut() (code uint16, value []byte, rest options, ok bool) {
-	if len(o) < optHeaderSize {
-		return 0, nil, nil, false
-	}
-	end := optHeaderSize + int(binary.BigEndian.Uint16(o[2:]))
-	if len(o) < end {
-		return 0, nil, nil, false
-	}
-	return binary.BigEndian.Uint16(o), o[optHeaderSize:end:end], o[end:], true
-}
-
-// wellFormed tells whether o is whole options and nothing else.
-func (o options) wellFormed() bool {
-	for len(o) > 0 {
-		var ok bool
-		if _, _, o, ok = o.cut(); !ok {
-			return false
+// find returns the value of the first option with that code in a message without its header. The
+// value is nil if there is no such option; ok is false if the options are not well-formed. Unlike
+// the library's parser, find does not allocate, so datagrams for other clients cost no memory.
+func find(options []byte, code dhcpv6.OptionCode) (value []byte, ok bool) {
+	for len(options) >= optionHeaderSize {
+		end := optionHeaderSize + int(binary.BigEndian.Uint16(options[2:]))
+		if end > len(options) {
+			return nil, false
 		}
-	}
-	return true
-}
-
-// find returns the value of the first option with that code, nil if there is none: but where the RFC says so, an option
-// must not occur twice.
-func (o options) find(code uint16) []byte {
-	for {
-		c, value, rest, ok := o.cut()
-		if !ok || c == code {
-			return value
+		if value == nil && dhcpv6.OptionCode(binary.BigEndian.Uint16(options)) == code {
+			value = options[optionHeaderSize:end]
 		}
-		o = rest
+		options = options[end:]
 	}
+	return value, len(options) == 0
 }
 
-// status returns the status code; without one it is success.
-func (o options) status() uint16 {
-	if v := o.find(optStatus); len(v) >= 2 {
-		return binary.BigEndian.Uint16(v)
+// parse parses a message of any type. The message refers to b. It returns false if b is too short,
+// or if the outermost options are not well-formed.
+func parse(b []byte) (*dhcpv6.Message, bool) {
+	if len(b) < headerSize {
+		return nil, false
 	}
-	return statusSuccess
+	m := &dhcpv6.Message{
+		MessageType:   dhcpv6.MessageType(b[0]),
+		TransactionID: dhcpv6.TransactionID(b[1:headerSize]),
+	}
+	return m, m.Options.FromBytesWithParser(b[headerSize:], parseOption) == nil
 }
 
-// seconds returns the time that an option is; false if it is absent or of a wrong size.
-func (o options) seconds(code uint16) (time.Duration, bool) {
-	v := o.find(code)
+// parseOption parses the options that a Client decodes. All others become a dhcpv6.OptionGeneric,
+// and malformed ones one with code 0, which is reserved: methods of dhcpv6 panic if an option is
+// not of the type that belongs to its code. The library's own parser would reject a whole message
+// for a flaw in an option that does not matter here, and would spend megabytes on a crafted list of
+// names.
+func parseOption(code dhcpv6.OptionCode, data []byte) (o dhcpv6.Option, err error) {
+	switch code {
+	case dhcpv6.OptionIANA:
+		ia := &dhcpv6.OptIANA{}
+		o, err = ia, parseNested(ia, identitySize, &ia.Options.Options, data)
+	case dhcpv6.OptionIAAddr:
+		a := &dhcpv6.OptIAAddress{}
+		o, err = a, parseNested(a, addressSize, &a.Options.Options, data)
+	case dhcpv6.OptionStatusCode, dhcpv6.OptionDNSRecursiveNameServer:
+		o, err = dhcpv6.ParseOption(code, data)
+	default:
+		o = &dhcpv6.OptionGeneric{OptionCode: code, OptionData: data}
+	}
+	if err != nil {
+		o = &dhcpv6.OptionGeneric{}
+	}
+	return o, nil
+}
+
+// parseNested parses an option that consists of a fixed part of size bytes and of further options.
+func parseNested(o dhcpv6.Option, size int, inner *dhcpv6.Options, data []byte) error {
+	if err := o.FromBytes(data[:min(size, len(data))]); err != nil {
+		return err
+	}
+	return inner.FromBytesWithParser(data[size:], parseOption)
+}
+
+// value returns the value of the first option with that code, nil if there is none. The code must
+// be one that parseOption does not decode.
+func value(m *dhcpv6.Message, code dhcpv6.OptionCode) []byte {
+	if o, ok := m.GetOneOption(code).(*dhcpv6.OptionGeneric); ok {
+		return o.OptionData
+	}
+	return nil
+}
+
+// seconds returns the time in an option of four bytes; false if the option is absent or of another
+// size.
+func seconds(m *dhcpv6.Message, code dhcpv6.OptionCode) (time.Duration, bool) {
+	v := value(m, code)
 	if len(v) != 4 {
 		return 0, false
 	}
-	return seconds(v), true
+	return lifetime(time.Duration(binary.BigEndian.Uint32(v)) * time.Second), true
 }
 
-// seconds returns the time in the first four bytes of b.
-func seconds(b []byte) time.Duration {
-	if n := binary.BigEndian.Uint32(b); n != 0xffffffff {
-		return time.Duration(n) * time.Second
+// lifetime returns d as read by the library, with Infinite for the value that stands for infinity
+// (section 7.7).
+func lifetime(d time.Duration) time.Duration {
+	if d == 0xffffffff*time.Second {
+		return Infinite
 	}
-	return Infinite
+	return d
 }
 
-// message is a received message. It refers to the bytes it was parsed from.
-type message struct {
-	kind byte
-	xid  uint32
-	options
-}
-
-// parse takes a message apart. It is false for what is too short or has options that are not well-formed. Those inside of
-// other options are checked where they are used.
-func parse(b []byte) (m message, ok bool) {
-	if len(b) < headerSize {
-		return message{}, false
+// status returns the first status code option; the zero value, which means success, if there is
+// none.
+func status(options dhcpv6.Options) dhcpv6.OptStatusCode {
+	if o, ok := options.GetOne(dhcpv6.OptionStatusCode).(*dhcpv6.OptStatusCode); ok {
+		return *o
 	}
-	m = message{kind: b[0], xid: binary.BigEndian.Uint32(b) & 0xffffff, options: b[headerSize:]}
-	return m, m.wellFormed()
+	return dhcpv6.OptStatusCode{}
 }
 
-// identity is an IA_NA.
-type identity struct {
-	t1, t2 time.Duration
-	options
-}
-
-// identity returns the IA_NA with that IAID. It is false if the message has none, or one that is to be discarded: not
-// well-formed, or with a T1 beyond T2 (section 21.4).
-func (m *message) identity(iaid uint32) (ia identity, ok bool) {
-	for o := m.options; ; {
-		code, value, rest, ok := o.cut()
-		if !ok {
-			return identity{}, false
+// identity returns the IA_NA with that IAID, an empty one if there is none. It discards one whose
+// T1 is greater than its T2 (section 21.4).
+func identity(m *dhcpv6.Message, iaid uint32) *dhcpv6.OptIANA {
+	for _, ia := range m.Options.IANA() {
+		if binary.BigEndian.Uint32(ia.IaId[:]) == iaid && (ia.T1 <= ia.T2 || ia.T2 == 0) {
+			return ia
 		}
-		o = rest
-		if code != optIANA || len(value) < identitySize || binary.BigEndian.Uint32(value) != iaid {
-			continue
-		}
-		ia = identity{seconds(value[4:]), seconds(value[8:]), value[identitySize:]}
-		return ia, ia.wellFormed() && (ia.t1 <= ia.t2 || ia.t2 == 0)
 	}
+	return &dhcpv6.OptIANA{}
 }
 
-// Summary describes a message, as a line for people. It describes anything.
+// usable returns the address in an IA Address option. It returns false if a host cannot use it: the
+// address is not global, its preferred lifetime exceeds the valid one (section 21.6), or the option
+// has a status other than success.
+func usable(o *dhcpv6.OptIAAddress) (Address, bool) {
+	addr, _ := netip.AddrFromSlice(o.IPv6Addr)
+	a := Address{addr, lifetime(o.PreferredLifetime), lifetime(o.ValidLifetime)}
+	return a, addr.IsGlobalUnicast() && a.Preferred <= a.Valid &&
+		status(o.Options.Options).StatusCode == iana.StatusSuccess
+}
+
+// nameServers returns the addresses of a DNS option that can be those of a host.
+func nameServers(m *dhcpv6.Message) (servers []netip.Addr) {
+	for _, ip := range m.Options.DNS() {
+		a, _ := netip.AddrFromSlice(ip)
+		if a.IsGlobalUnicast() || a.IsLinkLocalUnicast() {
+			servers = append(servers, a)
+		}
+	}
+	return servers
+}
+
+// compose returns the message of the state.
+func (c *Client) compose() *dhcpv6.Message {
+	kinds := [...]dhcpv6.MessageType{
+		Soliciting: dhcpv6.MessageTypeSolicit,
+		Requesting: dhcpv6.MessageTypeRequest,
+		Informing:  dhcpv6.MessageTypeInformationRequest,
+		Renewing:   dhcpv6.MessageTypeRenew,
+		Rebinding:  dhcpv6.MessageTypeRebind,
+	}
+	var server []byte
+	if c.state == Requesting || c.state == Renewing {
+		server = c.server
+	}
+	m := c.newMessage(kinds[c.state], server)
+	parameters := dhcpv6.OptionCodes{
+		dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList,
+	}
+	if c.state == Informing {
+		parameters = append(parameters, dhcpv6.OptionInformationRefreshTime, dhcpv6.OptionInfMaxRT)
+	} else {
+		parameters = append(parameters, dhcpv6.OptionSolMaxRT)
+		m.AddOption(newIdentity(c.config.IAID, c.wanted))
+	}
+	m.AddOption(dhcpv6.OptRequestedOption(parameters...))
+	if c.state == Soliciting && !c.config.OfferOnly {
+		m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionRapidCommit})
+	}
+	return m
+}
+
+// newMessage returns a message with a new transaction ID and the options that every message has.
+// The server is the DUID of the server that the message is for, nil if it is for all.
+func (c *Client) newMessage(kind dhcpv6.MessageType, server []byte) *dhcpv6.Message {
+	xid := c.config.Random()
+	m := &dhcpv6.Message{
+		MessageType:   kind,
+		TransactionID: dhcpv6.TransactionID{byte(xid >> 16), byte(xid >> 8), byte(xid)},
+	}
+	// DUIDs are opaque: dhcpv6.DUID would change or reject some that do not fit their type.
+	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionClientID, OptionData: c.config.DUID})
+	if server != nil {
+		m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: server})
+	}
+	m.AddOption(dhcpv6.OptElapsedTime(0))
+	return m
+}
+
+// newIdentity returns an IA_NA that asks for addresses. All times in it are 0: the server decides
+// on them (sections 21.4 and 21.6).
+func newIdentity(iaid uint32, addresses []Address) *dhcpv6.OptIANA {
+	ia := &dhcpv6.OptIANA{}
+	binary.BigEndian.PutUint32(ia.IaId[:], iaid)
+	for _, a := range addresses {
+		ia.Options.Add(&dhcpv6.OptIAAddress{IPv6Addr: a.Addr.AsSlice()})
+	}
+	return ia
+}
+
+// setElapsed sets the Elapsed Time option of an encoded message (section 21.9).
+func setElapsed(message []byte, elapsed time.Duration) {
+	n := min(elapsed/(10*time.Millisecond), 0xffff)
+	field, _ := find(message[headerSize:], dhcpv6.OptionElapsedTime)
+	copy(field, []byte{byte(n >> 8), byte(n)})
+}
+
+// Summary describes a message in one line of text. The payload may be anything.
 func Summary(payload []byte) string {
 	m, ok := parse(payload)
 	if !ok {
-		return "malformed message of " + strconv.Itoa(len(payload)) + " bytes"
+		return fmt.Sprintf("malformed message of %d bytes", len(payload))
 	}
-	names := [...]string{"", "SOLICIT", "ADVERTISE", "REQUEST", "CONFIRM", "RENEW", "REBIND", "REPLY", "RELEASE", "DECLINE",
-		"RECONFIGURE", "INFORMATION-REQUEST"}
-	var b []byte
-	if kind := int(m.kind); kind > 0 && kind < len(names) {
-		b = append(b, names[kind]...)
-	} else {
-		b = strconv.AppendInt(append(b, "type "...), int64(kind), 10)
+	kind := m.MessageType.String()
+	if m.MessageType == 0 || m.MessageType > dhcpv6.MessageTypeInformationRequest {
+		kind = fmt.Sprintf("type %d", m.MessageType)
 	}
-	b = strconv.AppendUint(append(b, " xid 0x"...), uint64(m.xid), 16)
-	if server := m.find(optServerID); server != nil {
-		b = appendHex(append(b, " server "...), server[:min(len(server), maxDUID)])
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s xid %#x", kind, binary.BigEndian.Uint32(payload)&0xffffff)
+	if server := value(m, dhcpv6.OptionServerID); server != nil {
+		fmt.Fprintf(&b, " server %x", server[:min(len(server), maxDUID)])
 	}
-	b = appendStatus(b, m.options)
-	for o := m.options; ; {
-		code, value, rest, ok := o.cut()
-		if !ok {
-			break
-		}
-		o = rest
-		if code == optIANA && len(value) >= identitySize {
-			b = appendAddresses(b, value[identitySize:])
-		}
+	writeStatus(&b, m.Options.Options)
+	for _, ia := range m.Options.IANA() {
+		writeAddresses(&b, ia.Options)
 	}
-	for _, a := range m.hosts(optDNS) {
-		b = append(b, " dns "+a.String()...)
+	for _, a := range nameServers(m) {
+		fmt.Fprintf(&b, " dns %v", a)
 	}
-	if m.find(optRapidCommit) != nil {
-		b = append(b, " rapid commit"...)
+	if m.GetOneOption(dhcpv6.OptionRapidCommit) != nil {
+		b.WriteString(" rapid commit")
 	}
-	return string(b)
+	return b.String()
 }
 
-// appendAddresses describes what is in an IA_NA.
-func appendAddresses(b []byte, o options) []byte {
-	b = appendStatus(b, o)
-	for {
-		code, value, rest, ok := o.cut()
-		if !ok {
-			return b
-		}
-		o = rest
-		if code != optIAAddress || len(value) < iaAddressSize {
-			continue
-		}
-		b = append(b, " address "+inet.AddrFrom(value[:16]).String()...)
-		switch valid := seconds(value[20:]); valid {
+// writeAddresses describes the options of an IA_NA.
+func writeAddresses(b *strings.Builder, options dhcpv6.IdentityOptions) {
+	writeStatus(b, options.Options)
+	for _, a := range options.Addresses() {
+		addr, _ := netip.AddrFromSlice(a.IPv6Addr)
+		fmt.Fprintf(b, " address %v", addr)
+		switch valid := lifetime(a.ValidLifetime); valid {
 		case 0:
 		case Infinite:
-			b = append(b, " valid infinite"...)
+			b.WriteString(" valid infinite")
 		default:
-			b = append(b, " valid "+valid.String()...)
+			fmt.Fprintf(b, " valid %v", valid)
 		}
-		b = appendStatus(b, value[iaAddressSize:])
+		writeStatus(b, a.Options.Options)
 	}
 }
 
-// appendStatus describes a status other than success.
-func appendStatus(b []byte, o options) []byte {
-	status := o.status()
-	if status == statusSuccess {
-		return b
+// writeStatus describes the status of options, unless it is success.
+func writeStatus(b *strings.Builder, options dhcpv6.Options) {
+	s := status(options)
+	if s.StatusCode == iana.StatusSuccess {
+		return
 	}
-	names := [...]string{"Success", "UnspecFail", "NoAddrsAvail", "NoBinding", "NotOnLink", "UseMulticast"}
-	b = append(b, " status "...)
-	if int(status) < len(names) {
-		b = append(b, names[status]...)
-	} else {
-		b = strconv.AppendUint(b, uint64(status), 10)
+	name := s.StatusCode.String()
+	if name == "Unknown" {
+		name = fmt.Sprint(uint16(s.StatusCode))
 	}
-	if text := o.find(optStatus)[2:]; len(text) > 0 {
-		b = strconv.AppendQuote(append(b, ' '), string(text))
+	b.WriteString(" status " + name)
+	if s.StatusMessage != "" {
+		fmt.Fprintf(b, " %q", s.StatusMessage)
 	}
-	return b
-}
-
-func appendHex(b, data []byte) []byte {
-	const digits = "0123456789abcdef"
-	for _, c := range data {
-		b = append(b, digits[c>>4], digits[c&0xf])
-	}
-	return b
 }

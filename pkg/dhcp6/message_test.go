@@ -2,7 +2,10 @@ package dhcp6
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
+	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -12,151 +15,220 @@ import (
 	"github.com/insomniacslk/dhcp/iana"
 )
 
+// encode returns a REPLY with transaction ID 0x123456 and those encoded options.
+func encode(options ...byte) []byte { return append([]byte{7, 0x12, 0x34, 0x56}, options...) }
+
 func TestParse(t *testing.T) {
-	build := func(options ...byte) []byte { return append(appendHeader(nil, msgReply, 0x123456), options...) }
 	for _, c := range []struct {
 		name string
 		b    []byte
-		want string // option 24, "none", or "malformed"
+		want string // the value of option 24, "none", or "malformed"
 	}{
-		{"no options", build(), "none"},
-		{"one", build(0, 24, 0, 1, 'a'), "a"},
-		{"empty", build(0, 24, 0, 0), ""},
-		{"another", build(24, 0, 0, 1, 'a'), "none"},
-		{"second", build(0, 23, 0, 0, 0, 24, 0, 2, 'a', 'b'), "ab"},
-		{"twice", build(0, 24, 0, 1, 'a', 0, 24, 0, 1, 'b'), "a"},
-		{"overrun", build(0, 24, 0, 2, 'a'), "malformed"},
-		{"overrun after it", build(0, 24, 0, 1, 'a', 0, 1, 0xff, 0xff), "malformed"},
-		{"no length", build(0, 24, 0), "malformed"},
-		{"short", build()[:3], "malformed"},
-		{"nothing", nil, "malformed"},
+		{"no options", encode(), "none"},
+		{"one option", encode(0, 24, 0, 1, 'a'), "a"},
+		{"empty option", encode(0, 24, 0, 0), ""},
+		{"another option", encode(24, 0, 0, 1, 'a'), "none"},
+		{"second option", encode(0, 23, 0, 0, 0, 24, 0, 2, 'a', 'b'), "ab"},
+		{"option occurs twice", encode(0, 24, 0, 1, 'a', 0, 24, 0, 1, 'b'), "a"},
+		{"option overruns", encode(0, 24, 0, 2, 'a'), "malformed"},
+		{"next option overruns", encode(0, 24, 0, 1, 'a', 0, 1, 0xff, 0xff), "malformed"},
+		{"option without length", encode(0, 24, 0), "malformed"},
+		{"short header", encode()[:3], "malformed"},
+		{"empty message", nil, "malformed"},
 	} {
-		m, ok := parse(c.b)
-		got := "malformed"
-		if ok {
-			if got = "none"; m.find(optSearch) != nil {
-				got = string(m.find(optSearch))
+		describe := func(value []byte, ok bool) string {
+			switch {
+			case !ok:
+				return "malformed"
+			case value == nil:
+				return "none"
 			}
-			if m.kind != msgReply || m.xid != 0x123456 {
-				t.Errorf("%s: type %d, xid %#x", c.name, m.kind, m.xid)
-			}
+			return string(value)
 		}
-		if got != c.want {
+		m, ok := parse(c.b)
+		xid := dhcpv6.TransactionID{0x12, 0x34, 0x56}
+		if ok && (m.MessageType != mtReply || m.TransactionID != xid) {
+			t.Errorf("%s: parse(%x) = %v, want a REPLY with xid 0x123456", c.name, c.b, m)
+		}
+		var v []byte
+		if ok {
+			v = value(m, dhcpv6.OptionDomainSearchList)
+		}
+		if got := describe(v, ok); got != c.want {
 			t.Errorf("%s: parse(%x) has %q, want %q", c.name, c.b, got, c.want)
+		}
+		if len(c.b) < headerSize {
+			continue
+		}
+		if got := describe(find(c.b[headerSize:], dhcpv6.OptionDomainSearchList)); got != c.want {
+			t.Errorf("%s: find(%x) = %q, want %q", c.name, c.b[headerSize:], got, c.want)
 		}
 	}
 }
 
 func TestIdentity(t *testing.T) {
 	one := []byte{0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 6}
+	other := []byte{0, 3, 0, 12, 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 8}
+	short := []byte{0, 3, 0, 4, 0, 0, 0, 1}
+	malformed := []byte{0, 3, 0, 16, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 6, 0, 5, 0, 1}
+	// times returns an IA_NA with T1 and T2 in seconds.
+	times := func(t1, t2 uint32) []byte {
+		b := binary.BigEndian.AppendUint32([]byte{0, 3, 0, 12, 0, 0, 0, 1}, t1)
+		return binary.BigEndian.AppendUint32(b, t2)
+	}
 	for _, c := range []struct {
 		name   string
 		b      []byte
-		ok     bool
 		t1, t2 time.Duration
 	}{
-		{"none", nil, false, 0, 0},
-		{"ours", one, true, 5 * time.Second, 6 * time.Second},
-		{"after another's", append([]byte{0, 3, 0, 12, 0, 0, 0, 2, 0, 0, 0, 7, 0, 0, 0, 8}, one...), true, 5 * time.Second, 6 * time.Second},
-		{"after a short one", append([]byte{0, 3, 0, 4, 0, 0, 0, 1}, one...), true, 5 * time.Second, 6 * time.Second},
-		{"never", []byte{0, 3, 0, 12, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255}, true, Infinite, Infinite},
-		{"T1 beyond T2", []byte{0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 6}, false, 0, 0},
-		{"T1 without T2", []byte{0, 3, 0, 12, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 0, 0}, true, 7 * time.Second, 0},
-		{"malformed inside", []byte{0, 3, 0, 16, 0, 0, 0, 1, 0, 0, 0, 5, 0, 0, 0, 6, 0, 5, 0, 1}, false, 0, 0},
+		{"none", nil, 0, 0},
+		{"one", one, 5 * time.Second, 6 * time.Second},
+		{"after another one", append(other, one...), 5 * time.Second, 6 * time.Second},
+		{"after a short one", append(short, one...), 5 * time.Second, 6 * time.Second},
+		{"infinite", times(0xffffffff, 0xffffffff), Infinite, Infinite},
+		{"T1 beyond T2", times(7, 6), 0, 0},
+		{"T1 without T2", times(7, 0), 7 * time.Second, 0},
+		{"malformed options", malformed, 0, 0},
 	} {
-		m, _ := parse(append(appendHeader(nil, msgReply, 1), c.b...))
-		ia, ok := m.identity(1)
-		if ok != c.ok || ok && (ia.t1 != c.t1 || ia.t2 != c.t2) {
-			t.Errorf("%s: identity() = %v, %v, %v, want %v, %v, %v", c.name, ia.t1, ia.t2, ok, c.t1, c.t2, c.ok)
+		m, _ := parse(encode(c.b...))
+		ia := identity(m, 1)
+		if t1, t2 := lifetime(ia.T1), lifetime(ia.T2); t1 != c.t1 || t2 != c.t2 {
+			t.Errorf("%s: identity() has T1 %v, T2 %v, want %v, %v", c.name, t1, t2, c.t1, c.t2)
 		}
-	}
-}
-
-func TestAppendOption(t *testing.T) {
-	if got := appendOption([]byte("x"), 1, make([]byte, 0x10000)...); string(got) != "x" {
-		t.Errorf("an option of 65536 bytes becomes %d", len(got))
-	}
-	if got, want := appendOption(nil, 0x1234, make([]byte, 0xffff)...), []byte{0x12, 0x34, 0xff, 0xff}; !bytes.Equal(got[:4], want) {
-		t.Errorf("an option of 65535 bytes begins with %x, want %x", got[:4], want)
 	}
 }
 
 func TestSummary(t *testing.T) {
 	e := reach(t, Requesting)
 	e.sent.TransactionID = dhcpv6.TransactionID{0, 0x1a, 0x2b}
+	const server = " xid 0x1a2b server 0003000102000000000a"
 	for _, c := range []struct {
 		b    []byte
 		want string
 	}{
 		{e.reply(mtReply, dhcpv6.WithDNS(net.ParseIP("fd00::53")), dhcpv6.WithRapidCommit),
-			"REPLY xid 0x1a2b server 0003000102000000000a address fd00::15 valid 1h0m0s dns fd00::53 rapid commit"},
-		{e.reply(mtAdvertise, ia(0, 0, lifetimes("fd00::15", 0, 0xffffffff*time.Second), lifetimes("fd00::16", 0, 0))),
-			"ADVERTISE xid 0x1a2b server 0003000102000000000a address fd00::15 valid infinite address fd00::16"},
-		{e.reply(mtReply, noIA, status(iana.StatusNotOnLink)), `REPLY xid 0x1a2b server 0003000102000000000a status NotOnLink "because"`},
-		{e.reply(mtReply, iaStatus(iana.StatusNoBinding)), "REPLY xid 0x1a2b server 0003000102000000000a status NoBinding"},
-		{[]byte{msgReply, 0, 0, 1, 0, 13, 0, 5, 0, 77, 'n', 'o', '\n'}, `REPLY xid 0x1 status 77 "no\n"`},
+			"REPLY" + server + " address fd00::15 valid 1h0m0s dns fd00::53 rapid commit"},
+		{e.reply(mtAdvertise, withIA(0, 0,
+			iaAddress("fd00::15", 0, 0xffffffff*time.Second), iaAddress("fd00::16", 0, 0))),
+			"ADVERTISE" + server + " address fd00::15 valid infinite address fd00::16"},
+		{e.reply(mtReply, noIA, withStatus(iana.StatusNotOnLink)),
+			"REPLY" + server + ` status NotOnLink "because"`},
+		{e.reply(mtReply, withIAStatus(iana.StatusNoBinding)),
+			"REPLY" + server + " status NoBinding"},
+		{[]byte{7, 0, 0, 1, 0, 13, 0, 5, 0, 77, 'n', 'o', '\n'}, `REPLY xid 0x1 status 77 "no\n"`},
 		{[]byte{77, 0, 0, 1}, "type 77 xid 0x1"},
 		{[]byte{0, 0, 0, 0}, "type 0 xid 0x0"},
 		{[]byte{7, 0, 0, 0, 0}, "malformed message of 5 bytes"},
 		{nil, "malformed message of 0 bytes"},
 	} {
 		if got := Summary(c.b); got != c.want {
-			t.Errorf("Summary() = %s, want %s", got, c.want)
+			t.Errorf("Summary(%x) = %s, want %s", c.b, got, c.want)
 		}
 	}
 	for state, want := range map[State]string{
-		Soliciting: "SOLICIT xid 0x", Requesting: "REQUEST xid 0x", Informing: "INFORMATION-REQUEST xid 0x", Renewing: "RENEW xid 0x",
+		Soliciting: "SOLICIT xid 0x", Requesting: "REQUEST xid 0x",
+		Informing: "INFORMATION-REQUEST xid 0x", Renewing: "RENEW xid 0x",
 	} {
-		if got := Summary(reach(t, state).c.buf); !strings.HasPrefix(got, want) {
+		if got := Summary(reach(t, state).c.message); !strings.HasPrefix(got, want) {
 			t.Errorf("Summary() = %s, want %s", got, want)
 		}
 	}
 }
 
-// FuzzParse compares what parse makes of a message with what insomniacslk/dhcp makes of it.
+// The memory for a message is proportional to its size, whatever its options are.
+func TestParseMemory(t *testing.T) {
+	const size = 1500
+	fill := func(option ...byte) []byte { return encode(bytes.Repeat(option, size/len(option))...) }
+	option := func(code byte, value []byte) []byte {
+		return append([]byte{0, code, byte(len(value) >> 8), byte(len(value))}, value...)
+	}
+	var nested []byte
+	for len(nested) < size-16 {
+		nested = option(3, append(make([]byte, identitySize), nested...))
+	}
+	// Names for the library's parser: 350 pointers to a name of 700 bytes.
+	names := append(bytes.Repeat([]byte{1, 'a'}, 350), 0)
+	names = append(names, bytes.Repeat([]byte{0xc0, 0}, 350)...)
+	list := option(24, names)
+	for name, b := range map[string][]byte{
+		"empty options":    fill(0, 99, 0, 0),
+		"empty addresses":  fill(0, 5, 0, 0),
+		"addresses":        fill(append([]byte{0, 5, 0, 24}, make([]byte, 24)...)...),
+		"identities":       fill(append([]byte{0, 3, 0, 12}, make([]byte, 12)...)...),
+		"nested":           encode(nested...),
+		"names":            encode(list...),
+		"names in an IANA": encode(option(3, append(make([]byte, identitySize), list...))...),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, ok := parse(b); !ok {
+			t.Errorf("%s: parse(%x) is malformed", name, b)
+		}
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 256*size {
+			t.Errorf("%s: parsing %d bytes allocates %d bytes, want at most %d",
+				name, len(b), got, 256*size)
+		}
+	}
+}
+
+// FuzzParse parses anything. What package dhcpv6 can parse gives the same results there.
 func FuzzParse(f *testing.F) {
 	e := reach(&testing.T{}, Requesting)
-	f.Add(e.reply(mtReply, dhcpv6.WithDNS(net.ParseIP("fd00::53")), dhcpv6.WithDomainSearchList("example.com"), status(iana.StatusSuccess)))
-	f.Add(e.reply(mtAdvertise, dhcpv6.WithRapidCommit, iaStatus(iana.StatusNoAddrsAvail)))
-	f.Add(e.c.buf)
+	f.Add(e.reply(mtReply, dhcpv6.WithDNS(net.ParseIP("fd00::53")),
+		dhcpv6.WithDomainSearchList("example.com"), withStatus(iana.StatusSuccess)))
+	f.Add(e.reply(mtAdvertise, dhcpv6.WithRapidCommit, withIAStatus(iana.StatusNoAddrsAvail)))
+	f.Add(e.c.message)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if line := Summary(b); strings.ContainsAny(line, "\n\r\x1b\x00") {
-			t.Errorf("Summary() = %q", line)
+			t.Errorf("Summary(%x) = %q, want no control characters", b, line)
+		}
+		m, ok := parse(b)
+		if len(b) >= headerSize {
+			if _, found := find(b[headerSize:], dhcpv6.OptionClientID); found != ok {
+				t.Errorf("parse(%x) is well-formed: %v, but find says %v", b, ok, found)
+			}
+		}
+		if ok {
+			usable := identity(m, 1).Options.Addresses()
+			if len(usable) > len(b)/addressSize {
+				t.Errorf("%d addresses in %d bytes", len(usable), len(b))
+			}
 		}
 		want, err := dhcpv6.MessageFromBytes(b)
 		if err != nil {
-			return // it looks into options that we do not use
+			return // it also rejects flaws in options that the client does not use
 		}
-		m, ok := parse(b)
-		if !ok || m.kind != byte(want.MessageType) || !bytes.Equal(b[1:4], want.TransactionID[:]) {
-			t.Fatalf("parse(%x) = %+v, %v, want %v", b, m, ok, want)
+		if !ok || m.MessageType != want.MessageType || m.TransactionID != want.TransactionID {
+			t.Fatalf("parse(%x) = %v, %v, want %v", b, m, ok, want)
 		}
-		var codes []dhcpv6.OptionCode
-		for o := m.options; len(o) > 0; {
-			code, _, rest, _ := o.cut()
-			codes, o = append(codes, dhcpv6.OptionCode(code)), rest
+		codes := func(options dhcpv6.Options) (codes []dhcpv6.OptionCode) {
+			for _, o := range options {
+				codes = append(codes, o.Code())
+			}
+			return codes
 		}
-		var wantCodes []dhcpv6.OptionCode
-		for _, o := range want.Options.Options {
-			wantCodes = append(wantCodes, o.Code())
+		gotCodes, wantCodes := codes(m.Options.Options), codes(want.Options.Options)
+		if !slices.Equal(gotCodes, wantCodes) {
+			t.Errorf("options = %v, want %v", gotCodes, wantCodes)
 		}
-		if !slices.Equal(codes, wantCodes) {
-			t.Errorf("options %v, want %v", codes, wantCodes)
+		if s := want.Options.Status(); s != nil && status(m.Options.Options) != *s {
+			t.Errorf("status = %v, want %v", status(m.Options.Options), s)
 		}
-		if s := want.Options.Status(); s != nil && m.status() != uint16(s.StatusCode) {
-			t.Errorf("status %d, want %d", m.status(), s.StatusCode)
-		}
-		if d := want.Options.ClientID(); d != nil && !bytes.Equal(m.find(optClientID), d.ToBytes()) && d.DUIDType() != dhcpv6.DUID_UUID {
-			t.Errorf("client %x, want %x", m.find(optClientID), d.ToBytes())
-		}
-		var servers []net.IP
-		for _, ip := range want.Options.DNS() {
-			if a := inetAddr(ip); a.IsHost() {
-				servers = append(servers, ip)
+		if d := want.Options.ClientID(); d != nil && d.DUIDType() != dhcpv6.DUID_UUID {
+			if got := value(m, dhcpv6.OptionClientID); !bytes.Equal(got, d.ToBytes()) {
+				t.Errorf("client = %x, want %x", got, d.ToBytes())
 			}
 		}
-		if got := m.hosts(optDNS); !slices.EqualFunc(got, servers, equalIP) {
-			t.Errorf("name servers %v, want %v", got, servers)
+		var servers []netip.Addr
+		for _, ip := range want.Options.DNS() {
+			if ip.IsGlobalUnicast() || ip.IsLinkLocalUnicast() {
+				a, _ := netip.AddrFromSlice(ip)
+				servers = append(servers, a)
+			}
+		}
+		if got := nameServers(m); !slices.Equal(got, servers) {
+			t.Errorf("name servers = %v, want %v", got, servers)
 		}
 	})
 }

@@ -9,22 +9,36 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
-
-	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// The scripted server: insomniacslk/dhcp reads what the client sends and writes what it gets.
+// The tests use a scripted server that reads and writes messages by package dhcpv6, including those
+// options that the client reads and writes by itself.
+
+const (
+	mtNone        = dhcpv6.MessageTypeNone
+	mtSolicit     = dhcpv6.MessageTypeSolicit
+	mtAdvertise   = dhcpv6.MessageTypeAdvertise
+	mtRequest     = dhcpv6.MessageTypeRequest
+	mtRenew       = dhcpv6.MessageTypeRenew
+	mtRebind      = dhcpv6.MessageTypeRebind
+	mtReply       = dhcpv6.MessageTypeReply
+	mtRelease     = dhcpv6.MessageTypeRelease
+	mtReconfigure = dhcpv6.MessageTypeReconfigure
+	mtInformation = dhcpv6.MessageTypeInformationRequest
+)
 
 var (
 	ourMAC  = net.HardwareAddr{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}
 	ourDUID = &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: ourMAC}
 	ourIAID = [4]byte{0xca, 0xfe, 0, 2}
 	ourIP   = net.ParseIP("fd00::15")
-	serverA = &dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 0xa}}
+	serverA = &dhcpv6.DUIDLL{
+		HWType: iana.HWTypeEthernet, LinkLayerAddr: net.HardwareAddr{2, 0, 0, 0, 0, 0xa},
+	}
 	serverB = &dhcpv6.DUIDEN{EnterpriseNumber: 9, EnterpriseIdentifier: []byte("B")}
 )
 
-// Lifetimes of the server's addresses, and when it wants them to be extended.
+// The lifetimes of the server's addresses, and its T1 and T2.
 const (
 	preferred = 3000 * time.Second
 	valid     = 3600 * time.Second
@@ -32,7 +46,7 @@ const (
 	rebinding = 2000 * time.Second
 )
 
-// Modifiers of a reply.
+// Modifiers that remove an option from a reply.
 var (
 	noServer = without(dhcpv6.OptionServerID)
 	noClient = without(dhcpv6.OptionClientID)
@@ -43,61 +57,67 @@ func without(code dhcpv6.OptionCode) dhcpv6.Modifier {
 	return func(d dhcpv6.DHCPv6) { d.(*dhcpv6.Message).Options.Del(code) }
 }
 
-// from makes a reply one of another server.
+// from sets the server of a reply.
 func from(server dhcpv6.DUID) dhcpv6.Modifier { return dhcpv6.WithServerID(server) }
 
-// status sets the status of a reply.
-func status(code iana.StatusCode) dhcpv6.Modifier {
+// withStatus sets the status of a reply.
+func withStatus(code iana.StatusCode) dhcpv6.Modifier {
 	return dhcpv6.WithOption(&dhcpv6.OptStatusCode{StatusCode: code, StatusMessage: "because"})
 }
 
-// ia sets the IA_NA.
-func ia(t1, t2 time.Duration, inside ...dhcpv6.Option) dhcpv6.Modifier {
-	return dhcpv6.WithOption(&dhcpv6.OptIANA{IaId: ourIAID, T1: t1, T2: t2, Options: dhcpv6.IdentityOptions{Options: inside}})
+// withIA sets the IA_NA of a reply.
+func withIA(t1, t2 time.Duration, options ...dhcpv6.Option) dhcpv6.Modifier {
+	return dhcpv6.WithOption(&dhcpv6.OptIANA{
+		IaId: ourIAID, T1: t1, T2: t2, Options: dhcpv6.IdentityOptions{Options: options},
+	})
 }
 
-// iaStatus makes the IA_NA one that has a status and no address.
-func iaStatus(code iana.StatusCode) dhcpv6.Modifier {
-	return ia(0, 0, &dhcpv6.OptStatusCode{StatusCode: code})
+// withIAStatus sets the IA_NA of a reply to one that has a status and no address.
+func withIAStatus(code iana.StatusCode) dhcpv6.Modifier {
+	return withIA(0, 0, &dhcpv6.OptStatusCode{StatusCode: code})
 }
 
-// lifetimes has the IA_NA grant an address.
-func lifetimes(ip string, preferred, valid time.Duration) dhcpv6.Option {
-	return &dhcpv6.OptIAAddress{IPv6Addr: net.ParseIP(ip), PreferredLifetime: preferred, ValidLifetime: valid}
+// iaAddress returns an IA Address option.
+func iaAddress(ip string, preferred, valid time.Duration) *dhcpv6.OptIAAddress {
+	return &dhcpv6.OptIAAddress{
+		IPv6Addr: net.ParseIP(ip), PreferredLifetime: preferred, ValidLifetime: valid,
+	}
 }
 
-// generic adds an option.
-func generic(code dhcpv6.OptionCode, data ...byte) dhcpv6.Modifier {
+// withData adds an option with arbitrary contents to a reply.
+func withData(code dhcpv6.OptionCode, data ...byte) dhcpv6.Modifier {
 	return dhcpv6.WithOption(&dhcpv6.OptionGeneric{OptionCode: code, OptionData: data})
 }
 
-// addr parses an address.
-func addr(s string) inet.Addr { return inet.AddrFrom(netip.MustParseAddr(s).AsSlice()) }
-
 // addrs parses addresses.
-func addrs(list ...string) (as []inet.Addr) {
+func addrs(list ...string) (parsed []netip.Addr) {
 	for _, s := range list {
-		as = append(as, addr(s))
+		parsed = append(parsed, netip.MustParseAddr(s))
 	}
-	return as
+	return parsed
 }
 
-// exchange is a client, the time, and what it sent last.
+// exchange is a client together with the time and the message that it sent last.
 type exchange struct {
 	t      *testing.T
 	c      *Client
 	now    time.Duration
-	random uint32 // what Random returns next
+	random uint32 // the last result of Config.Random
 	sent   *dhcpv6.Message
-	count  int // messages sent
+	count  int // number of messages sent
 }
 
+// newExchange returns an exchange with a stateful client that is not started. A change, unless nil,
+// edits the client's configuration.
 func newExchange(t *testing.T, change func(*Config)) *exchange {
 	e := &exchange{t: t, now: 5 * time.Second}
-	config := Config{DUID: DUIDLinkLayer(ourMAC), IAID: 0xcafe0002, Stateful: true, Random: func() uint32 {
-		e.random += 0x10000001
-		return e.random
-	}}
+	config := Config{
+		DUID: DUIDLinkLayer(ourMAC), IAID: 0xcafe0002, Stateful: true,
+		Random: func() uint32 {
+			e.random += 0x10000001
+			return e.random
+		},
+	}
 	if change != nil {
 		change(&config)
 	}
@@ -105,7 +125,7 @@ func newExchange(t *testing.T, change func(*Config)) *exchange {
 	return e
 }
 
-// do carries out an action and returns what became of the lease.
+// do carries out an action and returns its event.
 func (e *exchange) do(a Action) Event {
 	e.t.Helper()
 	if len(a.Send) > 0 {
@@ -121,12 +141,12 @@ func (e *exchange) do(a Action) Event {
 
 func (e *exchange) start() Event { e.t.Helper(); return e.do(e.c.Start(e.now)) }
 
-// tick lets the time pass until the client has something to do, and returns how long that was.
+// tick advances the time to the client's deadline. It returns how long that took.
 func (e *exchange) tick() (time.Duration, Event) {
 	e.t.Helper()
 	at, ok := e.c.Deadline()
 	if !ok {
-		e.t.Fatalf("in state %v the client waits for nothing", e.c.State())
+		e.t.Fatalf("the client has no deadline in state %v", e.c.State())
 	}
 	if a := e.c.Tick(at - 1); a.Send != nil || a.Event != NoEvent {
 		e.t.Errorf("Tick before the deadline = %+v, want nothing", a)
@@ -136,21 +156,23 @@ func (e *exchange) tick() (time.Duration, Event) {
 	return passed, e.do(e.c.Tick(at))
 }
 
-// tickAt has the client do what is due at a time.
+// tickAt advances the time to now.
 func (e *exchange) tickAt(now time.Duration) Event {
 	e.t.Helper()
 	e.now = now
 	return e.do(e.c.Tick(now))
 }
 
-// reply makes the answer of server A to the message sent last. It has an address if the client asks for one.
+// reply returns the answer of server A to the message that the client sent last. It has an address
+// if the client is stateful.
 func (e *exchange) reply(kind dhcpv6.MessageType, modifiers ...dhcpv6.Modifier) []byte {
 	e.t.Helper()
-	modifiers = append([]dhcpv6.Modifier{dhcpv6.WithClientID(ourDUID), from(serverA)}, modifiers...)
+	defaults := []dhcpv6.Modifier{dhcpv6.WithClientID(ourDUID), from(serverA)}
 	if e.c.config.Stateful {
-		modifiers = append([]dhcpv6.Modifier{ia(renewal, rebinding, lifetimes("fd00::15", preferred, valid))}, modifiers...)
+		address := iaAddress("fd00::15", preferred, valid)
+		defaults = append([]dhcpv6.Modifier{withIA(renewal, rebinding, address)}, defaults...)
 	}
-	m, err := dhcpv6.NewMessage(modifiers...)
+	m, err := dhcpv6.NewMessage(append(defaults, modifiers...)...)
 	if err != nil {
 		e.t.Fatal(err)
 	}
@@ -164,52 +186,54 @@ func (e *exchange) reply(kind dhcpv6.MessageType, modifiers ...dhcpv6.Modifier) 
 
 func (e *exchange) receive(payload []byte) Event {
 	e.t.Helper()
-	return e.do(e.c.Receive(e.now, Datagram{Payload: payload, Source: addr("fe80::1")}))
+	d := Datagram{Payload: payload, Source: netip.MustParseAddr("fe80::1")}
+	return e.do(e.c.Receive(e.now, d))
 }
 
-// expect checks the client's state and what it sent last.
+// expect checks the client's state and the type of the message that it sent last.
 func (e *exchange) expect(state State, kind dhcpv6.MessageType) {
 	e.t.Helper()
 	if e.c.State() != state || e.sent.MessageType != kind {
-		e.t.Fatalf("the client is %v after a %v, want %v after a %v", e.c.State(), e.sent.MessageType, state, kind)
+		e.t.Fatalf("state %v after a %v, want %v after a %v",
+			e.c.State(), e.sent.MessageType, state, kind)
 	}
 }
 
-// reach brings a new client into a state, with a lease if it has one there. In INFORMING it is a stateless one.
+// reach returns an exchange with a new client in a state. The client of state Informing is
+// stateless.
 func reach(t *testing.T, state State) *exchange {
 	t.Helper()
 	e := newExchange(t, func(c *Config) { c.Stateful = state != Informing })
 	steps := []func(){
 		Init:       func() {},
 		Soliciting: func() { e.start() },
-		Requesting: func() { e.receive(e.reply(dhcpv6.MessageTypeAdvertise)) },
+		Requesting: func() { e.receive(e.reply(mtAdvertise)) },
 		Informing:  func() {},
-		Bound:      func() { e.receive(e.reply(dhcpv6.MessageTypeReply)) },
+		Bound:      func() { e.receive(e.reply(mtReply)) },
 		Renewing:   func() { e.tick() },
-		Rebinding: func() {
-			for e.c.State() == Renewing {
-				e.tick()
-			}
-		},
+		Rebinding:  e.tickThroughRenewing,
 	}
 	for _, step := range steps[:state+1] {
 		step()
 	}
 	if e.c.State() != state {
-		t.Fatalf("the client is %v, want %v", e.c.State(), state)
+		t.Fatalf("the client is in state %v, want %v", e.c.State(), state)
 	}
 	return e
 }
 
-var allStates = []State{Init, Soliciting, Requesting, Informing, Bound, Renewing, Rebinding}
-
-// extremes are sources of randomness at the ends of its range.
-var extremes = map[string]func() uint32{
-	"least": func() uint32 { return 0 },
-	"most":  func() uint32 { return math.MaxUint32 },
+// tickThroughRenewing advances the time until the client leaves state Renewing.
+func (e *exchange) tickThroughRenewing() {
+	e.t.Helper()
+	for e.c.State() == Renewing {
+		e.tick()
+	}
 }
 
-// inetAddr converts an address.
-func inetAddr(ip net.IP) inet.Addr { return inet.AddrFrom(ip.To16()) }
+var allStates = []State{Init, Soliciting, Requesting, Informing, Bound, Renewing, Rebinding}
 
-func equalIP(a inet.Addr, ip net.IP) bool { return a == inetAddr(ip) }
+// extremes are sources of randomness at either end of the range.
+var extremes = map[string]func() uint32{
+	"min": func() uint32 { return 0 },
+	"max": func() uint32 { return math.MaxUint32 },
+}

@@ -2,33 +2,30 @@ package dhcp6
 
 import (
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// UDP ports, section 7.2.
+// UDP ports: section 7.2.
 const (
 	clientPort = 546
 	serverPort = 547
 )
 
-// allServers is ff02::1:2, All_DHCP_Relay_Agents_and_Servers.
+// allServers is ff02::1:2, All_DHCP_Relay_Agents_and_Servers: section 7.1.
 var allServers = [16]byte{0: 0xff, 1: 0x02, 13: 1, 15: 2}
 
-// Socket sends the messages of a Client on one interface, and receives the answers.
+// Socket sends the messages of a Client on one interface and receives the answers.
 type Socket struct {
 	fd      int
 	ifindex int
 	name    string
 }
 
-// mostLong is the number of datagrams too long for its buffer that Receive skips in one call.
-const mostLong = 32
-
-// OpenSocket opens a socket on the interface with that index. The name is for errors.
+// OpenSocket opens a socket on the interface with that index. The name is for error messages.
 func OpenSocket(ifindex int, name string) (*Socket, error) {
 	fd, err := openUDP(ifindex)
 	if err != nil {
@@ -62,33 +59,27 @@ func (s *Socket) FD() int { return s.fd }
 // Close closes the socket.
 func (s *Socket) Close() { unix.Close(s.fd) }
 
-// Send sends a message to all servers and relays on the link. EADDRNOTAVAIL and ENETUNREACH mean that the interface has no
-// link-local address yet, or that the kernel is still looking whether somebody else has it; sent again, the message will get
-// through.
+// Send sends a message to all servers and relay agents on the link. An error that wraps
+// EADDRNOTAVAIL or ENETUNREACH means that the interface has no link-local address yet, or that the
+// kernel still checks whether the address is unique; sending the message again later succeeds.
 func (s *Socket) Send(payload []byte) error {
-	err := unix.Sendto(s.fd, payload, 0, &unix.SockaddrInet6{Port: serverPort, ZoneId: uint32(s.ifindex), Addr: allServers})
-	if err != nil {
+	to := &unix.SockaddrInet6{Port: serverPort, ZoneId: uint32(s.ifindex), Addr: allServers}
+	if err := unix.Sendto(s.fd, payload, 0, to); err != nil {
 		return fmt.Errorf("send a DHCPv6 message on %s: %w", s.name, err)
 	}
 	return nil
 }
 
-// Receive returns the next datagram, which lies in buf. One that does not fit is skipped. Without any its error is EAGAIN.
-func (s *Socket) Receive(buf []byte) (Datagram, error) {
-	for range mostLong {
-		var from unix.RawSockaddrInet6
-		d, err := recvmsg.Receive(s.fd, buf, nil, &from)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return Datagram{}, err
-		case err != nil:
-			return Datagram{}, fmt.Errorf("receive a DHCPv6 message on %s: %w", s.name, err)
-		}
-		if from.Family == unix.AF_INET6 && d.Len <= len(buf) {
-			return Datagram{Payload: buf[:d.Len], Source: inet.Addr6(from.Addr)}, nil
-		}
+// Receive returns the next datagram. Its payload is stored in buf; longer ones are skipped. If no
+// datagram is queued, the error is unix.EAGAIN.
+func (s *Socket) Receive(buf []byte) (d Datagram, err error) {
+	var from unix.RawSockaddrInet6
+	err = recvmsg.Next(s.fd, buf, nil, &from, func(payload, _ []byte) bool {
+		d = Datagram{payload, netip.AddrFrom16(from.Addr)}
+		return true
+	})
+	if err != nil && err != unix.EAGAIN {
+		err = fmt.Errorf("receive a DHCPv6 message on %s: %w", s.name, err)
 	}
-	return Datagram{}, unix.EAGAIN // poll will say at once that there is more
+	return d, err
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv6"
 
 	"github.com/krunbox/krunbox/internal/nstest"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// pair is two interfaces with a wire between them: ours, and the server's with its socket on port 547.
+// pair is two connected interfaces: the client's, and the server's with its socket on port 547.
 type pair struct {
 	t      *testing.T
 	ours   netlink.Link
@@ -26,10 +27,13 @@ type pair struct {
 	conn   *net.UDPConn
 }
 
-// openPair makes the interfaces and sets them up. Neither detects duplicate addresses if fast is true.
+// openPair makes the interfaces and sets them up. The client's skips duplicate address detection if
+// fast is true.
 func openPair(t *testing.T, name string, fast bool) *pair {
 	t.Helper()
-	ours := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: ourMAC}, PeerName: name + "-peer"}
+	ours := &netlink.Veth{
+		LinkAttrs: netlink.LinkAttrs{Name: name, HardwareAddr: ourMAC}, PeerName: name + "-peer",
+	}
 	if err := netlink.LinkAdd(ours); err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +55,14 @@ func openPair(t *testing.T, name string, fast bool) *pair {
 	return &pair{t: t, ours: ours, server: server, conn: conn}
 }
 
-// listen opens the server's socket on an interface alone.
+// listen opens the server's socket on one interface.
 func listen(t *testing.T, ifindex int) *net.UDPConn {
 	t.Helper()
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var failed error
 		err := c.Control(func(fd uintptr) {
-			failed = errors.Join(unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
+			failed = errors.Join(
+				unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
 				unix.SetsockoptIPv6Mreq(int(fd), unix.IPPROTO_IPV6, unix.IPV6_JOIN_GROUP,
 					&unix.IPv6Mreq{Multiaddr: allServers, Interface: uint32(ifindex)}))
 		})
@@ -70,7 +75,8 @@ func listen(t *testing.T, ifindex int) *net.UDPConn {
 	return conn.(*net.UDPConn)
 }
 
-// waitForAddress waits until an interface carries what is sent, and has its link-local address, maybe a tentative one.
+// waitForAddress waits until an interface is up and has a link-local address, which may be
+// tentative.
 func waitForAddress(t *testing.T, link netlink.Link) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -90,12 +96,13 @@ func waitForAddress(t *testing.T, link netlink.Link) {
 
 func skipDetection(t *testing.T, name string) {
 	t.Helper()
-	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/accept_dad", []byte("0"), 0); err != nil {
+	file := "/proc/sys/net/ipv6/conf/" + name + "/accept_dad"
+	if err := os.WriteFile(file, []byte("0"), 0); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// read returns what the server hears next, and from whom.
+// read returns the next datagram that the server receives, and its sender.
 func (p *pair) read() ([]byte, *net.UDPAddr) {
 	p.t.Helper()
 	b := make([]byte, 2000)
@@ -109,7 +116,7 @@ func (p *pair) read() ([]byte, *net.UDPAddr) {
 	return b[:n], from
 }
 
-// write has the server send a datagram.
+// write sends a datagram from the server.
 func (p *pair) write(to *net.UDPAddr, payload []byte) {
 	p.t.Helper()
 	if _, err := p.conn.WriteToUDP(payload, to); err != nil {
@@ -126,7 +133,7 @@ func open(t *testing.T, link netlink.Link) *Socket {
 	return s
 }
 
-// send sends as soon as there is a link-local address.
+// send sends a message as soon as the link-local address is usable.
 func send(t *testing.T, s *Socket, payload []byte) {
 	t.Helper()
 	for began := time.Now(); ; time.Sleep(time.Millisecond) {
@@ -141,7 +148,7 @@ func send(t *testing.T, s *Socket, payload []byte) {
 	}
 }
 
-// receive waits for a datagram.
+// receive waits for a datagram and returns it.
 func receive(t *testing.T, s *Socket, buf []byte) Datagram {
 	t.Helper()
 	for {
@@ -171,22 +178,24 @@ func TestSocketInNamespace(t *testing.T) {
 		defer second.Close()
 		buf := make([]byte, 1500)
 		if _, err := s.Receive(buf); err != unix.EAGAIN {
-			t.Errorf("Receive of nothing = %v, want EAGAIN", err)
+			t.Errorf("Receive with an empty queue = %v, want EAGAIN", err)
 		}
 		send(t, s, []byte("question"))
 		send(t, second, []byte("second"))
 		b, from := p.read()
 		if string(b) != "question" || from.Port != clientPort || !from.IP.IsLinkLocalUnicast() {
-			t.Errorf("the server hears %q from %v, want the question from port 546 of a link-local address", b, from)
+			t.Errorf("the server received %q from %v, want question, link-local, port 546",
+				b, from)
 		}
 		b, fromSecond := other.read()
 		if string(b) != "second" {
-			t.Errorf("the other server hears %q", b)
+			t.Errorf("the other server received %q, want second", b)
 		}
-		// What comes in by another interface, or is too long for the buffer, is not received.
+		// Datagrams that arrive at another interface or do not fit into the buffer are not
+		// received.
 		other.write(fromSecond, []byte("to the second"))
 		if d := receive(t, second, buf); string(d.Payload) != "to the second" {
-			t.Errorf("received %q", d.Payload)
+			t.Errorf("received %q, want its datagram", d.Payload)
 		}
 		for range 3 {
 			p.write(from, bytes.Repeat([]byte("x"), 101))
@@ -195,56 +204,58 @@ func TestSocketInNamespace(t *testing.T) {
 		p.write(from, nil)
 		p.write(from, []byte("answer"))
 		d := receive(t, s, buf[:100])
-		if string(d.Payload) != strings.Repeat("y", 100) || !d.Source.IsLinkLocal() {
-			t.Errorf("received %q from %v, want what fits, from a link-local address", d.Payload, d.Source)
+		if string(d.Payload) != strings.Repeat("y", 100) || !d.Source.IsLinkLocalUnicast() {
+			t.Errorf("received %q from %v, want the datagram that fits, from a link-local address",
+				d.Payload, d.Source)
 		}
 		if d := receive(t, s, buf); len(d.Payload) != 0 {
-			t.Errorf("received %q, want the empty one", d.Payload)
+			t.Errorf("received %q, want an empty datagram", d.Payload)
 		}
 		if d := receive(t, s, buf); string(d.Payload) != "answer" {
 			t.Errorf("received %q, want the answer", d.Payload)
 		}
-		// More of them than one call looks at.
-		for range mostLong + 1 {
+		// More datagrams that do not fit than one call skips.
+		for range recvmsg.MaxSkipped + 1 {
 			p.write(from, make([]byte, 101))
 		}
 		p.write(from, []byte("at last"))
 		if _, err := s.Receive(buf[:100]); err != unix.EAGAIN {
-			t.Errorf("Receive = %v, want EAGAIN after %d datagrams", err, mostLong)
+			t.Errorf("Receive = %v, want EAGAIN after %d datagrams", err, recvmsg.MaxSkipped)
 		}
 		if d := receive(t, s, buf[:100]); string(d.Payload) != "at last" {
-			t.Errorf("received %q", d.Payload)
+			t.Errorf("received %q, want its datagram", d.Payload)
 		}
 		// The interface goes down, and up again.
 		if err := netlink.LinkSetDown(p.ours); err != nil {
 			t.Fatal(err)
 		}
 		if err := s.Send([]byte("lost")); err == nil {
-			t.Error("Send on an interface that is down succeeds")
+			t.Error("Send on an interface that is down succeeds, want an error")
 		}
 		if err := netlink.LinkSetUp(p.ours); err != nil {
 			t.Fatal(err)
 		}
 		send(t, s, []byte("up"))
 		if b, _ := p.read(); string(b) != "up" {
-			t.Errorf("the server hears %q", b)
+			t.Errorf("the server received %q, want its message", b)
 		}
 	})
 }
 
-// While the link-local address is tentative nothing can be sent, which is an error and no more.
+// Send fails while the link-local address is tentative, and succeeds later.
 func TestSocketBeforeAddressInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		p := openPair(t, "veth0", false)
 		s := open(t, p.ours)
 		defer s.Close()
 		err := s.Send([]byte("early"))
-		if want := "send a DHCPv6 message on veth0: " + unix.EADDRNOTAVAIL.Error(); err == nil || err.Error() != want {
+		want := "send a DHCPv6 message on veth0: " + unix.EADDRNOTAVAIL.Error()
+		if err == nil || err.Error() != want {
 			t.Errorf("Send = %v, want %s", err, want)
 		}
 		send(t, s, []byte("late"))
 		if b, _ := p.read(); string(b) != "late" {
-			t.Errorf("the server hears %q", b)
+			t.Errorf("the server received %q, want its message", b)
 		}
 	})
 }
@@ -255,13 +266,14 @@ func TestOpenSocketTwiceInNamespace(t *testing.T) {
 		s := open(t, p.ours)
 		defer s.Close()
 		want := "open a socket for DHCPv6 on veth0: " + unix.EADDRINUSE.Error()
-		if again, err := OpenSocket(p.ours.Attrs().Index, "veth0"); err == nil || err.Error() != want {
+		again, err := OpenSocket(p.ours.Attrs().Index, "veth0")
+		if err == nil || err.Error() != want {
 			t.Errorf("OpenSocket a second time = %v, %v, want %s", again, err, want)
 		}
 	})
 }
 
-// A lease over the wire: acquired, renewed, released.
+// TestSocketWithClientInNamespace acquires, renews and releases a lease through sockets.
 func TestSocketWithClientInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		p := openPair(t, "veth0", true)
@@ -269,32 +281,32 @@ func TestSocketWithClientInNamespace(t *testing.T) {
 		defer s.Close()
 		e := newExchange(t, nil)
 		buf := make([]byte, 1500)
-		// answered sends an action, and has the server answer it.
+		// answered sends the message of an action, and passes the server's answer to the client.
 		answered := func(a Action, kind dhcpv6.MessageType) Action {
 			t.Helper()
 			send(t, s, a.Send)
 			e.do(a)
 			b, from := p.read()
 			if !bytes.Equal(b, a.Send) {
-				t.Fatalf("the server hears %x, want %x", b, a.Send)
+				t.Fatalf("the server received %x, want %x", b, a.Send)
 			}
 			p.write(from, e.reply(kind))
 			return e.c.Receive(e.now, receive(t, s, buf))
 		}
 		a := answered(e.c.Start(e.now), mtAdvertise)
 		if a = answered(a, mtReply); a.Event != Acquired {
-			t.Fatalf("the REPLY makes %+v", a)
+			t.Fatalf("action after the REPLY = %+v, want another event", a)
 		}
-		if l := e.c.Lease(); !l.ServerAddr.IsLinkLocal() {
-			t.Errorf("the lease is from %v, want a link-local address", l.ServerAddr)
+		if l := e.c.Lease(); !l.ServerAddr.IsLinkLocalUnicast() {
+			t.Errorf("ServerAddr = %v, want a link-local address", l.ServerAddr)
 		}
 		e.now = e.c.deadline
 		if a = answered(e.c.Tick(e.now), mtReply); a.Event != Renewed {
-			t.Fatalf("the REPLY makes %+v", a)
+			t.Fatalf("action after the REPLY = %+v, want another event", a)
 		}
 		send(t, s, e.c.Release())
-		if b, _ := p.read(); b[0] != msgRelease {
-			t.Errorf("the server hears %x, want a RELEASE", b)
+		if b, _ := p.read(); b[0] != byte(mtRelease) {
+			t.Errorf("the server received %x, want a RELEASE", b)
 		}
 	})
 }
