@@ -35,15 +35,15 @@ func (o *mountOverlay) mount() error {
 	if err := makeUpper(upper, work); err != nil {
 		return fmt.Errorf("make its directories: %w", err)
 	}
-	log := openLog()
-	defer log.close()
+	messages := openLog()
+	defer messages.close()
 	data := "lowerdir=" + lowerDir + ",upperdir=" + upper + ",workdir=" + work
 	err := unix.Mount("overlay", newRoot, "overlay", o.flags, data)
 	if err == unix.ENODEV {
 		return errors.New("the kernel has no overlay")
 	}
 	if err != nil {
-		if why := log.reason("overlayfs", "overlay"); why != "" {
+		if why := messages.reason("overlayfs", "overlay"); why != "" {
 			err = addNotes(err, []string{"kernel: " + why})
 		}
 		return err

@@ -85,8 +85,8 @@ func (m *mountVolume) Do() error {
 	if fs == "" {
 		return v.wrap("", v.mountAsAny(m.target))
 	}
-	log := openLog()
-	defer log.close()
+	messages := openLog()
+	defer messages.close()
 	err := v.mountAs(m.target, fs, 0)
 	if err == nil {
 		return nil
@@ -100,7 +100,7 @@ func (m *mountVolume) Do() error {
 	}
 	if err == unix.ENODEV {
 		err = errors.New("the kernel has no " + fs)
-	} else if why := log.reason(v.kernelName(), fs); why != "" {
+	} else if why := messages.reason(v.kernelName(), fs); why != "" {
 		notes = append(notes, "kernel: "+why)
 	}
 	return v.wrap(fs+" ", addNotes(err, notes))

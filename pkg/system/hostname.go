@@ -8,7 +8,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Hostname is the operation that sets the host name: sethostname(2) on Linux, the sysctl
+// Hostname sets the host name: sethostname(2) on Linux, the sysctl
 // kern.hostname on FreeBSD.
 type Hostname struct{ Name string }
 

@@ -1,74 +1,83 @@
 package system
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
 const (
-	hosts = "/etc/hosts"
-	// memory is the file that is mounted there, in memory as all of /dev.
-	memory = "/dev/.hosts"
+	hostsFile = "/etc/hosts"
+	// hostsSource is the file that is mounted there. Like all of /dev, it is in memory.
+	hostsSource = "/dev/.hosts"
 )
 
-// Hosts is the operation that gives a guest whose image has no /etc/hosts, or an empty one as exported images have, a file
-// with localhost and the host's name, hosts(5).
+// Hosts provides a file /etc/hosts, hosts(5), with localhost and the host's name, if the image has
+// none, or an empty one, as exported images do. It fails if the file can be neither found nor
+// created.
 //
-// It is mounted, and not written: the root may be a directory of the host's that is the root of another guest tomorrow, with
-// another name. What stays is an empty file, as container runtimes leave it.
+// The file is mounted, not written, because the root may be a directory of the host, and the root
+// of a guest with another name later. Like a container runtime, it leaves an empty file there.
 type Hosts struct{ Hostname string }
 
 func (h Hosts) Describe() op.Description {
-	return op.Describe("mount hosts file", hosts, "hostname", h.Hostname, "if", "missing or empty")
+	return op.Describe("mount hosts file", hostsFile, "hostname", h.Hostname,
+		"if", "missing or empty")
 }
 
-// Do implements op.Op. A root that can't have the file is an error.
 func (h Hosts) Do() error {
-	// Made without a look: where it is missing, that is one request to the host less.
-	err := makeEmpty(hosts)
-	if err == unix.EEXIST {
-		var st unix.Stat_t
-		if err = unix.Stat(hosts, &st); err == nil && (st.Size > 0 || st.Mode&unix.S_IFMT != unix.S_IFREG) {
+	// Creating the file without looking for it first saves a request to the host.
+	err := createFile(hostsFile)
+	if errors.Is(err, fs.ErrExist) {
+		var info fs.FileInfo
+		info, err = os.Stat(hostsFile)
+		if err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
 			return nil
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("create %s: %w", hosts, err)
+		return fmt.Errorf("create %s: %w", hostsFile, err)
 	}
-	if err := sysfile.Write(memory, []byte(text(h.Hostname)), 0o644); err != nil {
+	if err := os.WriteFile(hostsSource, []byte(hostsText(h.Hostname)), 0o644); err != nil {
 		return err
 	}
-	if err := unix.Mount(memory, hosts, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mount %s on %s: %w", memory, hosts, err)
+	if err := unix.Mount(hostsSource, hostsFile, "", unix.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mount %s on %s: %w", hostsSource, hostsFile, err)
 	}
 	return nil
 }
 
-func makeEmpty(path string) error {
-	const flags = unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_WRONLY | unix.O_CLOEXEC
-	fd, err := unix.Open(path, flags, 0o644)
-	if err == unix.ENOENT {
-		if err = sysfile.MakeDirs(parent(path)); err == nil {
-			fd, err = unix.Open(path, flags, 0o644)
+// createFile creates an empty file and, if necessary, its directory. It fails with ErrExist if
+// anything exists at the path.
+func createFile(name string) error {
+	const flags = os.O_CREATE | os.O_EXCL | os.O_WRONLY
+	f, err := os.OpenFile(name, flags, 0o644)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.MkdirAll(path.Dir(name), 0o755); err != nil {
+			return err
 		}
+		f, err = os.OpenFile(name, flags, 0o644)
 	}
-	if err == nil {
-		unix.Close(fd)
+	if err != nil {
+		return err
 	}
-	return err
+	return f.Close()
 }
 
-// text is the file for a host name. The host's own name has an address of its own: who asks for the name of 127.0.0.1 shall
-// get localhost. A full name brings its first part as an alias; what is no name is left out.
-func text(hostname string) string {
+// hostsText returns the contents of the file. The host's name gets an address of its own, so that
+// the name of 127.0.0.1 remains localhost. The first part of a full name is added as an alias. A
+// string that is not a name is left out.
+func hostsText(hostname string) string {
 	const local = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
-	noName := func(r rune) bool { return r <= ' ' || r == '#' || r == 0x7f }
-	if hostname == "" || hostname == "localhost" || strings.ContainsFunc(hostname, noName) {
+	invalid := func(r rune) bool { return r <= ' ' || r == '#' || r == 0x7f }
+	if hostname == "" || hostname == "localhost" || strings.ContainsFunc(hostname, invalid) {
 		return local
 	}
 	names := hostname
