@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// consoleSystem has the files that are in devices, and refuses a call whose beginning is in refuse.
+// consoleSystem is a system with the files in devices. It fails calls that begin with refuse.
 type consoleSystem struct {
 	devices []string
 	refuse  string
@@ -63,7 +63,8 @@ func (s *consoleSystem) Close(fd int) error {
 }
 
 func TestConsole(t *testing.T) {
-	all := []string{"/dev/console", "/dev/null"}
+	const console, null, log = "/dev/console", "/dev/null", "/init.log"
+	all := []string{console, null}
 	for _, c := range []struct {
 		name    string
 		devices []string
@@ -71,18 +72,22 @@ func TestConsole(t *testing.T) {
 		want    [3]string
 		err     error
 	}{
-		{"console", all, "", [3]string{"/dev/console", "/dev/console", "/dev/console"}, nil},
-		{"nobody has it open", all, "revoke", [3]string{"/dev/console", "/dev/console", "/dev/console"}, nil},
-		{"no console", all[1:], "", [3]string{"/dev/null", "/init.log", "/init.log"}, unix.ENOENT},
-		{"stays nonblocking", all, "block", [3]string{"/dev/null", "/init.log", "/init.log"}, unix.EIO},
-		{"read-only root", all[1:], "open /init.log", [3]string{"/dev/null", "/dev/null", "/dev/null"}, unix.ENOENT},
+		{"console", all, "", [3]string{console, console, console}, nil},
+		{"console not open elsewhere", all, "revoke", [3]string{console, console, console}, nil},
+		{"no console", all[1:], "", [3]string{null, log, log}, unix.ENOENT},
+		{"console stays nonblocking", all, "block", [3]string{null, log, log}, unix.EIO},
+		{"read-only root", all[1:], "open " + log, [3]string{null, null, null}, unix.ENOENT},
 		{"no devices", nil, "", [3]string{"old", "old", "old"}, unix.ENOENT},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &consoleSystem{devices: c.devices, refuse: c.refuse, next: 3, fds: map[int]string{0: "old", 1: "old", 2: "old"}}
-			err := Console{Path: "/dev/console", Log: "/init.log", System: s}.Do()
-			if !errors.Is(err, c.err) || err != nil && !strings.HasPrefix(err.Error(), "open /dev/console: ") {
+			s := &consoleSystem{devices: c.devices, refuse: c.refuse, next: 3,
+				fds: map[int]string{0: "old", 1: "old", 2: "old"}}
+			err := Console{Path: console, Log: log, System: s}.Do()
+			if !errors.Is(err, c.err) {
 				t.Errorf("Do() = %v, want %v", err, c.err)
+			}
+			if err != nil && !strings.HasPrefix(err.Error(), "open /dev/console: ") {
+				t.Errorf("Do() = %v, want the path in it", err)
 			}
 			if got := [3]string{s.fds[0], s.fds[1], s.fds[2]}; got != c.want {
 				t.Errorf("standard streams lead to %q, want %q", got, c.want)

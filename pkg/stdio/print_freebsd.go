@@ -2,14 +2,15 @@ package stdio
 
 import "golang.org/x/sys/unix"
 
-// PrintLine writes a line, after the name of the program, to a descriptor. The end of the workload's
-// session takes its terminal from every process: where the write fails, the line goes to
+// PrintLine writes a line, after the name of the program, to a descriptor. The end of the
+// workload's session takes its terminal from every process: where the write fails, the line goes to
 // /dev/console, opened anew.
 func PrintLine(fd int, line string) {
 	if _, err := unix.Write(fd, text(line)); err == nil {
 		return
 	}
-	if console, err := unix.Open("/dev/console", unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
+	const flags = unix.O_WRONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if console, err := unix.Open("/dev/console", flags, 0); err == nil {
 		_, _ = unix.Write(console, text(line))
 		_ = unix.Close(console)
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/krunbox/krunbox/internal/nstest"
 )
 
-// classDir makes a directory like /sys/class/virtio-ports; a name of "" stands for an entry without one.
+// classDir makes a directory like /sys/class/virtio-ports; a name of "" stands for an entry without
+// one.
 func classDir(t *testing.T, entries map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -84,7 +85,8 @@ func TestRedirectInNamespace(t *testing.T) {
 	})
 }
 
-// Descriptors that were closed get the console or, where there is none, /dev/null; the others are left as they are.
+// Descriptors that were closed get the console or, where there is none, /dev/null; the others are
+// left as they are.
 func TestReopenInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
