@@ -4,7 +4,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,8 +13,8 @@ import (
 	"github.com/krunbox/krunbox/internal/nstest"
 )
 
-// classDir makes a directory like /sys/class/virtio-ports; a name of "" stands for an entry without
-// one.
+// classDir makes a directory like /sys/class/virtio-ports with entries and their names. An entry
+// with the name "" has none.
 func classDir(t *testing.T, entries map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -26,7 +25,8 @@ func classDir(t *testing.T, entries map[string]string) string {
 		if name == "" {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(dir, entry, "name"), []byte(name+"\n"), 0o644); err != nil {
+		file := filepath.Join(dir, entry, "name")
+		if err := os.WriteFile(file, []byte(name+"\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,11 +34,13 @@ func classDir(t *testing.T, entries map[string]string) string {
 }
 
 func TestPorts(t *testing.T) {
-	dir := classDir(t, map[string]string{"vport0p0": "", "vport1p2": "krun-stdout", "vport1p1": "krun-stdin", "vport2p1": "my port"})
+	dir := classDir(t, map[string]string{"vport0p0": "", "vport1p2": "krun-stdout",
+		"vport1p1": "krun-stdin", "vport2p1": "my port"})
 	got, err := Ports(dir)
 	slices.SortFunc(got, func(a, b Port) int { return strings.Compare(a.Device, b.Device) })
-	want := []Port{{"krun-stdin", "/dev/vport1p1"}, {"krun-stdout", "/dev/vport1p2"}, {"my port", "/dev/vport2p1"}}
-	if err != nil || !reflect.DeepEqual(got, want) {
+	want := []Port{{"krun-stdin", "/dev/vport1p1"}, {"krun-stdout", "/dev/vport1p2"},
+		{"my port", "/dev/vport2p1"}}
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("Ports() = %v, %v, want %v", got, err, want)
 	}
 	if _, err := Ports(dir + "/missing"); !errors.Is(err, os.ErrNotExist) {
@@ -47,14 +49,17 @@ func TestPorts(t *testing.T) {
 }
 
 func TestStream(t *testing.T) {
-	for name, want := range map[string]int{"krun-stdin": 0, "krun-stdout": 1, "krun-stderr": 2, "krun-stdin2": -1, "": -1, "KRUN-STDIN": -1} {
+	for name, want := range map[string]int{
+		"krun-stdin": 0, "krun-stdout": 1, "krun-stderr": 2,
+		"krun-stdin2": -1, "": -1, "KRUN-STDIN": -1,
+	} {
 		if got := (Port{Name: name}).Stream(); got != want {
 			t.Errorf("Port %q: Stream() = %d, want %d", name, got, want)
 		}
 	}
 }
 
-// Ports are independent: one that vanished leaves its stream alone and does not hinder the others.
+// TestRedirectInNamespace checks that a port that has disappeared does not affect the others.
 func TestRedirectInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
@@ -63,21 +68,24 @@ func TestRedirectInNamespace(t *testing.T) {
 		if err := os.WriteFile("/dev/vport1p2", nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		class := classDir(t, map[string]string{"vport1p1": "krun-stdin", "vport1p2": "krun-stdout", "vport1p3": "other"})
+		class := classDir(t, map[string]string{
+			"vport1p1": "krun-stdin", "vport1p2": "krun-stdout", "vport1p3": "other"})
 		streams := Inherited()
 		err := Redirect{ClassDir: class, Streams: streams}.Do()
-		if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "redirect krun-stdin: open /dev/vport1p1: ") {
-			t.Errorf("Redirect with a port that vanished = %v, want ENOENT with port and device", err)
+		const want = "redirect krun-stdin: open /dev/vport1p1: "
+		if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Redirect.Do() = %v, want ENOENT and %q", err, want)
 		}
 		if streams[0] != 0 || streams[1] <= 2 || streams[2] != 2 {
-			t.Errorf("streams = %v, want stdout alone to be redirected", *streams)
+			t.Errorf("streams = %v, want only stdout redirected", *streams)
 		}
 		port := streams[1]
-		if flags, err := unix.FcntlInt(uintptr(port), unix.F_GETFL, 0); err != nil || flags&unix.O_ACCMODE != unix.O_WRONLY {
-			t.Errorf("stdout is open with flags %#x, %v, want write-only", flags, err)
+		flags, err := unix.FcntlInt(uintptr(port), unix.F_GETFL, 0)
+		if err != nil || flags&unix.O_ACCMODE != unix.O_WRONLY {
+			t.Errorf("flags of stdout = %#x, %v, want O_WRONLY", flags, err)
 		}
 		if err := (Close{streams}).Do(); err != nil || *streams != [3]int{0, 1, 2} {
-			t.Errorf("Close = %v, streams %v, want the inherited ones", err, *streams)
+			t.Errorf("Close.Do() = %v, streams %v, want the inherited ones", err, *streams)
 		}
 		if _, err := unix.FcntlInt(uintptr(port), unix.F_GETFD, 0); err != unix.EBADF {
 			t.Errorf("the port is still open after Close: %v", err)
@@ -85,8 +93,8 @@ func TestRedirectInNamespace(t *testing.T) {
 	})
 }
 
-// Descriptors that were closed get the console or, where there is none, /dev/null; the others are
-// left as they are.
+// TestReopenInNamespace checks that closed descriptors become /dev/null if there is no console, and
+// that others do not change.
 func TestReopenInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
@@ -123,23 +131,25 @@ func TestReopenInNamespace(t *testing.T) {
 		}
 		for fd := range 2 {
 			if opened[fd].Rdev != unix.Mkdev(1, 3) {
-				t.Errorf("descriptor %d has mode %#o, device %#x, want /dev/null", fd, opened[fd].Mode, opened[fd].Rdev)
+				t.Errorf("descriptor %d has mode %#o, device %#x, want /dev/null",
+					fd, opened[fd].Mode, opened[fd].Rdev)
 			}
 		}
 		if flags != 0 {
-			t.Errorf("descriptor 0 would be closed by exec")
+			t.Error("descriptor 0 is close-on-exec")
 		}
 		if opened[2].Rdev == unix.Mkdev(1, 3) {
-			t.Error("descriptor 2 was open and is replaced")
+			t.Error("descriptor 2 was open, but is replaced")
 		}
 	})
 }
 
 func TestPreferred(t *testing.T) {
+	const tty = "ttyS0                -W- (E   a   )    4:64\n"
 	for consoles, want := range map[string]string{
-		"hvc0                 -W- (EC    p  )  229:0\n":                                          "hvc0",
-		"ttyS0                -W- (E   a   )    4:64\ntty0                 -WU (EC p   )    4:7": "tty0",
-		"ttyS0                -W- (E   a   )    4:64\n":                                          "",
+		"hvc0                 -W- (EC    p  )  229:0\n":   "hvc0",
+		tty + "tty0                 -WU (EC p   )    4:7": "tty0",
+		tty:          "",
 		"":           "",
 		"\n(C":       "",
 		"../C (C)\n": "",
