@@ -2,31 +2,36 @@ package dhcp4
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
+	"net/netip"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// Config is what a Client needs to know.
+// Config configures a Client.
 type Config struct {
 	HardwareAddr [6]byte
-	ClientID     []byte        // option 61; empty: type 1, Ethernet, and the hardware address
-	Hostname     string        // option 12, at most 255 bytes; "" sends none
-	Random       func() uint32 // makes transaction IDs, which others on the link must not guess, and jitter
-	Requested    inet.Addr     // the address to ask for at first, if valid
-	// OfferOnly ends at the first acceptable OFFER and takes nothing: no REQUEST, no Rapid Commit.
+	// ClientID is the client identifier, option 61. If it is empty, the client sends type 1,
+	// Ethernet, and the hardware address.
+	ClientID []byte
+	Hostname string // option 12; not sent if empty or longer than 255 bytes
+	// Random returns a random number for transaction IDs and jitter. Other hosts on the link must
+	// not be able to guess it.
+	Random    func() uint32
+	Requested netip.Addr // the IPv4 address to ask for at first; none if it is the zero Addr
+	// OfferOnly ends the exchange with the first usable OFFER. The client then sends no REQUEST and
+	// does not offer Rapid Commit.
 	OfferOnly bool
 }
 
-// State is a state of RFC 2131 figure 5. INIT-REBOOT and REBOOTING are not among them: a virtual machine that boots knows
-// of no lease.
+// State is a state of a client, RFC 2131 figure 5.
 type State uint8
 
-// The states, in the order in which a client goes through them.
+// The states, in the order in which a client enters them.
 const (
-	Init State = iota // nothing sent yet, or a pause before starting over
+	Init State = iota // not started, pausing before it starts over, or ended with an offer
 	Selecting
 	Requesting
 	Bound
@@ -38,93 +43,88 @@ func (s State) String() string {
 	return [...]string{"INIT", "SELECTING", "REQUESTING", "BOUND", "RENEWING", "REBINDING"}[s]
 }
 
-// Event is what became of the lease.
+// Event says what happened to the lease.
 type Event uint8
 
-// Events. After Acquired, Renewed and Offered, Client.Lease has the lease.
+// The events. After Offered, Acquired and Renewed, Client.Lease returns the lease.
 const (
 	NoEvent  Event = iota
-	Offered        // the OFFER that a client with OfferOnly was to get is there; it has ended
-	Acquired       // a new lease, maybe in place of another
-	Renewed        // the same address for longer; the rest of the lease may have changed
-	Refused        // a NAK, with no lease held; the client starts over after a pause
-	Lost           // the lease expired, or its extension was refused; the client has started over
+	Offered        // a client with OfferOnly received an OFFER, and has ended
+	Acquired       // the client holds a new lease, which may replace another one
+	Renewed        // the lease on the same address was extended; its parameters may have changed
+	Refused        // a server sent a NAK and no lease is held; the client pauses and starts over
+	Lost           // the lease expired or its extension was refused; the client has started over
 )
 
-// Action is what a caller has to do: to send a message, if Send is not empty, and to handle the event.
+// Action is what the caller must do: send a message, unless Send is empty, and handle the event.
 type Action struct {
 	Send []byte // a message without UDP and IP headers; valid until the client's next action
-	// To is where to send it: 255.255.255.255, or the server, to which it goes as any other datagram does.
-	To    inet.Addr
+	// To is the message's destination: 255.255.255.255 or the server's address.
+	To    netip.Addr
 	Event Event
 }
 
-// Datagram is a UDP datagram for the client's port.
+// Datagram is a UDP datagram to the client's port.
 type Datagram struct {
 	Payload []byte
-	Source  inet.Addr // of its IP header. The client goes by option 54 instead: there may be a relay in between.
+	// Source is the IP header's source. The client identifies servers by option 54 instead, because
+	// a relay may be the source.
+	Source netip.Addr
 }
 
-// Retransmission; see the package comment.
 const (
-	firstInterval = 100 * time.Millisecond
+	firstInterval = 100 * time.Millisecond // before the first retransmission; see the package comment
 	maxInterval   = 64 * time.Second
-	requests      = 5 // REQUESTs to one server before the client starts over
+	maxRequests   = 5 // REQUESTs to one server before the client starts over
 )
 
-// maxSize is the size of message that the client takes, option 57: what fits into an Ethernet frame.
-const maxSize = 1500 - 20 - 8
-
-// never is the time of what does not happen.
-const never = Infinite
-
-// limitedBroadcast is 255.255.255.255.
-func limitedBroadcast() inet.Addr { return inet.Addr4([4]byte{255, 255, 255, 255}) }
-
-// Client is the state machine. Each method that is told the time may change the deadline.
+// Client is the state machine. The methods with a parameter now may change the deadline.
 type Client struct {
 	config   Config
 	state    State
-	deadline time.Duration // when to Tick
+	deadline time.Duration // the time to call Tick, or Infinite
 
 	// The exchange.
-	xid      uint32
-	began    time.Duration // when acquiring or renewing began: the field secs counts from here
-	sent     time.Duration // when the last message was sent
-	secs     uint16        // of the last message
-	tries    int           // messages sent in this state
-	interval time.Duration // until the next one; 0 in states that a lease is held in, but while it is confirmed
-	pause    time.Duration // before starting over, the next time
-	wanted   inet.Addr     // the address of option 50
-	server   inet.Addr     // whose OFFER was taken, or lease is held
-	buf      []byte        // the message in Action.Send
+	xid       uint32
+	began     time.Duration // when acquiring or renewing began; the field secs counts from here
+	sent      time.Duration // when the last message was sent
+	secs      uint16        // the field secs of the last message
+	tries     int           // messages sent in this state
+	interval  time.Duration // until the next message; 0: by retry
+	pause     time.Duration // before the client starts over the next time
+	requested netip.Addr    // option 50
+	server    netip.Addr    // the server whose OFFER was taken or whose lease is held
+	buf       []byte        // the message of this state
 
-	// The lease, or in state INIT the offer of OfferOnly.
+	// The lease, or the offer of OfferOnly.
 	lease              *Lease
 	ack                []byte
 	rebindAt, expireAt time.Duration
 }
 
-// NewClient returns a client in state INIT, which waits for Start or Resume.
+// NewClient returns a client in state INIT. Start or Resume starts it.
 func NewClient(config Config) *Client {
-	return &Client{config: config, deadline: never, wanted: config.Requested}
+	return &Client{config: config, deadline: Infinite, requested: config.Requested}
 }
 
 // State returns the client's state.
 func (c *Client) State() State { return c.state }
 
-// Lease returns the lease that is held, or with OfferOnly the one that was offered; nil if there is none.
+// Lease returns the lease that the client holds, the offer that it received with OfferOnly, or nil.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Ack returns the ACK that the lease comes from, for another process's Resume; nil without a lease.
+// Ack returns the ACK of the lease, which another process can pass to Resume, or nil without a
+// lease.
 func (c *Client) Ack() []byte { return c.ack }
 
-// Deadline returns when to call Tick. It is false when there is nothing to do any more: the lease is infinite, the offer of
-// OfferOnly is there, or the client was not started.
-func (c *Client) Deadline() (at time.Duration, ok bool) { return c.deadline, c.deadline != never }
+// Deadline returns the time at which the caller must call Tick. It returns false if the client has
+// nothing to do: the lease is infinite, it ended with an offer, or it was not started.
+func (c *Client) Deadline() (at time.Duration, ok bool) {
+	return c.deadline, c.deadline != Infinite
+}
 
-// Listening tells whether the client expects answers, so that a socket must be open. It does not while it holds a lease
-// that needs no renewal yet, nor while it pauses.
+// Listening reports whether the client expects answers, so that a socket must be open. It does not
+// while it pauses, nor while it holds a lease that need not be renewed yet.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // Start begins to acquire a lease.
@@ -134,37 +134,40 @@ func (c *Client) Start(now time.Duration) Action {
 	return c.discover(now)
 }
 
-// Resume takes over a lease that another process acquired at a time by an ACK. The lease goes on from where it is by now,
-// which may mean that it needs renewal, or is lost.
+// Resume continues with a lease that another process acquired at the given time by the message ack.
+// The lease may have to be renewed at once, or may be lost. Resume fails if ack is not an ACK to
+// this hardware address, or grants no lease.
 func (c *Client) Resume(now time.Duration, ack []byte, acquired time.Duration) (Action, error) {
 	m, ok := parse(ack)
-	if !ok || !c.isReply(ack) || m.kind() != dhcpAck {
+	if !ok || !c.isReply(ack) || m.kind() != dhcpv4.MessageTypeAck {
 		return Action{}, errors.New("resume a DHCP lease: not an ACK to this interface")
 	}
-	lease := newLease(&m)
-	if lease == nil || lease.Duration == 0 {
-		return Action{}, errors.New("resume a DHCP lease: the ACK grants none")
+	lease, err := m.lease()
+	if err != nil || lease.Duration == 0 {
+		return Action{}, errors.New("resume a DHCP lease: the ACK grants no lease")
 	}
 	c.bind(lease, ack, acquired)
 	return c.Tick(now), nil
 }
 
-// Confirm asks any server, at once and as often as for a new lease, whether the one that is held still counts: the link was
-// down, and may lead to another network now (RFC 2131 section 3.7). It is REBINDING ahead of time; the lease ends when it
-// would have ended anyway. Without a lease it is Start.
+// Confirm asks all servers at once whether the lease is still valid, because the link was down and
+// may now lead to another network (RFC 2131 section 3.7). It enters REBINDING early, with the
+// retransmission intervals of a new exchange; the lease expires when it would have expired anyway.
+// Without a lease, Confirm is Start.
 func (c *Client) Confirm(now time.Duration) Action {
 	if c.lease == nil {
 		return c.Start(now)
 	}
 	c.xid = c.config.Random()
 	c.began = now
-	c.state, c.rebindAt = Rebinding, now
+	c.rebindAt = now
 	c.interval = firstInterval
+	c.enter(Rebinding)
 	return c.transmit(now)
 }
 
-// Tick does what is due. Before the deadline that is nothing. The clock may have jumped over any number of times at which
-// something was due, as when the host slept.
+// Tick does what is due at the deadline, and nothing before it. The clock may have advanced past
+// several deadlines, as after a suspend of the host.
 func (c *Client) Tick(now time.Duration) Action {
 	if now < c.deadline {
 		return Action{}
@@ -172,239 +175,150 @@ func (c *Client) Tick(now time.Duration) Action {
 	switch {
 	case c.state == Init:
 		return c.discover(now)
-	case c.state == Requesting && c.tries == requests:
+	case c.state == Requesting && c.tries == maxRequests:
 		c.startOver(now)
 		return Action{}
 	case c.state < Bound:
 		return c.transmit(now)
 	case now >= c.expireAt:
-		return c.lose(now, c.lease.Address.Addr)
+		return c.lose(now, c.lease.Address.Addr())
 	}
 	if c.state == Bound {
 		c.xid = c.config.Random()
 		c.began = now
 	}
-	c.state = Renewing
+	next := Renewing
 	if now >= c.rebindAt {
-		c.state = Rebinding
+		next = Rebinding
+	}
+	if c.state != next {
+		c.enter(next)
 	}
 	return c.transmit(now)
 }
 
-// Receive takes a datagram. It ignores, without allocating, whatever is not an answer that the client waits for.
+// Receive handles a datagram. It ignores all but the answers that the client waits for, without
+// allocating memory.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
-	if !c.Listening() || !c.isReply(d.Payload) || binary.BigEndian.Uint32(d.Payload[offXID:]) != c.xid {
+	if !c.Listening() || !c.isReply(d.Payload) || xid(d.Payload) != c.xid {
 		return Action{}
 	}
 	m, ok := parse(d.Payload)
 	if !ok {
 		return Action{}
 	}
-	server := m.addr(optServer)
-	if !server.IsHost() {
+	// After a server was chosen, only its answers count. In REBINDING any server may answer.
+	server := m.server()
+	expected := c.state == Selecting || c.state == Rebinding || server == c.server
+	if !isHost(server) || !expected {
 		return Action{}
 	}
-	// Once a server is chosen, only that one's answers count, until in REBINDING any server may extend the lease.
-	chosen := server == c.server || c.state == Rebinding
 	switch kind := m.kind(); {
-	case kind == dhcpOffer && c.state == Selecting:
-		return c.offered(now, &m, server)
-	case kind == dhcpAck && c.state == Selecting && !c.config.OfferOnly:
-		// Rapid Commit. RFC 4039 wants option 80 in this ACK too; libkrun's own clients take it without, and so some
-		// server may leave it out.
-		return c.acknowledged(now, &m, d.Payload)
-	case kind == dhcpAck && c.state != Selecting && chosen:
-		return c.acknowledged(now, &m, d.Payload)
-	case kind == dhcpNak && c.state != Selecting && chosen:
+	case kind == dhcpv4.MessageTypeNak && c.state != Selecting:
 		return c.refused(now)
+	case !isHost(m.address()): // neither offers nor grants an address
+	case kind == dhcpv4.MessageTypeOffer && c.state == Selecting:
+		return c.offered(now, m)
+	case kind == dhcpv4.MessageTypeAck && !(c.state == Selecting && c.config.OfferOnly):
+		// In SELECTING this is Rapid Commit. RFC 4039 demands option 80 in the ACK, but libkrun's
+		// own clients accept an ACK without it, so that a server for libkrun may omit it.
+		return c.acknowledged(now, m)
 	}
 	return Action{}
 }
 
-// isReply tells whether b begins as a reply to our hardware address does.
+// isReply reports whether b begins like a reply to this client's hardware address.
 func (c *Client) isReply(b []byte) bool {
-	return len(b) >= fixedSize && b[0] == bootReply && b[1] == htypeEthernet && int(b[2]) == len(c.config.HardwareAddr) &&
+	return len(b) >= fixedSize && b[0] == byte(dhcpv4.OpcodeBootReply) &&
+		b[1] == byte(iana.HWTypeEthernet) && int(b[2]) == len(c.config.HardwareAddr) &&
 		[6]byte(b[offCHAddr:]) == c.config.HardwareAddr
+}
+
+// enter changes the state and makes its message.
+func (c *Client) enter(state State) {
+	c.state, c.tries = state, 0
+	c.buf = c.message().ToBytes()
 }
 
 // discover begins a new exchange.
 func (c *Client) discover(now time.Duration) Action {
-	c.state = Selecting
 	c.xid = c.config.Random()
-	c.tries = 0
 	c.interval = firstInterval
+	c.enter(Selecting)
 	return c.transmit(now)
 }
 
-// offered takes an OFFER, if it is of an address.
-func (c *Client) offered(now time.Duration, m *message, server inet.Addr) Action {
-	address := m.address()
-	if !address.IsHost() {
-		return Action{}
-	}
+// offered handles an OFFER.
+func (c *Client) offered(now time.Duration, m message) Action {
 	if c.config.OfferOnly {
-		c.state, c.deadline, c.lease, c.server = Init, never, newLease(m), server
+		lease, err := m.lease()
+		if err != nil {
+			return Action{}
+		}
+		c.state, c.deadline, c.lease, c.server = Init, Infinite, lease, lease.Server
 		return Action{Event: Offered}
 	}
-	c.state, c.server, c.wanted = Requesting, server, address
-	c.tries = 0
+	c.server, c.requested = m.server(), m.address()
 	c.interval = firstInterval
+	c.enter(Requesting)
 	return c.transmit(now)
 }
 
-// acknowledged takes an ACK, if it grants a lease. One without a lease time, or with none left, grants nothing.
-func (c *Client) acknowledged(now time.Duration, m *message, payload []byte) Action {
-	if m.duration(optLeaseTime) == 0 {
+// acknowledged handles an ACK. It ignores one without a lease time, and one whose lease has
+// expired.
+func (c *Client) acknowledged(now time.Duration, m message) Action {
+	if m.leaseSeconds() == 0 {
 		return Action{}
 	}
-	lease := newLease(m)
-	// The time of a lease runs from the request (RFC 2131 section 4.4.1).
-	if lease == nil || c.sent+lease.Duration <= now && lease.Duration != Infinite {
+	lease, err := m.lease()
+	// The lease begins with the request (RFC 2131 section 4.4.1).
+	if err != nil || lease.Duration != Infinite && c.sent+lease.Duration <= now {
 		return Action{}
 	}
 	event := Acquired
-	if c.lease != nil && c.lease.Address.Addr == lease.Address.Addr {
+	if c.lease != nil && c.lease.Address.Addr() == lease.Address.Addr() {
 		event = Renewed
 	}
-	c.bind(lease, payload, c.sent)
+	c.bind(lease, m.bytes, c.sent)
 	return Action{Event: event}
 }
 
-// refused takes a NAK.
+// refused handles a NAK.
 func (c *Client) refused(now time.Duration) Action {
 	if c.lease != nil {
-		return c.lose(now, inet.Addr{})
+		return c.lose(now, netip.Addr{})
 	}
-	c.wanted = inet.Addr{}
+	c.requested = netip.Addr{}
 	c.startOver(now)
 	return Action{Event: Refused}
 }
 
-// lose drops the lease and starts over, asking for the address wanted.
-func (c *Client) lose(now time.Duration, wanted inet.Addr) Action {
+// lose drops the lease and starts over, asking for the given address if it is valid.
+func (c *Client) lose(now time.Duration, requested netip.Addr) Action {
 	c.lease, c.ack = nil, nil
-	c.wanted = wanted
+	c.requested = requested
 	a := c.Start(now)
 	a.Event = Lost
 	return a
 }
 
-// startOver pauses in state INIT, longer each time: a server that refuses all we ask for must not be asked all the time.
+// startOver returns to INIT for a pause, which doubles each time, so that a server that refuses all
+// requests is not asked all the time.
 func (c *Client) startOver(now time.Duration) {
 	c.state = Init
 	c.deadline = now + c.jitter(c.pause)
 	c.pause = min(2*c.pause, maxInterval)
 }
 
-// bind holds a lease from a time on.
-func (c *Client) bind(lease *Lease, ack []byte, from time.Duration) {
+// bind enters BOUND with a lease that began at the given time.
+func (c *Client) bind(lease *Lease, ack []byte, began time.Duration) {
 	c.state, c.server, c.lease, c.ack = Bound, lease.Server, lease, bytes.Clone(ack)
-	c.deadline, c.rebindAt, c.expireAt = never, never, never
+	c.deadline, c.rebindAt, c.expireAt = Infinite, Infinite, Infinite
 	c.interval = 0
 	if lease.Duration != Infinite {
-		// Up to 1/32 earlier, for machines that were started together (RFC 2131 section 4.4.5).
-		fuzz := lease.T1 / 32 / 1024 * time.Duration(c.config.Random()%1024)
-		c.deadline, c.rebindAt, c.expireAt = from+lease.T1-fuzz, from+lease.T2, from+lease.Duration
+		// Machines that were started together must not renew together (RFC 2131 section 4.4.5).
+		early := lease.T1 / 32 / 1024 * time.Duration(c.config.Random()%1024)
+		c.deadline = began + lease.T1 - early
+		c.rebindAt, c.expireAt = began+lease.T2, began+lease.Duration
 	}
-}
-
-// transmit makes the message of the state, and sets the time to send it again.
-func (c *Client) transmit(now time.Duration) Action {
-	c.sent = now
-	c.tries++
-	// A REQUEST has the secs of the DISCOVER, so that it takes the same way through relays (section 4.4.1).
-	if c.state != Requesting {
-		c.secs = uint16(min((now-c.began)/time.Second, 0xffff))
-	}
-	to := limitedBroadcast()
-	switch c.state {
-	case Renewing:
-		to = c.server
-		c.deadline = c.retry(now, c.rebindAt)
-	case Rebinding:
-		c.deadline = c.retry(now, c.expireAt)
-		if c.interval > 0 {
-			c.deadline = min(c.deadline, c.next(now))
-		}
-	default:
-		c.deadline = c.next(now)
-	}
-	return Action{Send: c.message(), To: to}
-}
-
-// next returns when to send again what a server should have answered at once, each time after a longer interval.
-func (c *Client) next(now time.Duration) time.Duration {
-	at := now + c.jitter(c.interval)
-	c.interval = min(2*c.interval, maxInterval)
-	return at
-}
-
-// retry returns when to ask again for the extension of a lease, in a state that ends at a time: after half of what is left
-// of it, yet not more than once a minute (RFC 2131 section 4.4.5) or, for leases of less than an hour, a 60th of them.
-func (c *Client) retry(now, end time.Duration) time.Duration {
-	least := min(time.Minute, max(c.lease.Duration/60, firstInterval))
-	return min(now+max((end-now)/2, least), end)
-}
-
-// jitter returns d, changed by up to a quarter.
-func (c *Client) jitter(d time.Duration) time.Duration {
-	return d*3/4 + d/2/1024*time.Duration(c.config.Random()%1024)
-}
-
-// message makes the DISCOVER or REQUEST of the state; RFC 2131 table 5 says what is in which.
-func (c *Client) message() []byte {
-	h := header{xid: c.xid, secs: c.secs, chaddr: c.config.HardwareAddr}
-	if c.state < Bound {
-		// Some servers can't send to an address that nobody answers ARP for. Others ignore the flag, but a packet socket
-		// hears them too.
-		h.broadcast = true
-	} else {
-		h.ciaddr = c.lease.Address.Addr
-	}
-	b := appendHeader(c.buf[:0], h)
-	if c.state == Selecting {
-		b = appendOption(b, optMessageType, dhcpDiscover)
-	} else {
-		b = appendOption(b, optMessageType, dhcpRequest)
-	}
-	b = c.appendClientID(b)
-	if c.state < Bound {
-		b = appendAddr(b, optRequested, c.wanted)
-	}
-	if c.state == Requesting {
-		b = appendAddr(b, optServer, c.server)
-	}
-	b = appendOption(b, optMaxSize, maxSize>>8, maxSize&0xff)
-	if c.config.Hostname != "" {
-		b = appendOption(b, optHostname, []byte(c.config.Hostname)...)
-	}
-	// RFC 3442: option 121 is to be asked for before option 3.
-	b = appendOption(b, optParameters, optMask, optRoutes, optRoutesPrivate, optRouter, optDNS, optHostname, optDomain,
-		optMTU, optBroadcast, optT1, optT2, optSearch)
-	if c.state == Selecting && !c.config.OfferOnly {
-		b = appendOption(b, optRapidCommit)
-	}
-	c.buf = appendEnd(b)
-	return c.buf
-}
-
-// Release returns the RELEASE of the lease, to be sent to its server; nil if no lease is held. The caller stops using
-// address and client before it sends that. With OfferOnly it is for the address that the server has offered: for one that
-// another process has leased, and that the server recognised.
-func (c *Client) Release() []byte {
-	if c.lease == nil {
-		return nil
-	}
-	b := appendHeader(nil, header{xid: c.config.Random(), ciaddr: c.lease.Address.Addr, chaddr: c.config.HardwareAddr})
-	b = appendOption(b, optMessageType, dhcpRelease)
-	b = appendAddr(b, optServer, c.server)
-	return appendEnd(c.appendClientID(b))
-}
-
-func (c *Client) appendClientID(b []byte) []byte {
-	if len(c.config.ClientID) > 0 {
-		return appendOption(b, optClientID, c.config.ClientID...)
-	}
-	h := &c.config.HardwareAddr
-	return appendOption(b, optClientID, htypeEthernet, h[0], h[1], h[2], h[3], h[4], h[5])
 }

@@ -1,29 +1,24 @@
-// Package dhcp4 is a DHCPv4 client for the guest of a virtual machine: RFC 2131, with Rapid Commit (RFC 4039), classless
-// routes (RFC 3442), search lists (RFC 3397) and split options (RFC 3396).
+// Package dhcp4 is a DHCPv4 client for the guest of a virtual machine. It implements RFC 2131 with
+// Rapid Commit (RFC 4039), classless routes (RFC 3442), search lists (RFC 3397) and long options
+// (RFC 3396).
 //
-// Client is a state machine without a clock, a network or goroutines: it is told the time and the datagrams that arrive,
-// and says what to send and when it wants to be called again. Socket is the packet socket that goes with it. The loop
-// around them is the caller's:
+// Client is a state machine without a clock, a network or goroutines. The caller passes it the time
+// and the datagrams that arrive, and carries out the Action that it returns. Socket sends and
+// receives the datagrams of one interface. The example shows the loop that the caller runs; with a
+// Socket, the loop waits in poll(2) on Socket.FD until Client.Deadline, and the socket need only be
+// open while Client.Listening.
 //
-//	client := dhcp.NewClient(config)
-//	do(client.Start(now()))
-//	for {
-//		at, ok := client.Deadline() // not ok: nothing to do any more
-//		// open the socket where client.Listening() and it is closed; poll(2) it until at
-//		if datagram, err := recvmsg.Receive(buf); err == nil {
-//			do(client.Receive(now(), datagram))
-//		} else if now() >= at {
-//			do(client.Tick(now()))
-//		}
-//	}
-//
-// where do sends Action.Send, by Socket.Send, and handles Action.Event. Time is the time since any fixed moment on a clock
-// that goes on while the machine sleeps, such as CLOCK_BOOTTIME.
+// Times are durations since a fixed moment, on a clock that continues while the machine is
+// suspended, such as CLOCK_BOOTTIME.
 //
 // # Deviations from RFC 2131
 //
-// A server on a virtual link answers within a millisecond, and a workload waits for the network half a second at most. So
-// the first retransmission comes after 100 ms, not 4 s, there is no random delay before the first message (section 4.4.1)
-// and no ARP probe of the address (section 4.4.1, a SHOULD), which would cost seconds. Intervals double up to 64 s, each
-// with a jitter of 25 %, as section 4.1 wants them from then on.
+// A server on a virtual link answers within a millisecond, and programs of the guest wait for the
+// network. Therefore the first retransmission is sent after 100 ms instead of 4 s, the first
+// message is sent without the random delay of section 4.4.1, and the client does not probe the
+// address by ARP, which section 4.4.1 recommends and which takes seconds. Retransmission intervals
+// double up to 64 s, each with a jitter of 25 %.
+//
+// The states INIT-REBOOT and REBOOTING do not exist, because a booting virtual machine does not
+// know an earlier lease.
 package dhcp4

@@ -2,8 +2,7 @@ package dhcp4
 
 import (
 	"encoding/binary"
-
-	"github.com/krunbox/krunbox/pkg/inet"
+	"net/netip"
 )
 
 // UDP ports, RFC 2131 section 4.1.
@@ -12,51 +11,53 @@ const (
 	clientPort = 68
 )
 
-// Headers of IPv4 (RFC 791) without options, and UDP (RFC 768).
+// Headers of IPv4 (RFC 791) without options, and of UDP (RFC 768).
 const (
-	ipHeader    = 20
-	udpHeader   = 8
-	protocolUDP = 17
-	fragment    = 0x3fff // of flags and fragment offset: what tells a fragment from a whole packet
+	ipHeader     = 20
+	udpHeader    = 8
+	protocolUDP  = 17
+	dontFragment = 0x4000
+	isFragment   = 0x3fff // the flag "more fragments" and the fragment offset
 )
 
-// AppendFrame appends a client's message with its IPv4 and UDP headers. A source that is not valid is 0.0.0.0.
-func AppendFrame(b []byte, source, destination inet.Addr, payload []byte) []byte {
-	src, dst := source.As4(), destination.As4()
+// AppendFrame appends an IPv4 packet with a message from a client to a server. If source or
+// destination is not an IPv4 address, the packet has 0.0.0.0 in its place.
+func AppendFrame(b []byte, source, destination netip.Addr, payload []byte) []byte {
 	size := udpHeader + len(payload)
-	ip := [ipHeader]byte{
-		0: 4<<4 | ipHeader/4,
-		2: byte((ipHeader + size) >> 8), 3: byte(ipHeader + size),
-		6: 0x40, // don't fragment: such a datagram needs no identification (RFC 6864)
-		8: 64,   // time to live
-		9: protocolUDP,
-	}
+	src, dst := as4(source), as4(destination)
+	ip := [ipHeader]byte{0: 4<<4 | ipHeader/4, 8: 64, 9: protocolUDP} // 64: time to live
+	binary.BigEndian.PutUint16(ip[2:], uint16(ipHeader+size))
+	// Without fragmentation, the packet needs no identification (RFC 6864).
+	binary.BigEndian.PutUint16(ip[6:], dontFragment)
 	copy(ip[12:], src[:])
 	copy(ip[16:], dst[:])
-	binary.BigEndian.PutUint16(ip[10:], inet.Checksum(ip[:]))
-	udp := [udpHeader]byte{1: clientPort, 3: serverPort, 4: byte(size >> 8), 5: byte(size)}
+	binary.BigEndian.PutUint16(ip[10:], Checksum(ip[:]))
+
+	udp := [udpHeader]byte{1: clientPort, 3: serverPort}
+	binary.BigEndian.PutUint16(udp[4:], uint16(size))
 	sum := udpChecksum(ip[:], udp[:], payload)
 	if sum == 0 {
-		sum = 0xffff // 0 would mean that there is none
+		sum = 0xffff // 0 means that there is no checksum
 	}
 	binary.BigEndian.PutUint16(udp[6:], sum)
 	return append(append(append(b, ip[:]...), udp[:]...), payload...)
 }
 
-// ParseFrame takes a server's message out of an IPv4 packet, which padding of the link may follow. It is false for whatever
-// is not a whole UDP datagram to the client's port with the right checksums. The source port can be any: RFC 2131 says
-// nothing of it.
+// ParseFrame returns the message to a client in an IPv4 packet, which may be followed by padding of
+// the link. It returns false unless the packet is a complete UDP datagram to the client's port with
+// correct checksums. Any source port is accepted, because RFC 2131 does not specify it.
 //
-// With partialChecksum the UDP checksum is not looked at: a sender on the same machine leaves it to a network device that
-// is none.
+// If partialChecksum is true, the UDP checksum is ignored: a sender on the same machine leaves it
+// to a network device, and a virtual device does not compute it.
 func ParseFrame(b []byte, partialChecksum bool) (Datagram, bool) {
-	if len(b) < ipHeader || b[0]>>4 != 4 || b[9] != protocolUDP {
+	if len(b) < ipHeader || b[0]>>4 != 4 || b[9] != protocolUDP ||
+		binary.BigEndian.Uint16(b[6:])&isFragment != 0 {
 		return Datagram{}, false
 	}
 	header := int(b[0]&0xf) * 4
 	total := int(binary.BigEndian.Uint16(b[2:]))
-	if header < ipHeader || total < header+udpHeader || total > len(b) || binary.BigEndian.Uint16(b[6:])&fragment != 0 ||
-		inet.Checksum(b[:header]) != 0 {
+	if header < ipHeader || total < header+udpHeader || total > len(b) ||
+		Checksum(b[:header]) != 0 {
 		return Datagram{}, false
 	}
 	ip, udp := b[:header], b[header:total]
@@ -65,15 +66,42 @@ func ParseFrame(b []byte, partialChecksum bool) (Datagram, bool) {
 		return Datagram{}, false
 	}
 	udp = udp[:size:size]
-	if sum := binary.BigEndian.Uint16(udp[6:]); sum != 0 && !partialChecksum && udpChecksum(ip, udp, nil) != 0 {
+	hasChecksum := binary.BigEndian.Uint16(udp[6:]) != 0
+	if hasChecksum && !partialChecksum && udpChecksum(ip, udp, nil) != 0 {
 		return Datagram{}, false
 	}
-	return Datagram{Payload: udp[udpHeader:], Source: inet.AddrFrom(ip[12:16])}, true
+	return Datagram{Payload: udp[udpHeader:], Source: toAddr(ip[12:16])}, true
 }
 
-// udpChecksum returns the checksum of a datagram in two parts, the first of even length, and of the addresses in its IP
-// header.
+// udpChecksum returns the checksum of a UDP datagram, given in two parts of which the first has an
+// even length, with the addresses of its IP header.
 func udpChecksum(ip, udp, payload []byte) uint16 {
 	size := len(udp) + len(payload)
-	return inet.Checksum(ip[12:20], []byte{0, protocolUDP, byte(size >> 8), byte(size)}, udp, payload)
+	pseudo := [...]byte{1: protocolUDP, 2: byte(size >> 8), 3: byte(size)}
+	return Checksum(ip[12:20], pseudo[:], udp, payload)
+}
+
+// Checksum returns the Internet checksum (RFC 1071) of the concatenation of parts. All parts but
+// the last must have an even length. It returns 0 for data that contains its correct checksum.
+func Checksum(parts ...[]byte) uint16 {
+	var sum uint32
+	for _, b := range parts {
+		for ; len(b) >= 2; b = b[2:] {
+			sum += uint32(b[0])<<8 | uint32(b[1])
+			sum = sum&0xffff + sum>>16
+		}
+		if len(b) == 1 {
+			sum += uint32(b[0]) << 8
+			sum = sum&0xffff + sum>>16
+		}
+	}
+	return ^uint16(sum)
+}
+
+// as4 returns the bytes of a, or zeros if a is not an IPv4 address.
+func as4(a netip.Addr) (b [4]byte) {
+	if a.Is4() {
+		b = a.As4()
+	}
+	return b
 }

@@ -1,96 +1,111 @@
 package dhcp4
 
 import (
-	"encoding/binary"
 	"errors"
+	"net"
+	"net/netip"
+	"strings"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Infinite is the duration of a lease that does not end.
+// Infinite is the duration of a lease that does not expire.
 const Infinite time.Duration = 1<<63 - 1
 
-// minMTU is the least MTU of IPv4, RFC 791.
+// minMTU is the smallest MTU of IPv4 in bytes, RFC 791.
 const minMTU = 68
 
-// Lease is what a server grants, and the parameters that come with it. Everything in it has been checked for what it is
-// used for: addresses are those of hosts, names can go into a configuration file.
+// Lease is a lease and the parameters that the server sent with it. NewLease has checked them:
+// Address, Server, Routers, DNS and gateways are unicast addresses that a host can have, and names
+// are valid in the sense of dnsname.Valid.
 type Lease struct {
-	// Address is ours, in its subnet (option 1). Without a mask it has the length of its class; with one that is no mask,
-	// or 0.0.0.0, it is a /32.
-	Address   inet.Prefix
-	Server    inet.Addr   // option 54
-	Broadcast inet.Addr   // option 28; not valid if absent or 0.0.0.0
-	Routers   []inet.Addr // option 3
-	Routes    []Route     // options 121, 249, 3: which of them counts is decided already
-	// DNS are the name servers (option 6). A loopback address is none: it would be the guest itself, and who runs a name
-	// server there needs no DHCP to know.
-	DNS      []inet.Addr
-	Domain   string   // option 15; "" if absent or not a name
-	Search   []string // option 119, without what is not a name
-	Hostname string   // option 12; "" if absent or not a name
-	MTU      int      // option 26, bytes; 0 if absent or below 68. What the link can have is up to the caller.
-	// Duration is from the request on; 0 if absent, which no server may do, or Infinite. The lease is to be renewed after
-	// T1 and rebound after T2, 0 < T1 < T2 < Duration. Where the server does not say so, or says otherwise, that is after
-	// 1/2 and 7/8 of Duration (RFC 2131 section 4.4.5). All three are Infinite if Duration is.
-	Duration, T1, T2 time.Duration
+	// Address is the client's address with the length of the subnet mask (option 1). Without a
+	// mask, the length is that of the address's class. With a malformed mask or 0.0.0.0, it is 32.
+	Address   netip.Prefix
+	Server    netip.Addr   // option 54
+	Broadcast netip.Addr   // option 28; the zero Addr if absent or 0.0.0.0
+	Routers   []netip.Addr // option 3
+	// Routes are those of option 121, else those of option 249, else a default route by the first
+	// of Routers.
+	Routes []Route
+	// DNS are the name servers (option 6). Loopback addresses are left out: in the guest, they
+	// would be the guest's own.
+	DNS      []netip.Addr
+	Domain   string   // option 15; "" if absent or invalid
+	Search   []string // option 119, without invalid names
+	Hostname string   // option 12; "" if absent or invalid
+	MTU      int      // option 26 in bytes, 68 to 65535; 0 if absent or smaller
+	// Duration is the time from the request until the lease expires, or Infinite. It is 0 in an
+	// OFFER without a lease time.
+	Duration time.Duration
+	// T1 and T2 are the times from the request until the lease is to be renewed and rebound,
+	// 0 < T1 < T2 < Duration. If the server sends no such times, they are 1/2 and 7/8 of Duration
+	// (RFC 2131 section 4.4.5). They are equal to Duration if that is 0 or Infinite.
+	T1, T2 time.Duration
 }
 
-// Route is a way to a destination, by a gateway or, if Gateway is not valid, on the link itself.
+// Route is a route to Destination by Gateway, or on the link if Gateway is the zero Addr.
 type Route struct {
-	Destination inet.Prefix
-	Gateway     inet.Addr
+	Destination netip.Prefix
+	Gateway     netip.Addr
 }
 
-// NewLease returns the lease in an OFFER or ACK, given without UDP and IP headers.
+// errMalformed is the error for a message that cannot be parsed.
+var errMalformed = errors.New("malformed DHCP message")
+
+// NewLease returns the lease in an OFFER or ACK, given without UDP and IP headers. It fails if the
+// message is malformed, is of another type, or lacks a usable address of the client or server.
 func NewLease(payload []byte) (*Lease, error) {
 	m, ok := parse(payload)
-	if !ok || m.fixed[0] != bootReply {
-		return nil, errors.New("malformed DHCP message")
+	if !ok || m.bytes[0] != byte(dhcpv4.OpcodeBootReply) {
+		return nil, errMalformed
 	}
-	if kind := m.kind(); kind != dhcpOffer && kind != dhcpAck {
+	if k := m.kind(); k != dhcpv4.MessageTypeOffer && k != dhcpv4.MessageTypeAck {
 		return nil, errors.New("DHCP message is neither an OFFER nor an ACK")
 	}
-	lease := newLease(&m)
-	if lease == nil {
-		return nil, errors.New("DHCP message without the address of a host or of a server")
-	}
-	return lease, nil
+	return m.lease()
 }
 
-// newLease returns nil if the message lacks a usable address, or says nothing of the server.
-func newLease(m *message) *Lease {
-	address, server := m.address(), m.addr(optServer)
-	if !address.IsHost() || !server.IsHost() {
-		return nil
+// lease returns the lease in the message.
+func (m message) lease() (*Lease, error) {
+	address, server := m.address(), m.server()
+	if !isHost(address) || !isHost(server) {
+		return nil, errors.New("DHCP message without a usable client or server address")
+	}
+	d, err := m.decode()
+	if err != nil {
+		return nil, errMalformed
 	}
 	l := &Lease{
-		Address:  inet.Prefix{Addr: address, Bits: m.prefixLength()},
+		Address:  netip.PrefixFrom(address, prefixLength(d)),
 		Server:   server,
-		Domain:   m.name(optDomain),
-		Hostname: m.name(optHostname),
-		Routers:  m.hosts(optRouter),
-		DNS:      m.hosts(optDNS),
-		Duration: m.duration(optLeaseTime),
-		T1:       m.duration(optT1),
-		T2:       m.duration(optT2),
+		Routers:  hosts(d.Router()),
+		DNS:      hosts(d.DNS()),
+		Domain:   name(d.DomainName()),
+		Hostname: name(d.HostName()),
+		Duration: leaseTime(d),
+		T1:       d.IPAddressRenewalTime(0),
+		T2:       d.IPAddressRebindingTime(0),
 	}
-	if a := m.addr(optBroadcast); !a.IsUnspecified() {
+	l.Routes = routes(d, l.Routers)
+	if a := toAddr(d.BroadcastAddress()); !a.IsUnspecified() {
 		l.Broadcast = a
 	}
-	if v := m.option(optMTU); len(v) == 2 {
-		if mtu := int(binary.BigEndian.Uint16(v)); mtu >= minMTU {
-			l.MTU = mtu
-		}
+	mtu, err := dhcpv4.GetUint16(dhcpv4.OptionInterfaceMTU, d.Options)
+	if err == nil && mtu >= minMTU {
+		l.MTU = int(mtu)
 	}
-	l.Search, _ = inet.ParseNames(m.option(optSearch), true)
-	l.Routes = m.routes(l.Routers)
+	// A malformed list counts as absent. The library's DomainSearch rejects compression pointers to
+	// names that end in a pointer, and accepts names without an end.
+	l.Search, _ = dnsname.Parse(d.GetOneOption(dhcpv4.OptionDNSDomainSearchList), true)
 	l.setTimes()
-	return l
+	return l, nil
 }
 
-// setTimes replaces renewal times that are absent or make no sense.
+// setTimes replaces T1 and T2 if they are absent or out of order.
 func (l *Lease) setTimes() {
 	if l.Duration == Infinite {
 		l.T1, l.T2 = Infinite, Infinite
@@ -108,67 +123,76 @@ func (l *Lease) setTimes() {
 	}
 }
 
-// address returns yiaddr.
-func (m *message) address() inet.Addr { return inet.AddrFrom(m.fixed[offYIAddr:][:4]) }
-
-// prefixLength returns the length that belongs to yiaddr.
-func (m *message) prefixLength() int {
-	mask := m.option(optMask)
-	if mask == nil {
-		switch first := m.fixed[offYIAddr]; {
-		case first < 128:
-			return 8
-		case first < 192:
-			return 16
-		default:
-			return 24
-		}
+// leaseTime returns the lease time of a message, 0 if it is absent or malformed.
+func leaseTime(d *dhcpv4.DHCPv4) time.Duration {
+	if t := d.IPAddressLeaseTime(0); t != dhcpv4.MaxLeaseTime {
+		return t
 	}
-	if len(mask) == 4 {
-		if bits, ok := inet.MaskBits([4]byte(mask)); ok && bits > 0 {
-			return bits
-		}
+	return Infinite
+}
+
+// prefixLength returns the prefix length of the client's address; see Lease.Address.
+func prefixLength(d *dhcpv4.DHCPv4) int {
+	mask := d.SubnetMask()
+	if !d.Options.Has(dhcpv4.OptionSubnetMask) {
+		mask = d.YourIPAddr.DefaultMask()
+	}
+	if ones, _ := mask.Size(); ones > 0 {
+		return ones
 	}
 	return 32
 }
 
-// routes returns the classless routes or, where there are none, a default route by the first router. RFC 3442: a client
-// that gets option 121 ignores the routers.
-func (m *message) routes(routers []inet.Addr) []Route {
-	for _, code := range [...]byte{optRoutes, optRoutesPrivate} {
-		if routes, ok := parseRoutes(m.option(code)); ok {
-			return routes
+// hosts converts addresses, without those that a host cannot have.
+func hosts(ips []net.IP) (list []netip.Addr) {
+	for _, ip := range ips {
+		if a := toAddr(ip); isHost(a) {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// name returns the domain name s, or "" if it is not valid.
+func name(s string) string {
+	// RFC 2132 section 2: the server may have ended the name with NUL.
+	s = strings.TrimSuffix(strings.TrimRight(s, "\x00"), ".")
+	if !dnsname.Valid(s) {
+		return ""
+	}
+	return s
+}
+
+// routes returns the routes of a lease. RFC 3442: a client that receives option 121 must ignore the
+// routers of option 3.
+func routes(d *dhcpv4.DHCPv4, routers []netip.Addr) []Route {
+	classless := dhcpv4.OptionClasslessStaticRoute
+	for _, code := range [...]dhcpv4.OptionCode{classless, optionPrivateRoutes} {
+		var list dhcpv4.Routes
+		if v := d.GetOneOption(code); len(v) > 0 && list.FromBytes(v) == nil {
+			return convertRoutes(list)
 		}
 	}
 	if len(routers) == 0 {
 		return nil
 	}
-	return []Route{{Destination: inet.Prefix{Addr: inet.Addr4([4]byte{})}, Gateway: routers[0]}}
+	all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	return []Route{{Destination: all, Gateway: routers[0]}}
 }
 
-// parseRoutes parses option 121. It is false if that is absent or malformed. Routes by a gateway that can't be one are left
-// out, and bits of a destination beyond its prefix are cleared.
-func parseRoutes(b []byte) (routes []Route, ok bool) {
-	if len(b) == 0 {
-		return nil, false
+// convertRoutes converts routes. It omits those with an unusable gateway, and clears the bits of a
+// destination beyond its prefix.
+func convertRoutes(list dhcpv4.Routes) (routes []Route) {
+	for _, r := range list {
+		ones, _ := r.Dest.Mask.Size()
+		route := Route{Destination: netip.PrefixFrom(toAddr(r.Dest.IP), ones).Masked()}
+		gateway := toAddr(r.Router)
+		if isHost(gateway) {
+			route.Gateway = gateway
+		}
+		if isHost(gateway) || gateway.IsUnspecified() {
+			routes = append(routes, route)
+		}
 	}
-	for len(b) > 0 {
-		bits := int(b[0])
-		significant := (bits + 7) / 8
-		if bits > 32 || len(b) < 1+significant+4 {
-			return nil, false
-		}
-		var destination [4]byte
-		copy(destination[:], b[1:1+significant])
-		r := Route{Destination: inet.Prefix{Addr: inet.Addr4(destination), Bits: bits}.Masked()}
-		gateway := inet.AddrFrom(b[1+significant:][:4])
-		if gateway.IsHost() {
-			r.Gateway = gateway
-		}
-		if gateway.IsHost() || gateway.IsUnspecified() {
-			routes = append(routes, r)
-		}
-		b = b[1+significant+4:]
-	}
-	return routes, true
+	return routes
 }

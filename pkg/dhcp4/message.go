@@ -1,19 +1,20 @@
 package dhcp4
 
 import (
-	"bytes"
 	"encoding/binary"
-	"strconv"
-	"time"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/insomniacslk/dhcp/dhcpv4"
+	"github.com/insomniacslk/dhcp/iana"
 )
 
-// The fixed part of a message, RFC 2131 section 2: offsets of its fields, and its size up to and with the magic cookie.
+// Offsets of fields in a message (RFC 2131 section 2), and its size before the options.
 const (
 	offXID    = 4
 	offSecs   = 8
-	offFlags  = 10
 	offCIAddr = 12
 	offYIAddr = 16
 	offCHAddr = 28
@@ -23,140 +24,42 @@ const (
 	fixedSize = 240
 )
 
-// Values in the fixed part.
-const (
-	bootRequest   = 1
-	bootReply     = 2
-	htypeEthernet = 1
-	flagBroadcast = 0x8000
-	magicCookie   = 0x63825363
-)
+const magicCookie = 0x63825363
 
-// minSize is the size of a BOOTP message without UDP and IP. Some relays and servers drop shorter ones.
-const minSize = 300
+// optionPrivateRoutes is Microsoft's option for classless routes, older than option 121.
+const optionPrivateRoutes = dhcpv4.GenericOptionCode(249)
 
-// Message types, RFC 2132 section 9.6.
-const (
-	dhcpDiscover = 1 + iota
-	dhcpOffer
-	dhcpRequest
-	dhcpDecline
-	dhcpAck
-	dhcpNak
-	dhcpRelease
-	dhcpInform
-)
-
-// Option codes: RFC 2132; 80 is of RFC 4039, 119 of RFC 3397, 121 of RFC 3442, and 249 is Microsoft's older 121.
-const (
-	optPad           = 0
-	optMask          = 1
-	optRouter        = 3
-	optDNS           = 6
-	optHostname      = 12
-	optDomain        = 15
-	optMTU           = 26
-	optBroadcast     = 28
-	optRequested     = 50
-	optLeaseTime     = 51
-	optOverload      = 52
-	optMessageType   = 53
-	optServer        = 54
-	optParameters    = 55
-	optText          = 56
-	optMaxSize       = 57
-	optT1            = 58
-	optT2            = 59
-	optClientID      = 61
-	optRapidCommit   = 80
-	optSearch        = 119
-	optRoutes        = 121
-	optRoutesPrivate = 249
-	optEnd           = 255
-)
-
-// header is what differs in the fixed part of the messages that a client sends.
-type header struct {
-	xid       uint32
-	secs      uint16
-	broadcast bool
-	ciaddr    inet.Addr // not valid: 0.0.0.0
-	chaddr    [6]byte
-}
-
-// appendHeader appends the fixed part of a message.
-func appendHeader(b []byte, h header) []byte {
-	start := len(b)
-	b = append(b, make([]byte, fixedSize)...)
-	m := b[start:]
-	m[0], m[1], m[2] = bootRequest, htypeEthernet, byte(len(h.chaddr))
-	binary.BigEndian.PutUint32(m[offXID:], h.xid)
-	binary.BigEndian.PutUint16(m[offSecs:], h.secs)
-	if h.broadcast {
-		binary.BigEndian.PutUint16(m[offFlags:], flagBroadcast)
-	}
-	ciaddr := h.ciaddr.As4()
-	copy(m[offCIAddr:], ciaddr[:])
-	copy(m[offCHAddr:], h.chaddr[:])
-	binary.BigEndian.PutUint32(m[offCookie:], magicCookie)
-	return b
-}
-
-// appendOption appends an option. One of more than 255 bytes has no encoding and is left out.
-func appendOption(b []byte, code byte, value ...byte) []byte {
-	if len(value) > 255 {
-		return b
-	}
-	return append(append(b, code, byte(len(value))), value...)
-}
-
-// appendAddr appends an option that is an IPv4 address, where a is one.
-func appendAddr(b []byte, code byte, a inet.Addr) []byte {
-	if !a.Is4() {
-		return b
-	}
-	value := a.As4()
-	return appendOption(b, code, value[:]...)
-}
-
-// appendEnd ends the options and pads the message to its least size.
-func appendEnd(b []byte) []byte {
-	b = append(b, optEnd)
-	if len(b) < minSize {
-		b = append(b, make([]byte, minSize-len(b))...)
-	}
-	return b
-}
-
-// message is a received message. It refers to the bytes it was parsed from.
+// message is a received message. Its methods read single fields without allocating memory, so that
+// a flood of messages that the client ignores does not make the process grow. Only decode, which
+// returns all fields, allocates.
 type message struct {
-	fixed []byte
-	// areas are the parts of the message that hold options, in the order of RFC 3396 section 5: the options field, and
-	// where option 52 says so the fields file and sname.
-	areas [3][]byte
+	bytes []byte
+	// options are the parts of the message that hold options, in the order of RFC 3396 section 5:
+	// the options field and, if option 52 says so, the fields file and sname.
+	options [3][]byte
 }
 
-// parse takes a message apart. It is false for what is too short, is no DHCP, or has options that are not well-formed.
+// parse returns the message in b. It returns false if b is too short, is not DHCP, or has malformed
+// options. The end option may be missing.
 func parse(b []byte) (m message, ok bool) {
 	if len(b) < fixedSize || binary.BigEndian.Uint32(b[offCookie:]) != magicCookie {
 		return message{}, false
 	}
-	m = message{fixed: b[:fixedSize]}
-	m.areas[0] = b[fixedSize:]
-	if overload := m.option(optOverload); overload != nil {
+	m = message{bytes: b, options: [3][]byte{b[fixedSize:]}}
+	if overload := m.option(dhcpv4.OptionOptionOverload); overload != nil {
 		if len(overload) != 1 || overload[0] == 0 || overload[0] > 3 {
 			return message{}, false
 		}
 		if overload[0]&1 != 0 {
-			m.areas[1] = b[offFile:offCookie]
+			m.options[1] = b[offFile:offCookie]
 		}
 		if overload[0]&2 != 0 {
-			m.areas[2] = b[offSName:offFile]
+			m.options[2] = b[offSName:offFile]
 		}
 	}
-	for _, area := range m.areas {
-		for code := byte(optPad); code != optEnd; {
-			if code, _, area, ok = cutOption(area); !ok {
+	for _, options := range m.options {
+		for code := dhcpv4.OptionPad.Code(); code != dhcpv4.OptionEnd.Code(); {
+			if code, _, options, ok = cutOption(options); !ok {
 				return message{}, false
 			}
 		}
@@ -164,14 +67,14 @@ func parse(b []byte) (m message, ok bool) {
 	return m, true
 }
 
-// cutOption returns the first option of b, and what comes after it. Code optEnd means that there is none left; a missing
-// end option is forgiven. It is false if the option is longer than b.
+// cutOption returns the code and value of the first option in b, and what follows it. At the end of
+// the options the code is that of the end option. It returns false if b ends within the option.
 func cutOption(b []byte) (code byte, value, rest []byte, ok bool) {
-	for len(b) > 0 && b[0] == optPad {
+	for len(b) > 0 && b[0] == dhcpv4.OptionPad.Code() {
 		b = b[1:]
 	}
-	if len(b) == 0 || b[0] == optEnd {
-		return optEnd, nil, nil, true
+	if len(b) == 0 || b[0] == dhcpv4.OptionEnd.Code() {
+		return dhcpv4.OptionEnd.Code(), nil, nil, true
 	}
 	if len(b) < 2 || len(b) < 2+int(b[1]) {
 		return 0, nil, nil, false
@@ -180,122 +83,158 @@ func cutOption(b []byte) (code byte, value, rest []byte, ok bool) {
 	return b[0], b[2:end:end], b[end:], true
 }
 
-// option returns the value of an option, nil if the message does not have it. An option that occurs several times is one
-// that was split: its parts are put together (RFC 3396).
-func (m *message) option(code byte) []byte {
+// option returns the value of an option, or nil if the message does not have it. If an option
+// occurs more than once, its values are concatenated (RFC 3396); only then does option allocate
+// memory.
+func (m message) option(code dhcpv4.OptionCode) []byte {
 	var value []byte
-	for _, area := range m.areas {
+	for _, options := range m.options {
 		for {
-			c, part, rest, ok := cutOption(area)
-			if !ok || c == optEnd {
+			c, part, rest, ok := cutOption(options)
+			if !ok || c == dhcpv4.OptionEnd.Code() {
 				break
 			}
-			area = rest
+			options = rest
 			switch {
-			case c != code:
+			case c != code.Code():
 			case value == nil:
 				value = part
 			default:
-				value = append(value, part...) // copies: part ends where its capacity does
+				value = append(value, part...) // part's capacity is its length: this copies
 			}
 		}
 	}
 	return value
 }
 
-// kind returns the type of the message, 0 if it has none.
-func (m *message) kind() byte {
-	if v := m.option(optMessageType); len(v) == 1 {
-		return v[0]
+// kind returns the message type, or MessageTypeNone if option 53 is missing or malformed.
+func (m message) kind() dhcpv4.MessageType {
+	if v := m.option(dhcpv4.OptionDHCPMessageType); len(v) == 1 {
+		return dhcpv4.MessageType(v[0])
+	}
+	return dhcpv4.MessageTypeNone
+}
+
+// xid returns the transaction ID of the message b.
+func xid(b []byte) uint32 { return binary.BigEndian.Uint32(b[offXID:]) }
+
+// address returns the field yiaddr, the client's address.
+func (m message) address() netip.Addr { return toAddr(m.bytes[offYIAddr:][:4]) }
+
+// server returns the server identifier, or the zero Addr if option 54 is missing or malformed.
+func (m message) server() netip.Addr {
+	if v := m.option(dhcpv4.OptionServerIdentifier); len(v) == 4 {
+		return toAddr(v)
+	}
+	return netip.Addr{}
+}
+
+// leaseSeconds returns the lease time, or 0 if option 51 is missing or malformed.
+func (m message) leaseSeconds() uint32 {
+	if v := m.option(dhcpv4.OptionIPAddressLeaseTime); len(v) == 4 {
+		return binary.BigEndian.Uint32(v)
 	}
 	return 0
 }
 
-// addr returns the address that an option is, else none.
-func (m *message) addr(code byte) inet.Addr {
-	if v := m.option(code); len(v) == 4 {
-		return inet.AddrFrom(v)
+// decode returns all fields and options of the message.
+func (m message) decode() (*dhcpv4.DHCPv4, error) {
+	// FromBytes demands an end option, and ignores option 52. Therefore it gets no options.
+	fixed := append(m.bytes[:fixedSize:fixedSize], dhcpv4.OptionEnd.Code())
+	d, err := dhcpv4.FromBytes(fixed)
+	if err != nil {
+		return nil, err
 	}
-	return inet.Addr{}
-}
-
-// hosts returns the addresses of an option that can be a host's.
-func (m *message) hosts(code byte) (list []inet.Addr) {
-	v := m.option(code)
-	if len(v)%4 != 0 {
-		return nil
-	}
-	for ; len(v) > 0; v = v[4:] {
-		if a := inet.AddrFrom(v[:4]); a.IsHost() {
-			list = append(list, a)
+	for _, options := range m.options {
+		if err := d.Options.FromBytes(options); err != nil {
+			return nil, err
 		}
 	}
-	return list
+	return d, nil
 }
 
-// duration returns the time that an option is, 0 if it is absent.
-func (m *message) duration(code byte) time.Duration {
-	v := m.option(code)
-	if len(v) != 4 {
-		return 0
+// newRequest returns a message to servers, with the options that all of them have.
+func newRequest(c *Config, kind dhcpv4.MessageType, xid uint32) *dhcpv4.DHCPv4 {
+	id := c.ClientID
+	if len(id) == 0 {
+		id = append([]byte{byte(iana.HWTypeEthernet)}, c.HardwareAddr[:]...)
 	}
-	if seconds := binary.BigEndian.Uint32(v); seconds != 0xffffffff {
-		return time.Duration(seconds) * time.Second
+	d := &dhcpv4.DHCPv4{
+		OpCode:       dhcpv4.OpcodeBootRequest,
+		HWType:       iana.HWTypeEthernet,
+		ClientHWAddr: c.HardwareAddr[:],
+		Options: dhcpv4.OptionsFromList(
+			dhcpv4.OptMessageType(kind),
+			dhcpv4.OptGeneric(dhcpv4.OptionClientIdentifier, id),
+		),
 	}
-	return Infinite
+	binary.BigEndian.PutUint32(d.TransactionID[:], xid)
+	return d
 }
 
-// name returns the domain name that an option is as text, "" if it is absent or none to be trusted.
-func (m *message) name(code byte) string {
-	// RFC 2132 section 2: a receiver must be prepared for a NUL at the end.
-	s := string(bytes.TrimSuffix(bytes.TrimRight(m.option(code), "\x00"), []byte(".")))
-	if !inet.ValidName(s) {
-		return ""
-	}
-	return s
+// toAddr converts an address of package net. It returns the zero Addr for nil.
+func toAddr(ip net.IP) netip.Addr {
+	addr, _ := netip.AddrFromSlice(ip)
+	return addr
 }
 
-// Summary describes a message, as a line for people. It describes anything.
+// isHost reports whether a can be the IPv4 address of a host that others reach: not loopback,
+// multicast or reserved (0.0.0.0/8, 240.0.0.0/4).
+func isHost(a netip.Addr) bool {
+	if !a.Is4() || a.IsLoopback() || a.IsMulticast() {
+		return false
+	}
+	first := a.As4()[0]
+	return first != 0 && first < 240
+}
+
+// Summary describes a message, given without UDP and IP headers, in one line of printable text.
 func Summary(payload []byte) string {
+	malformed := fmt.Sprintf("malformed message of %d bytes", len(payload))
 	m, ok := parse(payload)
 	if !ok {
-		return "malformed message of " + strconv.Itoa(len(payload)) + " bytes"
+		return malformed
 	}
-	names := [...]string{"BOOTP", "DISCOVER", "OFFER", "REQUEST", "DECLINE", "ACK", "NAK", "RELEASE", "INFORM"}
-	kind := int(m.kind())
-	var b []byte
-	if kind < len(names) {
-		b = append(b, names[kind]...)
-	} else {
-		b = strconv.AppendInt(append(b, "type "...), int64(kind), 10)
+	d, err := m.decode()
+	if err != nil {
+		return malformed
 	}
-	b = strconv.AppendUint(append(b, " xid 0x"...), uint64(binary.BigEndian.Uint32(m.fixed[offXID:])), 16)
+	var b strings.Builder
+	switch kind := d.MessageType(); {
+	case kind == dhcpv4.MessageTypeNone:
+		b.WriteString("BOOTP")
+	case kind > dhcpv4.MessageTypeInform:
+		fmt.Fprintf(&b, "type %d", kind)
+	default:
+		b.WriteString(kind.String())
+	}
+	fmt.Fprintf(&b, " xid %#x", xid(payload))
 	for _, field := range [...]struct {
 		name string
-		addr inet.Addr
+		ip   net.IP
 	}{
-		{"client", inet.AddrFrom(m.fixed[offCIAddr:][:4])},
-		{"address", inet.AddrFrom(m.fixed[offYIAddr:][:4])},
-		{"requested", m.addr(optRequested)},
-		{"server", m.addr(optServer)},
-		{"mask", m.addr(optMask)},
+		{"client", d.ClientIPAddr},
+		{"address", d.YourIPAddr},
+		{"requested", d.RequestedIPAddress()},
+		{"server", d.ServerIdentifier()},
+		{"mask", net.IP(d.SubnetMask())},
 	} {
-		if field.addr.IsValid() && !field.addr.IsUnspecified() {
-			b = append(b, " "+field.name+" "+field.addr.String()...)
+		if field.ip != nil && !field.ip.IsUnspecified() {
+			fmt.Fprintf(&b, " %s %v", field.name, field.ip)
 		}
 	}
-	switch lease := m.duration(optLeaseTime); lease {
+	switch lease := leaseTime(d); lease {
 	case 0:
 	case Infinite:
-		b = append(b, " lease infinite"...)
+		b.WriteString(" lease infinite")
 	default:
-		b = append(b, " lease "+lease.String()...)
+		fmt.Fprintf(&b, " lease %v", lease)
 	}
-	if m.option(optRapidCommit) != nil {
-		b = append(b, " rapid commit"...)
+	if d.Options.Has(dhcpv4.OptionRapidCommit) {
+		b.WriteString(" rapid commit")
 	}
-	if text := m.option(optText); len(text) > 0 {
-		b = strconv.AppendQuote(append(b, ' '), string(text))
+	if text := d.Message(); text != "" {
+		fmt.Fprintf(&b, " %q", text)
 	}
-	return string(b)
+	return b.String()
 }

@@ -8,11 +8,10 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-
-	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// The scripted server: insomniacslk/dhcp reads what the client sends and writes what it gets.
+// The tests script a server: insomniacslk/dhcp decodes what the client sends and encodes the
+// answers.
 
 var (
 	ourMAC   = [6]byte{0x5a, 0x94, 0xef, 0xe4, 0x0c, 0xdd}
@@ -23,25 +22,34 @@ var (
 	noServer = dhcpv4.WithoutOption(dhcpv4.OptionServerIdentifier)
 )
 
-// from is the modifier that makes a reply one of another server.
+const (
+	mtDiscover = dhcpv4.MessageTypeDiscover
+	mtOffer    = dhcpv4.MessageTypeOffer
+	mtRequest  = dhcpv4.MessageTypeRequest
+	mtAck      = dhcpv4.MessageTypeAck
+	mtNak      = dhcpv4.MessageTypeNak
+	mtNone     = dhcpv4.MessageTypeNone
+)
+
+// from makes a reply one of the given server.
 func from(server net.IP) dhcpv4.Modifier {
 	return dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server))
 }
 
 // ip converts an address.
-func ip(a inet.Addr) net.IP { return net.IP(a.Bytes()) }
+func ip(a netip.Addr) net.IP { return a.AsSlice() }
 
 // addr parses an address.
-func addr(s string) inet.Addr { return inet.AddrFrom(netip.MustParseAddr(s).AsSlice()) }
+func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// exchange is a client, the time, and what it sent last.
+// exchange is a client, its time, and what it sent last.
 type exchange struct {
 	t      *testing.T
 	c      *Client
 	now    time.Duration
-	random uint32 // what Random returns next
+	random uint32 // the last result of Config.Random
 	sent   *dhcpv4.DHCPv4
-	to     inet.Addr
+	to     netip.Addr
 	count  int // messages sent
 }
 
@@ -58,7 +66,7 @@ func newExchange(t *testing.T, change func(*Config)) *exchange {
 	return e
 }
 
-// do carries out an action and returns what became of the lease.
+// do carries out an action and returns its event.
 func (e *exchange) do(a Action) Event {
 	e.t.Helper()
 	if len(a.Send) > 0 {
@@ -74,12 +82,12 @@ func (e *exchange) do(a Action) Event {
 
 func (e *exchange) start() Event { e.t.Helper(); return e.do(e.c.Start(e.now)) }
 
-// tick lets the time pass until the client has something to do, and returns how long that was.
+// tick advances the time to the client's deadline, and returns by how much.
 func (e *exchange) tick() (time.Duration, Event) {
 	e.t.Helper()
 	at, ok := e.c.Deadline()
 	if !ok {
-		e.t.Fatalf("in state %v the client waits for nothing", e.c.State())
+		e.t.Fatalf("in state %v the client has no deadline", e.c.State())
 	}
 	if a := e.c.Tick(at - 1); a.Send != nil || a.Event != NoEvent {
 		e.t.Errorf("Tick before the deadline = %+v, want nothing", a)
@@ -89,7 +97,7 @@ func (e *exchange) tick() (time.Duration, Event) {
 	return passed, e.do(e.c.Tick(at))
 }
 
-// reply makes the answer of server A to the message sent last.
+// reply returns the answer of server A to the message sent last, changed by modifiers.
 func (e *exchange) reply(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) []byte {
 	e.t.Helper()
 	modifiers = append([]dhcpv4.Modifier{
@@ -98,7 +106,10 @@ func (e *exchange) reply(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) 
 	}, modifiers...)
 	request := e.sent
 	if request == nil {
-		request = &dhcpv4.DHCPv4{OpCode: dhcpv4.OpcodeBootRequest, HWType: 1, ClientHWAddr: ourMAC[:], Options: dhcpv4.Options{}}
+		request = &dhcpv4.DHCPv4{
+			OpCode: dhcpv4.OpcodeBootRequest, HWType: 1, ClientHWAddr: ourMAC[:],
+			Options: dhcpv4.Options{},
+		}
 	}
 	m, err := dhcpv4.NewReplyFromRequest(request, modifiers...)
 	if err != nil {
@@ -112,23 +123,24 @@ func (e *exchange) receive(payload []byte) Event {
 	return e.do(e.c.Receive(e.now, Datagram{Payload: payload, Source: addr("10.0.2.2")}))
 }
 
-// expect checks the client's state and what it sent last.
+// expect checks the client's state and the type of the message that it sent last.
 func (e *exchange) expect(state State, kind dhcpv4.MessageType) {
 	e.t.Helper()
 	if e.c.State() != state || e.sent.MessageType() != kind {
-		e.t.Fatalf("the client is %v after a %v, want %v after a %v", e.c.State(), e.sent.MessageType(), state, kind)
+		e.t.Fatalf("the client is %v after a %v, want %v after a %v",
+			e.c.State(), e.sent.MessageType(), state, kind)
 	}
 }
 
-// reach brings a new client into a state, with a lease of an hour if it has one there.
+// reach brings a new client into a state. From BOUND on it holds a lease of an hour.
 func reach(t *testing.T, state State) *exchange {
 	t.Helper()
 	e := newExchange(t, nil)
 	steps := []func(){
 		Init:       func() {},
 		Selecting:  func() { e.start() },
-		Requesting: func() { e.receive(e.reply(dhcpv4.MessageTypeOffer)) },
-		Bound:      func() { e.receive(e.reply(dhcpv4.MessageTypeAck)) },
+		Requesting: func() { e.receive(e.reply(mtOffer)) },
+		Bound:      func() { e.receive(e.reply(mtAck)) },
 		Renewing:   func() { e.tick() },
 		Rebinding: func() {
 			for e.c.State() == Renewing {
@@ -147,7 +159,7 @@ func reach(t *testing.T, state State) *exchange {
 
 var allStates = []State{Init, Selecting, Requesting, Bound, Renewing, Rebinding}
 
-// extremes are sources of randomness at the ends of its range.
+// extremes are random sources that return the ends of the range.
 var extremes = map[string]func() uint32{
 	"least": func() uint32 { return 0 },
 	"most":  func() uint32 { return math.MaxUint32 },

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -15,10 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// tap is the other end of an interface: what a virtual machine's host is to it, offloading included.
+// tap is the host's end of an interface, as of a virtual machine, with offloading.
 type tap struct {
 	t     *testing.T
 	fd    int
@@ -26,7 +27,10 @@ type tap struct {
 	index int
 }
 
-var hostMAC = []byte{0x52, 0x55, 10, 0, 2, 2}
+var (
+	hostMAC      = []byte{0x52, 0x55, 10, 0, 2, 2}
+	broadcastMAC = bytes.Repeat([]byte{0xff}, 6)
+)
 
 const (
 	vnetHeader = 10 // struct virtio_net_hdr
@@ -34,7 +38,7 @@ const (
 	etherARP   = 0x0806
 )
 
-// openTap makes an interface with our hardware address and sets it up.
+// openTap creates an interface with the address ourMAC and sets it up.
 func openTap(t *testing.T) *tap {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -48,34 +52,40 @@ func openTap(t *testing.T) *tap {
 	}
 	copy(req.name[:], "tap0")
 	req.flags = unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_VNET_HDR
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF, uintptr(unsafe.Pointer(&req))); errno != 0 {
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.TUNSETIFF,
+		uintptr(unsafe.Pointer(&req)))
+	if errno != 0 {
 		t.Fatalf("TUNSETIFF: %v", errno)
 	}
 	link, err := netlink.LinkByName("tap0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	lo, err := netlink.LinkByName("lo") // as in any guest: without any address at all, the kernel lets bind take every one
+	// Without any address, as that of lo, the kernel lets bind(2) use all addresses.
+	lo, err := netlink.LinkByName("lo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range []error{netlink.LinkSetUp(lo), netlink.LinkSetHardwareAddr(link, ourMAC[:]), netlink.LinkSetUp(link)} {
-		if err != nil {
-			t.Fatal(err)
-		}
+	err = errors.Join(
+		netlink.LinkSetUp(lo),
+		netlink.LinkSetHardwareAddr(link, ourMAC[:]),
+		netlink.LinkSetUp(link),
+	)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return &tap{t, fd, link, link.Attrs().Index}
 }
 
-// write has a frame arrive; partial says that its UDP checksum is not complete.
+// write sends a frame to the interface. If partial is true, its UDP checksum is not complete.
 func (p *tap) write(destination []byte, ether uint16, partial bool, payload []byte) {
 	p.t.Helper()
 	b := make([]byte, vnetHeader)
 	if partial {
 		b[0] = 1                                                    // VIRTIO_NET_HDR_F_NEEDS_CSUM
-		binary.NativeEndian.PutUint16(b[6:], 14+ipHeader)           // from the UDP header on
-		binary.NativeEndian.PutUint16(b[8:], 6)                     // its checksum
 		binary.NativeEndian.PutUint16(b[2:], 14+ipHeader+udpHeader) // length of the headers
+		binary.NativeEndian.PutUint16(b[6:], 14+ipHeader)           // start of the UDP header
+		binary.NativeEndian.PutUint16(b[8:], 6)                     // offset of the checksum in it
 	}
 	b = append(append(b, destination...), hostMAC...)
 	b = append(binary.BigEndian.AppendUint16(b, ether), payload...)
@@ -84,7 +94,14 @@ func (p *tap) write(destination []byte, ether uint16, partial bool, payload []by
 	}
 }
 
-// read returns the next frame that is sent: IPv4 or ARP, for the kernel says things in IPv6 by itself.
+// writeIP sends an IPv4 packet to the address ourMAC.
+func (p *tap) writeIP(packet []byte) {
+	p.t.Helper()
+	p.write(ourMAC[:], etherIP, false, packet)
+}
+
+// read returns the next IPv4 or ARP frame that the interface sends. The kernel sends IPv6 by
+// itself.
 func (p *tap) read() (destination []byte, ether uint16, payload []byte) {
 	p.t.Helper()
 	for {
@@ -104,7 +121,7 @@ func (p *tap) read() (destination []byte, ether uint16, payload []byte) {
 	}
 }
 
-// wait waits until fd can be read.
+// wait waits until fd is readable.
 func wait(t *testing.T, fd int) {
 	t.Helper()
 	for {
@@ -133,79 +150,95 @@ func receive(t *testing.T, s *Socket, buf []byte) Datagram {
 	}
 }
 
-func open(t *testing.T, index int) *Socket {
+// wantPayload fails unless the next datagram has the payload.
+func wantPayload(t *testing.T, s *Socket, buf []byte, want string) {
 	t.Helper()
-	s, err := OpenSocket(index)
+	if d := receive(t, s, buf); string(d.Payload) != want {
+		t.Fatalf("received %q, want %q", d.Payload, want)
+	}
+}
+
+// open returns a socket on the interface of a new tap.
+func open(t *testing.T) (*tap, *Socket) {
+	t.Helper()
+	host := openTap(t)
+	s, err := OpenSocket(host.index)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
+	t.Cleanup(s.Close)
+	return host, s
+}
+
+// serverFrame returns a packet from the server with a payload.
+func serverFrame(payload string) []byte {
+	return reframe(AppendFrame(nil, addr("10.0.2.2"), addr("10.0.2.15"), []byte(payload)))
+}
+
+// wrongFrame returns a packet with one byte changed.
+func wrongFrame(at int, value byte) []byte {
+	b := serverFrame("wrong")
+	b[at] = value
+	return b
+}
+
+func TestSocketFilterInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		host, s := open(t)
+		buf := make([]byte, 1500)
+		// Before the filter is attached, Receive skips other packets.
+		host.writeIP(wrongFrame(23, 67))
+		host.writeIP(serverFrame("early"))
+		wait(t, s.FD())
+		if d, err := s.Receive(buf); string(d.Payload) != "early" || err != nil {
+			t.Errorf("Receive() = %q, %v, want early", d.Payload, err)
+		}
+		// From then on the kernel drops them: there are more than one call skips.
+		for range 2 * recvmsg.MaxSkipped {
+			host.writeIP(wrongFrame(9, 6))   // TCP
+			host.writeIP(wrongFrame(23, 67)) // another port
+			host.writeIP(wrongFrame(6, 0x20))
+			host.writeIP(wrongFrame(7, 1))
+			host.write(ourMAC[:], etherARP, false, serverFrame("wrong"))
+		}
+		host.writeIP(serverFrame("right"))
+		wait(t, s.FD())
+		d, err := s.Receive(buf)
+		if string(d.Payload) != "right" || d.Source != addr("10.0.2.2") || err != nil {
+			t.Errorf("Receive() = %q from %v, %v, want right", d.Payload, d.Source, err)
+		}
+		// The filter cannot recognize a wrong checksum.
+		for range 2 * recvmsg.MaxSkipped {
+			host.writeIP(wrongFrame(30, 'W'))
+		}
+		host.write(broadcastMAC, etherIP, false, serverFrame("broadcast"))
+		wantPayload(t, s, buf, "broadcast")
+	})
 }
 
 func TestSocketReceivesInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
-		host := openTap(t)
-		s := open(t, host.index)
-		defer s.Close()
+		host, s := open(t)
 		buf := make([]byte, 1500)
 		if _, err := s.Receive(buf); err != unix.EAGAIN {
-			t.Errorf("Receive of nothing = %v, want EAGAIN", err)
+			t.Errorf("Receive without a datagram = %v, want EAGAIN", err)
 		}
-		frame := func(payload string) []byte {
-			return reframe(AppendFrame(nil, addr("10.0.2.2"), addr("10.0.2.15"), []byte(payload)))
+		if n := testing.AllocsPerRun(100, func() { s.Receive(buf) }); n != 0 {
+			t.Errorf("Receive without a datagram allocates %v times, want 0", n)
 		}
-		changed := func(at int, value byte) []byte {
-			b := frame("wrong")
-			b[at] = value
-			return b
-		}
-		// What comes before the filter is there is seen, but not taken.
-		host.write(ourMAC[:], etherIP, false, changed(23, 67))
-		host.write(ourMAC[:], etherIP, false, frame("early"))
-		wait(t, s.FD())
-		if d, err := s.Receive(buf); string(d.Payload) != "early" || err != nil {
-			t.Errorf("Receive() = %q, %v, want the early one", d.Payload, err)
-		}
-		// From then on the kernel keeps from us what is not for us: one call would not look at so many.
-		for range 2 * mostFrames {
-			host.write(ourMAC[:], etherIP, false, changed(9, 6))   // TCP
-			host.write(ourMAC[:], etherIP, false, changed(23, 67)) // another port
-			host.write(ourMAC[:], etherIP, false, changed(6, 0x20))
-			host.write(ourMAC[:], etherIP, false, changed(7, 1))
-			host.write(ourMAC[:], etherARP, false, frame("wrong"))
-		}
-		host.write(ourMAC[:], etherIP, false, frame("right"))
-		wait(t, s.FD())
-		if d, err := s.Receive(buf); string(d.Payload) != "right" || d.Source != addr("10.0.2.2") || err != nil {
-			t.Errorf("Receive() = %q from %v, %v, want the right one", d.Payload, d.Source, err)
-		}
-		// To whatever address, and over what the filter can't know to be wrong.
-		for range 2 * mostFrames {
-			host.write(ourMAC[:], etherIP, false, changed(30, 'W'))
-		}
-		host.write(bytes.Repeat([]byte{0xff}, 6), etherIP, false, frame("broadcast"))
-		if d := receive(t, s, buf); string(d.Payload) != "broadcast" {
-			t.Errorf("received %q, want the broadcast", d.Payload)
-		}
-		// A checksum that the host left to a device is no wrong one. The kernel sees to it that it could be completed.
-		partial := frame("partial")
+		// A checksum that the host left to a device is accepted, a wrong one is not.
+		partial := serverFrame("partial")
 		partial[26], partial[27] = 0x12, 0x34
-		host.write(ourMAC[:], etherIP, false, partial)
+		host.writeIP(partial)
 		host.write(ourMAC[:], etherIP, true, partial)
-		host.write(ourMAC[:], etherIP, false, frame("last"))
-		if d := receive(t, s, buf); string(d.Payload) != "partial" {
-			t.Errorf("received %q, want the one with the partial checksum", d.Payload)
-		}
-		if d := receive(t, s, buf); string(d.Payload) != "last" {
-			t.Errorf("received %q, want the last: a wrong checksum was accepted", d.Payload)
-		}
-		// A datagram that does not fit is none.
-		host.write(ourMAC[:], etherIP, false, frame(strings.Repeat("x", 1000)))
-		host.write(ourMAC[:], etherIP, false, frame("fits"))
-		if d := receive(t, s, buf[:500]); string(d.Payload) != "fits" {
-			t.Errorf("received %q", d.Payload)
-		}
-		// The interface goes down, and up again.
+		host.writeIP(serverFrame("last"))
+		wantPayload(t, s, buf, "partial")
+		wantPayload(t, s, buf, "last")
+		// A datagram longer than buf is skipped.
+		host.writeIP(serverFrame(strings.Repeat("x", 1000)))
+		host.writeIP(serverFrame("fits"))
+		wantPayload(t, s, buf[:500], "fits")
+		// The interface goes down and up again.
 		if err := netlink.LinkSetDown(host.link); err != nil {
 			t.Fatal(err)
 		}
@@ -215,102 +248,130 @@ func TestSocketReceivesInNamespace(t *testing.T) {
 		if err := netlink.LinkSetUp(host.link); err != nil {
 			t.Fatal(err)
 		}
-		host.write(ourMAC[:], etherIP, false, frame("up"))
-		if d := receive(t, s, buf); string(d.Payload) != "up" {
-			t.Errorf("received %q", d.Payload)
-		}
+		host.writeIP(serverFrame("up"))
+		wantPayload(t, s, buf, "up")
 		if s, err := OpenSocket(12345); !errors.Is(err, unix.ENODEV) {
 			t.Errorf("OpenSocket(12345) = %v, %v, want ENODEV", s, err)
 		}
 	})
 }
 
-// A lease over the wire: acquired before there is an address, renewed by unicast, rebound by broadcast.
-func TestSocketWithClientInNamespace(t *testing.T) {
-	nstest.Run(t, func(t *testing.T, _ string) {
-		host := openTap(t)
-		s := open(t, host.index)
-		defer s.Close()
-		e := newExchange(t, nil)
-		buf := make([]byte, 1500)
-		broadcastMAC := bytes.Repeat([]byte{0xff}, 6)
+// wire is an exchange by a socket, with the test as the server.
+type wire struct {
+	*exchange
+	host *tap
+	s    *Socket
+	buf  []byte
+}
 
-		// sent is what the client's message is on the wire.
-		sent := func(a Action, source, destination string, mac []byte) {
-			t.Helper()
-			if err := s.Send(a); err != nil {
-				t.Fatal(err)
-			}
-			e.do(a)
-			to, ether, b := host.read()
-			if ether == etherARP {
-				if !bytes.Equal(b[24:28], serverA) {
-					t.Fatalf("ARP %x, want one for the server", b)
-				}
-				reply := append([]byte{0, 1, 8, 0, 6, 4, 0, 2}, hostMAC...)
-				reply = append(append(append(reply, serverA...), ourMAC[:]...), ourIP...)
-				host.write(ourMAC[:], etherARP, false, reply)
-				to, ether, b = host.read()
-			}
-			src, dst := net.IP(b[12:16]).String(), net.IP(b[16:20]).String()
-			if ether != etherIP || !bytes.Equal(to, mac) || src != source || dst != destination {
-				t.Fatalf("sent %x to %x, from %s to %s, want from %s to %s", b, to, src, dst, source, destination)
-			}
-			if !bytes.Equal(b[20:24], []byte{0, clientPort, 0, serverPort}) || !bytes.Equal(b[28:], a.Send) {
-				t.Fatalf("sent %x, want %x from port 68 to 67", b[20:], a.Send)
-			}
+// send sends an action, and checks its packet on the wire.
+func (w *wire) send(a Action, source, destination string, mac []byte) {
+	w.t.Helper()
+	if err := w.s.Send(a); err != nil {
+		w.t.Fatal(err)
+	}
+	w.do(a)
+	to, ether, b := w.host.read()
+	if ether == etherARP {
+		if !bytes.Equal(b[24:28], serverA) {
+			w.t.Fatalf("ARP %x, want one for the server", b)
 		}
-		answer := func(kind dhcpv4.MessageType, destination inet.Addr, mac []byte) Action {
-			t.Helper()
-			host.write(mac, etherIP, false, reframe(AppendFrame(nil, addr("10.0.2.2"), destination, e.reply(kind))))
-			return e.c.Receive(e.now, receive(t, s, buf))
-		}
+		reply := append([]byte{0, 1, 8, 0, 6, 4, 0, 2}, hostMAC...)
+		reply = append(append(append(reply, serverA...), ourMAC[:]...), ourIP...)
+		w.host.write(ourMAC[:], etherARP, false, reply)
+		to, ether, b = w.host.read()
+	}
+	src, dst := net.IP(b[12:16]).String(), net.IP(b[16:20]).String()
+	if ether != etherIP || !bytes.Equal(to, mac) || src != source || dst != destination {
+		w.t.Fatalf("sent %x to %x, from %s to %s, want from %s to %s",
+			b, to, src, dst, source, destination)
+	}
+	if !bytes.Equal(b[20:24], []byte{0, clientPort, 0, serverPort}) || !bytes.Equal(b[28:], a.Send) {
+		w.t.Fatalf("sent %x, want %x from port 68 to 67", b[20:], a.Send)
+	}
+}
 
-		sent(e.c.Start(e.now), "0.0.0.0", "255.255.255.255", broadcastMAC)
-		a := answer(mtOffer, addr("10.0.2.15"), ourMAC[:]) // to an address that is not ours yet
-		sent(a, "0.0.0.0", "255.255.255.255", broadcastMAC)
-		if a := answer(mtAck, limitedBroadcast(), broadcastMAC); a.Event != Acquired {
-			t.Fatalf("the ACK makes %+v", a)
-		}
+// answer sends an answer to the client, and returns the client's action.
+func (w *wire) answer(kind dhcpv4.MessageType, destination netip.Addr, mac []byte) Action {
+	w.t.Helper()
+	frame := reframe(AppendFrame(nil, addr("10.0.2.2"), destination, w.reply(kind)))
+	w.host.write(mac, etherIP, false, frame)
+	return w.c.Receive(w.now, receive(w.t, w.s, w.buf))
+}
 
-		e.now += 31 * time.Minute
-		a = e.c.Tick(e.now)
-		if err := s.Send(a); !errors.Is(err, unix.EADDRNOTAVAIL) || !strings.HasSuffix(err.Error(), "from 10.0.2.15 to 10.0.2.2: "+unix.EADDRNOTAVAIL.Error()) {
-			t.Errorf("Send without the address = %v, want EADDRNOTAVAIL and who to whom", err)
-		}
-		for _, ip := range []net.IP{ourIP, {10, 0, 2, 16}} {
-			if err := netlink.AddrAdd(host.link, &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(24, 32)}}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		// The way to the server by another interface is not taken.
-		other := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "veth0"}, PeerName: "veth1"}
-		if err := errors.Join(netlink.LinkAdd(other), netlink.LinkSetUp(other), netlink.RouteAdd(&netlink.Route{
-			LinkIndex: other.Attrs().Index, Dst: &net.IPNet{IP: serverA, Mask: net.CIDRMask(32, 32)}, Scope: netlink.SCOPE_LINK,
-		})); err != nil {
+// wantRenewal answers the last request, and fails unless the lease is renewed.
+func (w *wire) wantRenewal() {
+	w.t.Helper()
+	if a := w.answer(mtAck, addr("10.0.2.15"), ourMAC[:]); a.Event != Renewed {
+		w.t.Fatalf("the ACK causes %+v, want Renewed", a)
+	}
+}
+
+// later advances the time and returns the client's action.
+func (w *wire) later(d time.Duration) Action {
+	w.now += d
+	return w.c.Tick(w.now)
+}
+
+// addAddresses gives the interface ourIP and another address, and adds a route to the server by
+// another interface, which the socket must not use.
+func addAddresses(t *testing.T, host *tap) {
+	t.Helper()
+	for _, ip := range []net.IP{ourIP, {10, 0, 2, 16}} {
+		address := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: net.CIDRMask(24, 32)}}
+		if err := netlink.AddrAdd(host.link, address); err != nil {
 			t.Fatal(err)
 		}
+	}
+	other := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "veth0"}, PeerName: "veth1"}
+	if err := errors.Join(netlink.LinkAdd(other), netlink.LinkSetUp(other)); err != nil {
+		t.Fatal(err)
+	}
+	err := netlink.RouteAdd(&netlink.Route{
+		LinkIndex: other.Attrs().Index,
+		Dst:       &net.IPNet{IP: serverA, Mask: net.CIDRMask(32, 32)},
+		Scope:     netlink.SCOPE_LINK,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestSocketWithClientInNamespace acquires a lease before the interface has an address, renews it
+// by unicast, rebinds it by broadcast, and releases it.
+func TestSocketWithClientInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		host, s := open(t)
+		w := &wire{newExchange(t, nil), host, s, make([]byte, 1500)}
+		w.send(w.c.Start(w.now), "0.0.0.0", broadcast, broadcastMAC)
+		a := w.answer(mtOffer, addr("10.0.2.15"), ourMAC[:]) // the interface has no address yet
+		w.send(a, "0.0.0.0", broadcast, broadcastMAC)
+		if a := w.answer(mtAck, limitedBroadcast(), broadcastMAC); a.Event != Acquired {
+			t.Fatalf("the ACK causes %+v, want Acquired", a)
+		}
+
+		a = w.later(31 * time.Minute)
+		err := s.Send(a)
+		text := "from 10.0.2.15 to 10.0.2.2: " + unix.EADDRNOTAVAIL.Error()
+		if !errors.Is(err, unix.EADDRNOTAVAIL) || !strings.HasSuffix(err.Error(), text) {
+			t.Errorf("Send without the address = %v, want %s", err, text)
+		}
+		addAddresses(t, host)
 		for range 3 {
-			sent(a, "10.0.2.15", "10.0.2.2", hostMAC)
-			if a := answer(mtAck, addr("10.0.2.15"), ourMAC[:]); a.Event != Renewed {
-				t.Fatalf("the ACK makes %+v", a)
-			}
-			e.now += 31 * time.Minute
-			a = e.c.Tick(e.now)
+			w.send(a, "10.0.2.15", "10.0.2.2", hostMAC)
+			w.wantRenewal()
+			a = w.later(31 * time.Minute)
 		}
-		// Had the kernel called our port unreachable, that would be the next frame.
-		e.now += 25 * time.Minute
-		sent(e.c.Tick(e.now), "10.0.2.15", "255.255.255.255", broadcastMAC)
-		if a := answer(mtAck, addr("10.0.2.15"), ourMAC[:]); a.Event != Renewed {
-			t.Fatalf("the ACK makes %+v", a)
-		}
-		sent(Action{Send: e.c.Release(), To: e.c.Lease().Server}, "10.0.2.15", "10.0.2.2", hostMAC)
+		// If the kernel sent ICMP "port unreachable", that would be the next frame.
+		w.send(w.later(25*time.Minute), "10.0.2.15", broadcast, broadcastMAC)
+		w.wantRenewal()
+		release := Action{Send: w.c.Release(), To: w.c.Lease().Server}
+		w.send(release, "10.0.2.15", "10.0.2.2", hostMAC)
 		// A later lease is of another address.
-		a = Action{Send: e.c.Release(), To: addr("10.0.2.2")}
-		a.Send[offCIAddr+3] = 16
-		sent(a, "10.0.2.16", "10.0.2.2", hostMAC)
+		release.Send[offCIAddr+3] = 16
+		w.send(release, "10.0.2.16", "10.0.2.2", hostMAC)
 		if err := s.Send(Action{Event: Lost}); err != nil {
-			t.Errorf("Send of nothing = %v", err)
+			t.Errorf("Send without a message = %v, want nil", err)
 		}
 	})
 }
