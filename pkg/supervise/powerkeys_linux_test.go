@@ -28,12 +28,12 @@ func TestPressed(t *testing.T) {
 		{"another key", event(1, 30, 1), false},
 		{"released", event(1, 116, 0), false},
 		{"repeated", event(1, 116, 2), false},
-		{"no key", event(4, 116, 1), false},
-		{"behind another", append(event(1, 30, 1), event(1, 116, 1)...), true},
-		{"cut", event(1, 116, 1)[:eventSize-1], false},
+		{"not a key event", event(4, 116, 1), false},
+		{"after another event", append(event(1, 30, 1), event(1, 116, 1)...), true},
+		{"truncated", event(1, 116, 1)[:eventSize-1], false},
 	} {
 		if got := pressed(c.events); got != c.want {
-			t.Errorf("%s: pressed() = %v, want %v", c.name, got, c.want)
+			t.Errorf("pressed(%s) = %v, want %v", c.name, got, c.want)
 		}
 	}
 }
@@ -48,24 +48,24 @@ func TestHasKey(t *testing.T) {
 	}
 }
 
-// Nothing that happens to a machine without keys costs this process memory. That a key is seen a VM shows.
+// A machine without keys costs PID 1 no memory over time. The VM tests press keys.
 func TestPowerKeysIdle(t *testing.T) {
 	var keys PowerKeys
 	fds := make([]unix.PollFd, 0, 32)
 	if all, wait := keys.Poll(fds); len(all) != 0 || wait <= 0 || wait > keysDelay {
-		t.Errorf("the first Poll() = %v, %v, want no descriptor, %v at most", all, wait, keysDelay)
+		t.Errorf("first Poll() = %v, %v, want no descriptor, at most %v", all, wait, keysDelay)
 	}
-	keys.begin = loop.Now()
+	keys.start = loop.Now()
 	keys.Run()
 	if all, wait := keys.Poll(fds); len(all) == 0 || wait != loop.Forever {
-		t.Errorf("Poll() = %v, %v, want a descriptor, for ever", all, wait)
+		t.Errorf("Poll() = %v, %v, want a descriptor, Forever", all, wait)
 	}
-	defer unix.Close(keys.changes)
+	defer unix.Close(keys.inotify)
 	n := testing.AllocsPerRun(100, func() {
 		keys.Poll(fds)
 		keys.Run()
 	})
 	if n != 0 {
-		t.Errorf("a turn makes %v allocations, want 0", n)
+		t.Errorf("Poll and Run make %v allocations, want 0", n)
 	}
 }

@@ -1,0 +1,144 @@
+package supervise
+
+import (
+	"encoding/binary"
+	"os"
+	"slices"
+	"strings"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/loop"
+)
+
+// From linux/input.h and linux/input-event-codes.h.
+const (
+	eventKey   = 1   // EV_KEY
+	keyPower   = 116 // KEY_POWER
+	keyPower2  = 356 // KEY_POWER2
+	keyRestart = 408 // KEY_RESTART
+
+	keySetSize = 0x300 / 8                                           // KEY_CNT bits
+	getKeySet  = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + eventKey) // EVIOCGBIT
+	eventSize  = 24                                                  // struct input_event: time, type, code, value
+)
+
+const (
+	inputDir   = "/dev/input"
+	maxDevices = 16
+	// keysDelay is the time before the first look for devices: the workload, which is starting
+	// then, needs the processor.
+	keysDelay = 50 * time.Millisecond
+)
+
+// PowerKeys is a loop.Task that makes a stop request (a SIGPWR to this process) of each press of a
+// power or restart key, on any input device, including those that appear later. A host can ask for
+// an orderly end in this way: libkrun does on arm64, by KEY_RESTART of a GPIO key.
+type PowerKeys struct {
+	start   time.Duration // of the first look, by loop.Now; 0: not yet decided
+	started bool
+	inotify int // inotify(7) descriptor, or negative
+	devices []inputDevice
+}
+
+type inputDevice struct {
+	name string // "event0"
+	fd   int
+}
+
+func (k *PowerKeys) Poll(fds []unix.PollFd) (all []unix.PollFd, wait time.Duration) {
+	if !k.started {
+		now := loop.Now()
+		if k.start == 0 {
+			k.start = now + keysDelay
+		}
+		return fds, max(k.start-now, 0)
+	}
+	fds = append(fds, unix.PollFd{Fd: int32(k.inotify), Events: unix.POLLIN})
+	for _, d := range k.devices {
+		fds = append(fds, unix.PollFd{Fd: int32(d.fd), Events: unix.POLLIN})
+	}
+	return fds, loop.Forever
+}
+
+func (k *PowerKeys) Run() {
+	if !k.started {
+		if loop.Now() < k.start {
+			return
+		}
+		k.started = true
+		var err error
+		if k.inotify, err = unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK); err != nil {
+			k.inotify = -1
+		}
+		k.open()
+	}
+	var buf [32 * eventSize]byte // is large enough for an inotify event as well
+	k.devices = slices.DeleteFunc(k.devices, func(d inputDevice) bool {
+		n, err := unix.Read(d.fd, buf[:])
+		if n > 0 && pressed(buf[:n]) {
+			_ = unix.Kill(unix.Getpid(), unix.SIGPWR)
+		}
+		removed := err == nil && n == 0 || err == unix.ENODEV
+		if removed {
+			_ = unix.Close(d.fd)
+		}
+		return removed
+	})
+	// After the reads: a new device may have the name of one that was removed.
+	if n, _ := unix.Read(k.inotify, buf[:]); n > 0 {
+		k.open()
+	}
+}
+
+// open opens the devices that have a power or restart key, and watches for new ones.
+func (k *PowerKeys) open() {
+	const created = unix.IN_CREATE | unix.IN_ONLYDIR
+	if _, err := unix.InotifyAddWatch(k.inotify, inputDir, created); err != nil {
+		_, _ = unix.InotifyAddWatch(k.inotify, "/dev", created)
+		_, _ = unix.InotifyAddWatch(k.inotify, inputDir, created) // it may have been made meanwhile
+	}
+	entries, _ := os.ReadDir(inputDir) // most guests have no such directory
+	for _, entry := range entries {
+		name := entry.Name()
+		known := slices.ContainsFunc(k.devices, func(d inputDevice) bool { return d.name == name })
+		if known || !strings.HasPrefix(name, "event") || len(k.devices) == maxDevices {
+			continue
+		}
+		const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
+		fd, err := unix.Open(inputDir+"/"+name, flags, 0)
+		if err != nil {
+			continue
+		}
+		var keys [keySetSize]byte // stays empty if this is no input device
+		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getKeySet, uintptr(unsafe.Pointer(&keys)))
+		if hasKey(&keys, keyPower) || hasKey(&keys, keyPower2) || hasKey(&keys, keyRestart) {
+			k.devices = append(k.devices, inputDevice{name, fd})
+		} else {
+			_ = unix.Close(fd)
+		}
+	}
+}
+
+// hasKey reports whether a bit set of keys contains one.
+func hasKey(set *[keySetSize]byte, key uint) bool { return set[key/8]&(1<<(key%8)) != 0 }
+
+// pressed reports whether the events, as read from an input device, contain the press of a power or
+// restart key.
+func pressed(events []byte) bool {
+	for ; len(events) >= eventSize; events = events[eventSize:] {
+		kind := binary.NativeEndian.Uint16(events[16:])
+		code := binary.NativeEndian.Uint16(events[18:])
+		value := binary.NativeEndian.Uint32(events[20:]) // 0: released, 1: pressed, 2: repeated
+		if kind != eventKey || value != 1 {
+			continue
+		}
+		switch code {
+		case keyPower, keyPower2, keyRestart:
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,37 @@
+package supervise
+
+import (
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// isStopRequest reports whether a signal to this process asks for the end of the workload.
+func isStopRequest(sig syscall.Signal) bool {
+	return sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGPWR
+}
+
+// earlySignals are the signals that are received from the beginning: those that would end a Go
+// program, and those that may come before there is a workload.
+//
+// These are never received: SIGKILL and SIGSTOP, which can't be caught and have no effect on
+// process 1; SIGTTIN and SIGTTOU, which the kernel sends for what this process does itself; SIGURG,
+// by which Go interrupts its own threads, and SIGPROF; 32 to 34, which C libraries use internally.
+func earlySignals() []os.Signal {
+	return []os.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGTERM, unix.SIGINT, unix.SIGPWR,
+		unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS, unix.SIGSTKFLT,
+		unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGUSR1, unix.SIGUSR2}
+}
+
+// lateSignals are the others that a workload may send. Go ignores them until they are received,
+// and because each takes time (see Signals.Notify), they don't delay the workload's start.
+func lateSignals() []os.Signal {
+	late := []os.Signal{unix.SIGWINCH, unix.SIGALRM, unix.SIGVTALRM, unix.SIGIO, unix.SIGXCPU,
+		unix.SIGXFSZ, unix.SIGTSTP, unix.SIGCONT}
+	const firstRealTime, lastRealTime = 35, 64
+	for n := syscall.Signal(firstRealTime); n <= lastRealTime; n++ {
+		late = append(late, n)
+	}
+	return late
+}

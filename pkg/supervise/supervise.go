@@ -1,0 +1,136 @@
+//go:build linux || freebsd
+
+// Package supervise looks after a guest's workload, as the first process of a machine has to: it
+// reaps every process that ends, hands on signals, and stops what is to be stopped. What starts the
+// workload is package exec.
+package supervise
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/op"
+)
+
+// DefaultStopTimeout is the usual StopPolicy.Timeout.
+const DefaultStopTimeout = 10 * time.Second
+
+// StopPolicy says how signals reach a workload, and how it is stopped. A stop request is a SIGTERM
+// or SIGINT to this process and, on Linux, a SIGPWR: Ctrl-Alt-Del is a SIGINT after
+// poweroff.CtrlAltDel, and a power key is a SIGPWR by PowerKeys.
+type StopPolicy struct {
+	Signal syscall.Signal // asks the workload to end; 0: SIGTERM
+	// Timeout is the time from the request to SIGKILL, which a second request sends at once.
+	// A negative one is no limit.
+	Timeout time.Duration
+	Group   bool // signals go to the workload's process group instead of the process
+}
+
+// Watch is the operation that supervises the child *PID until it ends, and stores its wait status
+// in *Status. Meanwhile one loop reaps every child, also those that this process inherits, hands
+// on signals, and runs the tasks.
+type Watch struct {
+	PID     *int
+	Signals *loop.Signals // as Catch makes it
+	Tasks   *loop.Loop    // nil: none
+	Stop    StopPolicy
+	Status  *unix.WaitStatus
+}
+
+func (Watch) Describe() op.Description {
+	return op.Describe("supervise", "workload", "reap", "all children", "signals", "to the workload")
+}
+
+func (w Watch) Do() error {
+	go w.Signals.Notify(lateSignals()...)
+	tasks := w.Tasks
+	if tasks == nil {
+		tasks = &loop.Loop{}
+	}
+	t := terminator{signal: w.Stop.Signal, grace: w.Stop.Timeout}
+	for {
+		status, ended, more, err := reap(*w.PID)
+		if err != nil {
+			return fmt.Errorf("wait for the workload: %w", err)
+		}
+		if ended {
+			*w.Status = status
+			return nil
+		}
+		step(tasks, w.Signals, t.wait(loop.Now()), more)
+		sig, over := t.expire(loop.Now())
+		if over {
+			return errors.New("stop the workload: it was killed and does not end")
+		}
+		w.send(sig)
+		for sig := w.Signals.Next(); sig != 0; sig = w.Signals.Next() {
+			switch {
+			case isStopRequest(sig):
+				w.send(t.request(loop.Now()))
+				w.send(unix.SIGCONT) // a stopped process can't react
+			case sig != unix.SIGCHLD && sig != unix.SIGPIPE: // those two concern this process
+				w.send(sig)
+			}
+		}
+	}
+}
+
+// send sends a signal, unless it is 0, to the workload, which exists: only Do reaps it.
+func (w Watch) send(sig syscall.Signal) {
+	pid := *w.PID
+	if w.Stop.Group {
+		pid = -pid
+	}
+	if sig != 0 {
+		_ = unix.Kill(pid, sig)
+	}
+}
+
+// step waits for signals and tasks, for at most limit; not at all if more children wait for reap.
+func step(tasks *loop.Loop, signals *loop.Signals, limit time.Duration, more bool) {
+	if more {
+		limit = 0
+	}
+	if _, err := tasks.Step(signals.FD(), limit); err != nil {
+		// The supervision must go on, for instance without memory for poll(2).
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// reap takes the wait status of children that have ended, and returns that of pid, if it is among
+// them. It takes a limited number, and returns whether there may be more: whatever the workload's
+// orphans do, signals and tasks have their turn.
+func reap(pid int) (status unix.WaitStatus, ended, more bool, err error) {
+	for range 256 {
+		var ws unix.WaitStatus
+		p, err := unix.Wait4(-1, &ws, unix.WNOHANG, nil)
+		switch {
+		case err == unix.EINTR:
+		case err != nil && !ended:
+			return 0, false, false, err
+		case err != nil || p == 0:
+			return status, ended, false, nil
+		case p == pid && !ended: // the number may be used again at once
+			status, ended = ws, true
+		}
+	}
+	return status, ended, true, nil
+}
+
+// Catch is the operation that begins the reception of signals for Watch and StopOthers, and stores
+// it in *Signals. Signals wait until then.
+type Catch struct{ Signals **loop.Signals }
+
+func (Catch) Describe() op.Description {
+	return op.Describe("catch", "signals for the workload")
+}
+
+func (c Catch) Do() (err error) {
+	*c.Signals, err = loop.NotifySignals(earlySignals()...)
+	return err
+}
