@@ -1,23 +1,24 @@
-// Package kmodule loads the modules of the kernel that an image brings along. An image has them in the order to load them in,
-// with all that they depend on, and not compressed: what an image's builder can do, no boot has to pay for.
+// Package kmodule loads the kernel modules that an image provides. An image lists them in the order
+// to load them in, with everything they depend on, and does not compress them: its builder has the
+// time for that, a boot does not.
 package kmodule
 
 import "strings"
 
-// List is where an image lists its modules: in each line the path of one, and after a blank its parameters, if any. What
-// begins with # is a comment.
+// List is the path of an image's list: a line for each module with its path and, after a blank, its
+// parameters, if any. Lines that begin with # are comments.
 const List = "/lib/modules/krunbox.order"
 
-// MaxSize is the size that a list can have, in bytes.
-const MaxSize = 256 << 10
-
-// Module is a module to be loaded.
+// Module is a module to load.
 type Module struct {
 	Path   string
 	Params string // as on the command line of insmod(8)
 }
 
-// Parse reads a list.
+// String returns the module as a line of a list.
+func (m Module) String() string { return strings.TrimSpace(m.Path + " " + m.Params) }
+
+// Parse parses a list.
 func Parse(list string) []Module {
 	var modules []Module
 	for line := range strings.Lines(list) {

@@ -3,34 +3,35 @@ package kmodule
 import (
 	"errors"
 	"fmt"
-	"strings"
+	"io/fs"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Plan returns the operation that loads the modules of the list in the file at path. No such file is fine, and costs a look-up.
-func Plan(path string) ([]op.Op, error) {
-	list, err := sysfile.Read(path, MaxSize)
-	if errors.Is(err, unix.ENOENT) {
+// maxListSize is the maximum size of a list in bytes.
+const maxListSize = 256 << 10
+
+// ReadList reads the list at path. A missing list is empty.
+func ReadList(path string) ([]Module, error) {
+	list, err := imagefile.Read(path, maxListSize)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return []op.Op{Load(Parse(string(list)))}, nil
+	return Parse(string(list)), err
 }
 
-// Load loads modules in their order, finit_module(2). It needs CAP_SYS_MODULE. A module that is loaded already is fine, and one
-// that can't be does not stop those after it.
+// Load loads modules in their order, finit_module(2). It needs CAP_SYS_MODULE. A module that is
+// loaded already is no error. After a module that cannot be loaded, Do goes on with the next one,
+// and returns all errors joined.
 type Load []Module
 
 func (l Load) Describe() op.Description {
 	list := make([]string, len(l))
 	for i, m := range l {
-		list[i] = strings.TrimSuffix(m.Path+" "+m.Params, " ")
+		list[i] = m.String()
 	}
 	return op.Describe("load", "modules", "list", list)
 }
@@ -39,12 +40,9 @@ func (l Load) Do() error {
 	var errs []error
 	for _, m := range l {
 		err := m.load()
-		if err == unix.EPERM || err == unix.ENOSYS {
-			// It will be the same for all of them.
-			if err != nil {
-				return fmt.Errorf("load modules: the kernel takes none (is there nomodule on its command line?): %w", err)
-			}
-			return nil
+		if err == unix.EPERM || err == unix.ENOSYS { // every other module would fail too
+			return fmt.Errorf("load modules: the kernel takes none "+
+				"(is there nomodule on its command line?): %w", err)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("load %s: %w", m.Path, err))
@@ -54,7 +52,8 @@ func (l Load) Do() error {
 }
 
 func (m Module) load() error {
-	fd, err := unix.Open(m.Path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
+	const flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY
+	fd, err := unix.Open(m.Path, flags, 0)
 	if err != nil {
 		return err
 	}
