@@ -16,8 +16,8 @@
 // # Instructions
 //
 // With -icount, QEMU's time stamp counter counts the guest's instructions, the kernel's included.
-// The number repeats to some 3 %. A busy host makes it greater, for the guest polls while it waits
-// for an answer of the host.
+// The number repeats to some 3 %; a difference of two, like what DHCP adds, to some 15 %. A busy
+// host makes it greater, for the guest polls while it waits for an answer of the host.
 //
 // # Time and blocks
 //
@@ -40,7 +40,7 @@
 //
 // # Noise
 //
-// A round boots each init once: other load on the host then hits all of them alike. Noise adds to a
-// figure, and never takes from it. So a bar is broken only if the medians of the rounds and the
+// A round boots each init in turn: other load on the host then hits all of them alike. Noise adds
+// to a figure, and never takes from it. So a bar is broken only if the medians of the rounds and the
 // least values are both beyond it.
 package bench

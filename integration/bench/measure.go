@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"os"
+	"time"
 )
 
 // OCIConfig is a configuration as crun writes it for a container of podman's. Its process is the
@@ -29,12 +30,13 @@ type Row struct {
 	Native Sample  // starts on the host, µs
 }
 
-// Measure measures inits, at least one, in a number of rounds, at least one. The rounds count
-// instructions. Half of them measure the other units, which have no bars, and one boot the memory.
-// Measure calls progress with a line of text when a part begins.
+// Measure measures inits, at least one, in a number of rounds, at least one. It stops after fewer
+// rounds if the next one would end later than limit from now. It calls progress with a line of text
+// when a part begins.
 func (m *Machine) Measure(
-	ctx context.Context, inits []Init, rounds int, progress func(string),
+	ctx context.Context, inits []Init, rounds int, limit time.Duration, progress func(string),
 ) (*Report, error) {
+	deadline := time.Now().Add(limit)
 	inits = append([]Init{{Name: "nothing", Path: m.Programs.Finish}}, inits...)
 	r := Report{Rows: make([]Row, len(inits))}
 	for i, init := range inits {
@@ -44,27 +46,6 @@ func (m *Machine) Measure(
 		}
 		r.Rows[i] = Row{Name: init.Name, Size: info.Size(), Starts: map[Unit][]Start{}}
 	}
-
-	half := (rounds + 1) / 2
-	for _, part := range []struct {
-		unit   Unit
-		rounds int
-	}{{Instructions, rounds}, {Time, half}, {Blocks, half}} {
-		if part.unit == Blocks && m.Plugin == "" {
-			continue
-		}
-		for n := range part.rounds {
-			progress(fmt.Sprintf("%s, round %d of %d", part.unit, n+1, part.rounds))
-			for i, init := range inits {
-				start, err := m.Start(ctx, init, part.unit)
-				if err != nil {
-					return nil, err
-				}
-				r.Rows[i].Starts[part.unit] = append(r.Rows[i].Starts[part.unit], start)
-			}
-		}
-	}
-
 	progress("memory")
 	for i, init := range inits[1:] {
 		memory, err := m.Memory(ctx, init)
@@ -73,6 +54,40 @@ func (m *Machine) Measure(
 		}
 		r.Rows[i+1].Memory = &memory
 	}
+	var longest time.Duration // of the rounds
+	for n := range rounds {
+		start := time.Now()
+		if n > 0 && start.Add(longest).After(deadline) {
+			progress(fmt.Sprintf("no time for more than %d of %d rounds", n, rounds))
+			break
+		}
+		progress(fmt.Sprintf("round %d of %d", n+1, rounds))
+		units := []Unit{Instructions}
+		if n%2 == 0 { // what has no bar needs fewer boots
+			units = append(units, Time)
+			if m.Plugin != "" {
+				units = append(units, Blocks)
+			}
+		}
+		if err := m.round(ctx, inits, r.Rows, units); err != nil {
+			return nil, err
+		}
+		longest = max(longest, time.Since(start))
+	}
 	progress("native starts")
 	return &r, measureNative(ctx, r.Rows, inits, nativeStarts, progress)
+}
+
+// round boots each init once for each unit, and adds what was measured to the rows.
+func (m *Machine) round(ctx context.Context, inits []Init, rows []Row, units []Unit) error {
+	for _, unit := range units {
+		for i, init := range inits {
+			start, err := m.Start(ctx, init, unit)
+			if err != nil {
+				return err
+			}
+			rows[i].Starts[unit] = append(rows[i].Starts[unit], start)
+		}
+	}
+	return nil
 }

@@ -24,7 +24,9 @@
 //
 // Options:
 //
-//	-n N              rounds that count instructions (default 3); half of them measure the rest
+//	-n N              rounds at most (default 5); each counts instructions, every second one measures
+//	                  time and blocks too
+//	-limit DURATION   start no round that would end later (default 4m)
 //	-init [NAME=]PATH an init to measure instead of ../build/init.krun; repeat it to compare several.
 //	                  The bars are for the first.
 //	-peers=false      leave other inits out
@@ -44,6 +46,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/krunbox/krunbox/integration/bench"
 	"github.com/krunbox/krunbox/integration/guestkernel"
@@ -55,6 +58,7 @@ const defaultInit = "../build/init.krun"
 
 type options struct {
 	rounds    int
+	limit     time.Duration
 	inits     []bench.Init
 	peers     bool
 	oci, dhcp bool
@@ -90,7 +94,8 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.IntVar(&o.rounds, "n", 3, "`number` of rounds that count instructions")
+	flags.IntVar(&o.rounds, "n", 5, "`number` of rounds at most")
+	flags.DurationVar(&o.limit, "limit", 4*time.Minute, "start no round that would end later")
 	flags.Func("init", "measure the init `[NAME=]PATH` instead of "+defaultInit+"; may be repeated",
 		func(s string) error {
 			name, path, found := strings.Cut(s, "=")
@@ -153,7 +158,7 @@ func measure(ctx context.Context, o options, stdout, stderr io.Writer) (broken b
 		}
 	}
 	progress := func(line string) { fmt.Fprintf(stderr, "bench: %s\n", line) }
-	report, err := m.Measure(ctx, inits, o.rounds, progress)
+	report, err := m.Measure(ctx, inits, o.rounds, o.limit, progress)
 	if err != nil {
 		return false, err
 	}
