@@ -80,8 +80,8 @@ func ExampleSocket() {
 			return // the lease is infinite
 		}
 		fds := []unix.PollFd{{Fd: int32(socket.FD()), Events: unix.POLLIN}}
-		timeout := max(at-now(), 0) + time.Millisecond - 1 // rounded up
-		if _, err := unix.Poll(fds, int(timeout.Milliseconds())); err != nil && err != unix.EINTR {
+		timeout := int(min(max(at-now(), 0), time.Hour).Milliseconds()) + 1 // rounded up
+		if _, err := unix.Poll(fds, timeout); err != nil && err != unix.EINTR {
 			fmt.Println(err)
 			return
 		}

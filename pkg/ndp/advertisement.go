@@ -1,58 +1,51 @@
-// Package ndp listens to router advertisements (RFC 4861) for what the kernel does not take from them: name servers and
-// search lists (RFC 8106), and whether to ask a DHCPv6 server. Addresses and routes are the kernel's work.
+// Package ndp receives router advertisements (RFC 4861) for what the Linux kernel does not use of
+// them: name servers and search lists (RFC 8106), and the flags that send hosts to a DHCPv6 server.
+// The kernel itself configures addresses and routes.
 //
-// Parse takes an advertisement apart, Table knows what is valid at a time, Socket receives. The loop around them is the
-// caller's:
+// [Socket] receives advertisements, [Parse] parses them, and [Table] keeps what they say for as
+// long as it is valid. The example of Socket shows the loop that connects them.
 //
-//	for {
-//		at, ok := table.Deadline() // not ok: nothing expires
-//		// poll(2) the socket until at
-//		if advertisement, err := recvmsg.Receive(buf); err == nil {
-//			table.Update(now(), advertisement)
-//		} else if now() >= at {
-//			table.Expire(now())
-//		}
-//		// table.Servers and the others may have changed
-//	}
-//
-// Time is the time since any fixed moment on a clock that goes on while the machine sleeps, such as CLOCK_BOOTTIME.
+// Times are durations since any fixed moment. The clock must continue while the machine sleeps, as
+// CLOCK_BOOTTIME does.
 package ndp
 
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
 // Infinite is a lifetime that does not end.
 const Infinite time.Duration = 1<<63 - 1
 
-// Advertisement is a router advertisement, RFC 4861 section 4.2. Everything in it has been checked for what it is used for:
-// addresses are those of hosts, names can go into a configuration file.
+// Advertisement is a router advertisement: RFC 4861 section 4.2. Its contents are checked:
+// addresses are usable by hosts, and names are safe in a configuration file.
 type Advertisement struct {
-	Router         inet.Addr     // who sent it: link-local
-	RouterLifetime time.Duration // as default router; 0: it is none
-	Managed        bool          // addresses, and all else, are to be had by DHCPv6
-	Other          bool          // other things than addresses are
-	Servers        []Server      // options 25, RDNSS, in their order; link-local ones maybe among them
-	Search         []Domain      // options 31, DNSSL, in their order
+	Router         netip.Addr    // link-local source address
+	RouterLifetime time.Duration // as a default router; 0 if it is none
+	Managed        bool          // DHCPv6 provides addresses and parameters
+	Other          bool          // DHCPv6 provides parameters other than addresses
+	Servers        []Server      // from RDNSS options (25), in their order; may be link-local
+	Search         []Domain      // from DNSSL options (31), in their order
 }
 
-// Server is a name server, and for how long it may be used: 0 is no longer, Infinite for ever.
+// Server is a name server. It is valid for Lifetime, which may be Infinite; 0 withdraws it.
 type Server struct {
-	Addr     inet.Addr
+	Addr     netip.Addr
 	Lifetime time.Duration
 }
 
-// Domain is an element of a search list, and for how long it may be used: 0 is no longer, Infinite for ever.
+// Domain is an element of a search list. It is valid for Lifetime, which may be Infinite; 0
+// withdraws it.
 type Domain struct {
 	Name     string
 	Lifetime time.Duration
 }
 
-// ICMPv6 types and ND options, RFC 4861 sections 4.1, 4.2 and RFC 8106 sections 5.1, 5.2.
+// ICMPv6 types: RFC 4861 sections 4.1 and 4.2. Options: RFC 8106 sections 5.1 and 5.2.
 const (
 	typeSolicitation  = 133
 	typeAdvertisement = 134
@@ -61,35 +54,36 @@ const (
 	optSearch  = 31
 )
 
-// Sizes in bytes: of the part of an advertisement before its options, and of what precedes the list in either option.
+// Sizes in bytes.
 const (
-	fixedSize   = 16
-	optListSize = 8
+	fixedSize   = 16 // of an advertisement without its options
+	optUnit     = 8  // the unit of an option's length field
+	optListSize = 8  // of an RDNSS or DNSSL option without its list
 )
 
-// optUnit is the unit of the length of options.
-const optUnit = 8
-
-// flags of an advertisement.
+// Flags of an advertisement.
 const (
 	flagManaged = 0x80
 	flagOther   = 0x40
 )
 
-// hopsOfNeighbor is the hop limit of what was not forwarded.
-const hopsOfNeighbor = 255
+// neighborHopLimit is the hop limit of a packet that no router has forwarded.
+const neighborHopLimit = 255
 
 var (
 	errForwarded = errors.New("not a router advertisement from this link")
 	errMalformed = errors.New("malformed router advertisement")
 )
 
-// Parse parses an advertisement: an ICMPv6 message without IPv6 header, with that header's source and hop limit. Its checksum
-// is not looked at: sockets get none with a wrong one. The error says that the message is to be discarded, by RFC 4861 section
-// 6.1.2. Options that are not well-formed in themselves are left out (RFC 8106 section 5.3.1), as are names and addresses of
-// no use.
-func Parse(b []byte, source inet.Addr, hopLimit int) (Advertisement, error) {
-	if hopLimit != hopsOfNeighbor || !source.Is6() || !source.IsLinkLocal() {
+// Parse parses an advertisement: an ICMPv6 message without the IPv6 header, whose source and hop
+// limit are passed separately. It does not verify the checksum; the kernel drops messages with a
+// wrong one.
+//
+// Parse fails if RFC 4861 section 6.1.2 requires the message to be discarded. It skips malformed
+// RDNSS and DNSSL options (RFC 8106 section 5.3.1), and addresses and names that are not usable.
+func Parse(b []byte, source netip.Addr, hopLimit int) (Advertisement, error) {
+	linkLocal := source.Is6() && !source.Is4In6() && source.IsLinkLocalUnicast()
+	if hopLimit != neighborHopLimit || !linkLocal {
 		return Advertisement{}, errForwarded
 	}
 	if len(b) < fixedSize || b[0] != typeAdvertisement || b[1] != 0 {
@@ -117,29 +111,33 @@ func Parse(b []byte, source inet.Addr, hopLimit int) (Advertisement, error) {
 	return a, nil
 }
 
+// addServers adds the name servers of an RDNSS option.
 func (a *Advertisement) addServers(option []byte) {
 	list := option[optListSize:]
 	if len(list)%16 != 0 {
 		return
 	}
 	for ; len(list) > 0; list = list[16:] {
-		if addr := inet.AddrFrom(list[:16]); addr.IsHost() {
+		addr := netip.AddrFrom16([16]byte(list))
+		if addr.IsGlobalUnicast() || addr.IsLinkLocalUnicast() {
 			a.Servers = append(a.Servers, Server{addr, lifetime(option)})
 		}
 	}
 }
 
+// addSearch adds the domains of a DNSSL option.
 func (a *Advertisement) addSearch(option []byte) {
-	names, _ := inet.ParseNames(option[optListSize:], false) // none, if malformed
+	names, _ := dnsname.Parse(option[optListSize:], false) // nil if malformed
 	for _, name := range names {
 		a.Search = append(a.Search, Domain{name, lifetime(option)})
 	}
 }
 
-// lifetime returns that of an option.
+// lifetime returns the lifetime of an RDNSS or DNSSL option.
 func lifetime(option []byte) time.Duration {
-	if seconds := binary.BigEndian.Uint32(option[4:]); seconds != 0xffffffff {
-		return time.Duration(seconds) * time.Second
+	seconds := binary.BigEndian.Uint32(option[4:])
+	if seconds == 0xffffffff {
+		return Infinite
 	}
-	return Infinite
+	return time.Duration(seconds) * time.Second
 }

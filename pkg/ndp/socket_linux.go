@@ -3,28 +3,28 @@ package ndp
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// Socket receives the router advertisements that arrive at one interface. It is a raw socket, raw(7), beside the kernel, which
-// takes the same ones. It does not join a group: the interface is in that of all nodes, and IPV6_MULTICAST_ALL is the default.
+// Socket receives the router advertisements that arrive at one interface. It is a raw socket,
+// raw(7); the kernel processes the same advertisements by itself. The socket joins no multicast
+// group: the interface is a member of the group of all nodes, which suffices with
+// IPV6_MULTICAST_ALL, the default.
 type Socket struct {
 	fd      int
 	ifindex int
 	control [64]byte
 }
 
-// mostMessages is the number of messages that Receive looks at in one call.
-const mostMessages = 32
-
 // allRouters is ff02::2.
 var allRouters = [16]byte{0: 0xff, 1: 0x02, 15: 2}
 
-// OpenSocket opens a socket on the interface with that index. Its error wraps EAFNOSUPPORT where there is no IPv6.
+// OpenSocket opens a socket on the interface with that index. If the kernel does not support IPv6,
+// the error wraps EAFNOSUPPORT.
 func OpenSocket(ifindex int) (*Socket, error) {
 	fd, err := openRaw(ifindex)
 	if err != nil {
@@ -34,11 +34,12 @@ func OpenSocket(ifindex int) (*Socket, error) {
 }
 
 func openRaw(ifindex int) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
+	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
+	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|flags, unix.IPPROTO_ICMPV6)
 	if err != nil {
 		return -1, err
 	}
-	var filter unix.ICMPv6Filter // a bit for each type that does not pass
+	var filter unix.ICMPv6Filter // a set bit blocks a type
 	for i := range filter.Data {
 		filter.Data[i] = ^uint32(0)
 	}
@@ -51,7 +52,7 @@ func openRaw(ifindex int) (int, error) {
 		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1)
 	}
 	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, hopsOfNeighbor)
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, neighborHopLimit)
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -66,29 +67,23 @@ func (s *Socket) FD() int { return s.fd }
 // Close closes the socket.
 func (s *Socket) Close() { unix.Close(s.fd) }
 
-// Receive returns the next advertisement. It uses buf; what is longer, or to be discarded for another reason, is skipped.
-// Without any its error is EAGAIN.
-func (s *Socket) Receive(buf []byte) (Advertisement, error) {
-	for range mostMessages {
-		var router unix.RawSockaddrInet6
-		d, err := recvmsg.Receive(s.fd, buf, s.control[:], &router)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err == unix.EAGAIN:
-			return Advertisement{}, err
-		case err != nil:
-			return Advertisement{}, fmt.Errorf("receive a router advertisement: %w", err)
+// Receive returns the next advertisement. It uses buf for the message, and skips messages that are
+// longer or that Parse rejects. If no advertisement is queued, the error is unix.EAGAIN.
+func (s *Socket) Receive(buf []byte) (a Advertisement, err error) {
+	var router unix.RawSockaddrInet6
+	err = recvmsg.Next(s.fd, buf, s.control[:], &router, func(message, control []byte) bool {
+		// Messages from other interfaces may have arrived before the socket was bound to its own.
+		if int(router.Scope_id) != s.ifindex {
+			return false
 		}
-		// Before the socket was bound to its interface, it may have heard something at another.
-		if router.Family != unix.AF_INET6 || int(router.Scope_id) != s.ifindex || d.Len > len(buf) {
-			continue
-		}
-		if a, err := Parse(buf[:d.Len], inet.Addr6(router.Addr), hopLimit(s.control[:d.Control])); err == nil {
-			return a, nil
-		}
+		var err error
+		a, err = Parse(message, netip.AddrFrom16(router.Addr), hopLimit(control))
+		return err == nil
+	})
+	if err != nil && err != unix.EAGAIN {
+		err = fmt.Errorf("receive a router advertisement: %w", err)
 	}
-	return Advertisement{}, unix.EAGAIN // poll will say at once that there is more
+	return a, err
 }
 
 // hopLimit returns the hop limit in a control message, -1 if there is none.
@@ -106,13 +101,14 @@ func hopLimit(control []byte) int {
 	return -1
 }
 
-// Solicit asks all routers on the link for advertisements, RFC 4861 section 4.1. EADDRNOTAVAIL and ENETUNREACH mean that the
-// interface has no address to ask from yet; when it has, the kernel asks.
+// Solicit asks all routers on the link for advertisements (RFC 4861 section 4.1). An error that
+// wraps EADDRNOTAVAIL or ENETUNREACH means that the interface has no usable address yet; the kernel
+// sends a solicitation when it has one.
 func (s *Socket) Solicit() error {
 	message := [8]byte{0: typeSolicitation} // the kernel adds the checksum
-	err := unix.Sendto(s.fd, message[:], 0, &unix.SockaddrInet6{Addr: allRouters, ZoneId: uint32(s.ifindex)})
-	if err != nil {
-		return fmt.Errorf("ask for router advertisements: %w", err)
+	to := &unix.SockaddrInet6{Addr: allRouters, ZoneId: uint32(s.ifindex)}
+	if err := unix.Sendto(s.fd, message[:], 0, to); err != nil {
+		return fmt.Errorf("send a router solicitation: %w", err)
 	}
 	return nil
 }

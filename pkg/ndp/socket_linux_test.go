@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
 var (
@@ -23,14 +24,14 @@ var (
 	allNodes  = addr("ff02::1")
 )
 
-// wire is an interface of ours and what is at its other end: a router that writes frames by hand.
+// wire connects an interface of this host to a router that the test plays with a packet socket.
 type wire struct {
 	t    *testing.T
 	ours netlink.Link
-	fd   int // packet socket of the router's end
+	fd   int // the router's packet socket
 }
 
-// openWire makes an interface and sets it up. Of its own accord it says nothing that a test would see.
+// openWire makes an interface and sets it up. The kernel sends no router solicitations on it.
 func openWire(t *testing.T, name string) *wire {
 	t.Helper()
 	ours := &netlink.Veth{
@@ -56,13 +57,15 @@ func openWire(t *testing.T, name string) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Close(fd) })
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: peer.Attrs().Index}); err != nil {
+	address := &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: peer.Attrs().Index}
+	if err := unix.Bind(fd, address); err != nil {
 		t.Fatal(err)
 	}
 	return &wire{t, ours, fd}
 }
 
-// waitForAddress waits until both ends carry what is sent, and ours has its link-local address, maybe a tentative one.
+// waitForAddress waits until both ends are up, and ours has a link-local address, which may be
+// tentative.
 func waitForAddress(t *testing.T, ours, peer netlink.Link) {
 	t.Helper()
 	isUp := func(link netlink.Link) bool {
@@ -80,30 +83,43 @@ func waitForAddress(t *testing.T, ours, peer netlink.Link) {
 	}
 }
 
-// set sets a parameter of IPv6 on an interface.
+// set sets an IPv6 parameter of an interface.
 func set(t *testing.T, name, parameter, value string) {
 	t.Helper()
-	if err := os.WriteFile("/proc/sys/net/ipv6/conf/"+name+"/"+parameter, []byte(value), 0); err != nil {
+	file := "/proc/sys/net/ipv6/conf/" + name + "/" + parameter
+	if err := os.WriteFile(file, []byte(value), 0); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// pseudoHeader returns what the checksum of an ICMPv6 message covers besides, RFC 8200 section 8.1.
-func pseudoHeader(source, destination inet.Addr, size int) []byte {
-	b := slices.Concat(source.Bytes(), destination.Bytes())
-	return append(binary.BigEndian.AppendUint32(b, uint32(size)), 0, 0, 0, unix.IPPROTO_ICMPV6)
+// checksum returns the checksum of an ICMPv6 message: RFC 8200 section 8.1. It is 0 if the message
+// has the right one.
+func checksum(source, destination netip.Addr, icmp []byte) uint16 {
+	b := slices.Concat(source.AsSlice(), destination.AsSlice())
+	b = binary.BigEndian.AppendUint32(b, uint32(len(icmp)))
+	b = append(append(b, 0, 0, 0, unix.IPPROTO_ICMPV6), icmp...)
+	sum := uint32(0)
+	for ; len(b) > 0; b = b[2:] {
+		if len(b) == 1 {
+			b = append(b, 0)
+		}
+		sum += uint32(binary.BigEndian.Uint16(b))
+		sum = sum&0xffff + sum>>16
+	}
+	return ^uint16(sum)
 }
 
-// frame makes an Ethernet frame of an ICMPv6 message, and adds its checksum.
-func frame(source inet.Addr, hopLimit byte, icmp []byte) []byte {
+// frame returns an Ethernet frame with an ICMPv6 message, whose checksum it adds.
+func frame(source netip.Addr, hopLimit byte, icmp []byte) []byte {
 	icmp = bytes.Clone(icmp)
-	binary.BigEndian.PutUint16(icmp[2:], inet.Checksum(pseudoHeader(source, allNodes, len(icmp)), icmp))
+	binary.BigEndian.PutUint16(icmp[2:], checksum(source, allNodes, icmp))
 	ip := binary.BigEndian.AppendUint16([]byte{0x60, 0, 0, 0}, uint16(len(icmp)))
 	ip = append(ip, unix.IPPROTO_ICMPV6, hopLimit)
-	return slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, routerMAC, []byte{0x86, 0xdd}, ip, source.Bytes(), allNodes.Bytes(), icmp)
+	return slices.Concat([]byte{0x33, 0x33, 0, 0, 0, 1}, routerMAC, []byte{0x86, 0xdd},
+		ip, source.AsSlice(), allNodes.AsSlice(), icmp)
 }
 
-// write has a frame arrive.
+// write sends a frame from the router.
 func (w *wire) write(frame []byte) {
 	w.t.Helper()
 	if _, err := unix.Write(w.fd, frame); err != nil {
@@ -121,7 +137,7 @@ func open(t *testing.T, link netlink.Link) *Socket {
 	return s
 }
 
-// wait waits until fd can be read.
+// wait waits until fd is readable.
 func wait(t *testing.T, fd int) {
 	t.Helper()
 	for {
@@ -135,7 +151,7 @@ func wait(t *testing.T, fd int) {
 	}
 }
 
-// receive waits for an advertisement.
+// receive waits for an advertisement and returns it.
 func receive(t *testing.T, s *Socket, buf []byte) Advertisement {
 	t.Helper()
 	for {
@@ -150,7 +166,7 @@ func receive(t *testing.T, s *Socket, buf []byte) Advertisement {
 	}
 }
 
-// serverOf makes an advertisement that a test knows by its server.
+// serverOf returns an advertisement that a test recognizes by its server.
 func serverOf(server string) []byte { return message(0, 1800, rdnss(60, server)) }
 
 func TestSocketReceivesInNamespace(t *testing.T) {
@@ -159,13 +175,15 @@ func TestSocketReceivesInNamespace(t *testing.T) {
 		s, second := open(t, w.ours), open(t, other.ours)
 		buf := make([]byte, 2048)
 		if _, err := s.Receive(buf); err != unix.EAGAIN {
-			t.Errorf("Receive of nothing = %v, want EAGAIN", err)
+			t.Errorf("Receive with an empty queue = %v, want EAGAIN", err)
 		}
 		router := addr("fe80::1")
-		w.write(frame(router, 255, message(0xc0, 1800, sourceLinkLayer, mtu, prefix, rdnss(600, "fd00::1", "fe80::1"), dnssl(60, "lan"))))
+		w.write(frame(router, 255, message(0xc0, 1800, sourceLinkLayer, mtu, prefix,
+			rdnss(600, "fd00::1", "fe80::1"), dnssl(60, "lan"))))
 		want := Advertisement{
 			Router: router, RouterLifetime: 30 * time.Minute, Managed: true, Other: true,
-			Servers: []Server{{addr("fd00::1"), 10 * time.Minute}, {router, 10 * time.Minute}}, Search: []Domain{{"lan", time.Minute}},
+			Servers: []Server{{addr("fd00::1"), 10 * time.Minute}, {router, 10 * time.Minute}},
+			Search:  []Domain{{"lan", time.Minute}},
 		}
 		if got := receive(t, s, buf); !reflect.DeepEqual(got, want) {
 			t.Errorf("Receive() = %+v, want %+v", got, want)
@@ -173,17 +191,18 @@ func TestSocketReceivesInNamespace(t *testing.T) {
 		if _, err := second.Receive(buf); err != unix.EAGAIN {
 			t.Errorf("Receive at another interface = %v, want EAGAIN", err)
 		}
-		// The kernel takes the same one: what this test writes is right.
-		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, &netlink.Route{LinkIndex: w.ours.Attrs().Index, Protocol: unix.RTPROT_RA},
+		// The kernel accepts the same advertisement, so that the test's encoding is right.
+		filter := &netlink.Route{LinkIndex: w.ours.Attrs().Index, Protocol: unix.RTPROT_RA}
+		routes, err := netlink.RouteListFiltered(netlink.FAMILY_V6, filter,
 			netlink.RT_FILTER_OIF|netlink.RT_FILTER_PROTOCOL)
-		isDefault := func(r netlink.Route) bool { return bytes.Equal(r.Gw, router.Bytes()) }
+		isDefault := func(r netlink.Route) bool { return bytes.Equal(r.Gw, router.AsSlice()) }
 		if err != nil || !slices.ContainsFunc(routes, isDefault) {
-			t.Errorf("the kernel's routes are %v, %v, want one by %v", routes, err, router)
+			t.Errorf("the kernel's routes = %v, %v, want one by %v", routes, err, router)
 		}
 	})
 }
 
-// What is to be discarded is, by the kernel or by us.
+// Receive returns no message that the kernel or Parse must discard.
 func TestSocketDiscardsInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		w, other := openWire(t, "veth0"), openWire(t, "veth1")
@@ -198,8 +217,8 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 		}
 		wrongChecksum := frame(router, 255, wrong)
 		wrongChecksum[len(wrongChecksum)-1] ^= 1
-		// What the kernel keeps from us; one call would not look at so many.
-		for range mostMessages {
+		// The kernel drops these messages; they are more than one call skips.
+		for range recvmsg.MaxSkipped {
 			for _, kind := range []byte{128, 129, 133, 135, 136, 137, 143} {
 				w.write(frame(router, 255, changed(0, kind)))
 			}
@@ -209,7 +228,7 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 		w.write(frame(router, 255, message(0, 6)))
 		wait(t, s.FD())
 		if a, err := s.Receive(buf); a.RouterLifetime != 6*time.Second || err != nil {
-			t.Errorf("Receive() = %+v, %v, want the right one", a, err)
+			t.Errorf("Receive() = %+v, %v, want a router lifetime of 6 s", a, err)
 		}
 		for name, bad := range map[string][]byte{
 			"hop limit 254":      frame(router, 254, wrong),
@@ -218,33 +237,34 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 			"code 1":             frame(router, 255, changed(1, 1)),
 			"option of length 0": frame(router, 255, changed(17, 0)),
 			"option too long":    frame(router, 255, changed(17, 4)),
-			"cut off":            frame(router, 255, wrong[:12]),
+			"truncated":          frame(router, 255, wrong[:12]),
 			"type alone":         frame(router, 255, wrong[:4]),
 		} {
 			w.write(bad)
 			w.write(frame(router, 255, serverOf("fd00::600d")))
-			if a := receive(t, s, buf); len(a.Servers) != 1 || a.Servers[0].Addr != addr("fd00::600d") {
-				t.Errorf("%s: received %+v, want the good one after it", name, a)
+			a := receive(t, s, buf)
+			if len(a.Servers) != 1 || a.Servers[0].Addr != addr("fd00::600d") {
+				t.Errorf("%s: received %+v, want the valid one after it", name, a)
 			}
 		}
-		// One that does not fit.
+		// A message that does not fit into the buffer.
 		w.write(frame(router, 255, wrong))
 		w.write(frame(router, 255, message(0, 7)))
 		if a := receive(t, s, buf[:len(wrong)-1]); a.RouterLifetime != 7*time.Second {
 			t.Errorf("received %+v, want the one that fits", a)
 		}
-		// More bad ones than one call looks at.
-		for range mostMessages + 1 {
+		// More invalid messages than one call skips.
+		for range recvmsg.MaxSkipped + 1 {
 			w.write(frame(router, 1, wrong))
 		}
 		w.write(frame(router, 255, message(0, 8)))
 		if _, err := s.Receive(buf); err != unix.EAGAIN {
-			t.Errorf("Receive = %v, want EAGAIN after %d messages", err, mostMessages)
+			t.Errorf("Receive = %v, want EAGAIN after %d messages", err, recvmsg.MaxSkipped)
 		}
 		if a := receive(t, s, buf); a.RouterLifetime != 8*time.Second {
-			t.Errorf("received %+v, want the good one", a)
+			t.Errorf("received %+v, want the valid one", a)
 		}
-		// What came by another interface, before the socket was bound.
+		// A message that arrived at another interface before the socket was bound.
 		fd, err := openRaw(0)
 		if err != nil {
 			t.Fatal(err)
@@ -254,12 +274,13 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 		other.write(frame(router, 255, wrong))
 		w.write(frame(router, 255, message(0, 9)))
 		if a := receive(t, early, buf); a.RouterLifetime != 9*time.Second {
-			t.Errorf("received %+v, want the one of the right interface", a)
+			t.Errorf("received %+v, want the one from its own interface", a)
 		}
 	})
 }
 
-// A solicitation is as RFC 4861 section 4.1 says. As long as there is no address that it could come from, it is an error.
+// Solicit sends a message as specified in RFC 4861 section 4.1, and fails while the interface has
+// no usable address.
 func TestSolicitInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		w := openWire(t, "veth0")
@@ -287,20 +308,24 @@ func TestSolicitInNamespace(t *testing.T) {
 			}
 		}
 		ip, icmp := b[14:54], b[54:]
-		source, destination := inet.AddrFrom(ip[8:24]), inet.AddrFrom(ip[24:40])
-		if !source.IsLinkLocal() || destination != addr("ff02::2") || ip[7] != 255 || !bytes.Equal(b[:6], []byte{0x33, 0x33, 0, 0, 0, 2}) {
-			t.Errorf("sent from %v to %v (%x) with hop limit %d, want to ff02::2 with 255", source, destination, b[:6], ip[7])
+		source := netip.AddrFrom16([16]byte(ip[8:24]))
+		destination := netip.AddrFrom16([16]byte(ip[24:40]))
+		mac := []byte{0x33, 0x33, 0, 0, 0, 2}
+		if !source.IsLinkLocalUnicast() || destination != addr("ff02::2") || ip[7] != 255 ||
+			!bytes.Equal(b[:6], mac) {
+			t.Errorf("sent from %v to %v (%x) with hop limit %d, want ff02::2 (%x), 255",
+				source, destination, b[:6], ip[7], mac)
 		}
 		if len(icmp) != 8 || icmp[1] != 0 || !bytes.Equal(icmp[4:], make([]byte, 4)) {
-			t.Errorf("sent %x, want a bare solicitation", icmp)
+			t.Errorf("sent %x, want a solicitation without options", icmp)
 		}
-		if sum := inet.Checksum(pseudoHeader(source, destination, len(icmp)), icmp); sum != 0 {
+		if sum := checksum(source, destination, icmp); sum != 0 {
 			t.Errorf("sent %x, whose checksum is wrong by %#x", icmp, sum)
 		}
 	})
 }
 
-// Without IPv6 on an interface a socket is of no use, but no failure either.
+// On an interface without IPv6, a socket opens and receives nothing.
 func TestSocketWithoutIPv6InNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		w := openWire(t, "veth0")
@@ -311,7 +336,7 @@ func TestSocketWithoutIPv6InNamespace(t *testing.T) {
 			t.Errorf("Receive() = %+v, %v, want EAGAIN", a, err)
 		}
 		if err := s.Solicit(); err == nil {
-			t.Error("Solicit without IPv6 succeeds")
+			t.Error("Solicit without IPv6 succeeds, want an error")
 		}
 	})
 }

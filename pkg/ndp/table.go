@@ -1,44 +1,45 @@
 package ndp
 
 import (
+	"net/netip"
 	"slices"
 	"time"
-
-	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// Limits of a Table, so that nobody on the link can make it grow: routers, and the servers and the domains of each. Resolvers
-// ask three servers and some six domains.
+// Limits of a Table, so that hosts on the link cannot make it grow. A resolver uses three servers
+// and some six domains.
 const (
-	mostRouters = 8
-	mostOfEach  = 8
+	maxRouters = 8
+	maxValues  = 8 // servers and domains of a router, each
 )
 
-// Table is what routers have said, as long as it is valid. The zero value is empty.
+// Table keeps the contents of advertisements while they are valid. The zero value is an empty
+// table.
 //
-// What one router says changes nothing of what another has said. Servers and domains are valid as long as their options say,
-// and not only as long as their router is a default router: RFC 4861 section 4.2 keeps these apart, and routers of networks
-// that lead nowhere else have name servers, too. When there is no more room, what is there stays.
+// Routers do not affect each other's entries. Servers and domains are valid for the lifetime in
+// their options, even if their router is no default router: RFC 4861 section 4.2 separates the two,
+// and routers of isolated networks also have name servers. When a limit is reached, new entries are
+// dropped, and old ones stay.
 type Table struct {
 	routers []router
 }
 
-// router is what one router has said last. It is forgotten when nothing of that is valid any more.
+// router is a router with what it advertised. The table drops it when nothing of that is valid.
 type router struct {
-	addr           inet.Addr
-	until          time.Duration // as default router; 0 for what is none
+	addr           netip.Addr
+	until          time.Duration // as a default router; 0 if it is none
 	managed, other bool
-	servers        []entry[inet.Addr]
+	servers        []entry[netip.Addr]
 	search         []entry[string]
 }
 
-// entry is something valid until a time; Infinite for ever.
+// entry is a value that is valid until a time, possibly Infinite.
 type entry[T comparable] struct {
 	value T
 	until time.Duration
 }
 
-// Update takes in an advertisement that arrived at a time.
+// Update adds the contents of an advertisement that arrived now.
 func (t *Table) Update(now time.Duration, a Advertisement) {
 	t.Expire(now)
 	r := t.router(a.Router)
@@ -58,57 +59,60 @@ func (t *Table) Update(now time.Duration, a Advertisement) {
 	}
 }
 
-// router returns the router with that address, maybe a new one; nil if there is no room.
-func (t *Table) router(addr inet.Addr) *router {
+// router returns the router with that address, and adds it if necessary. It returns nil if the
+// table is full.
+func (t *Table) router(addr netip.Addr) *router {
 	for i := range t.routers {
 		if t.routers[i].addr == addr {
 			return &t.routers[i]
 		}
 	}
-	if len(t.routers) == mostRouters {
+	if len(t.routers) == maxRouters {
 		return nil
 	}
 	t.routers = append(t.routers, router{addr: addr})
 	return &t.routers[len(t.routers)-1]
 }
 
-// update sets how long a value of a list is valid. Values keep their places: an advertisement may have some of them only.
+// update sets the lifetime of a value in a list. The other values stay, because an advertisement
+// need not include all of them, and the order is kept.
 func update[T comparable](list []entry[T], value T, now, lifetime time.Duration) []entry[T] {
-	if lifetime == 0 {
-		return slices.DeleteFunc(list, func(e entry[T]) bool { return e.value == value })
-	}
+	i := slices.IndexFunc(list, func(e entry[T]) bool { return e.value == value })
 	until := Infinite
 	if lifetime != Infinite {
 		until = now + lifetime
 	}
-	for i := range list {
-		if list[i].value == value {
-			list[i].until = until
-			return list
-		}
+	switch {
+	case i >= 0 && lifetime == 0:
+		return slices.Delete(list, i, i+1)
+	case i >= 0:
+		list[i].until = until
+	case lifetime > 0 && len(list) < maxValues:
+		return append(list, entry[T]{value, until})
 	}
-	if len(list) == mostOfEach {
-		return list
-	}
-	return append(list, entry[T]{value, until})
+	return list
 }
 
-// Expire forgets what is not valid any more.
+// Expire removes the entries that are not valid any more.
 func (t *Table) Expire(now time.Duration) {
 	for i := range t.routers {
 		r := &t.routers[i]
 		if r.until <= now {
 			r.until = 0
 		}
-		r.servers = slices.DeleteFunc(r.servers, func(e entry[inet.Addr]) bool { return e.until <= now })
-		r.search = slices.DeleteFunc(r.search, func(e entry[string]) bool { return e.until <= now })
+		r.servers = expire(r.servers, now)
+		r.search = expire(r.search, now)
 	}
 	t.routers = slices.DeleteFunc(t.routers, func(r router) bool {
 		return r.until == 0 && len(r.servers) == 0 && len(r.search) == 0
 	})
 }
 
-// Deadline returns when to call Expire. It is false when nothing expires.
+func expire[T comparable](list []entry[T], now time.Duration) []entry[T] {
+	return slices.DeleteFunc(list, func(e entry[T]) bool { return e.until <= now })
+}
+
+// Deadline returns the time at which to call Expire. It returns false if no entry expires.
 func (t *Table) Deadline() (at time.Duration, ok bool) {
 	at = Infinite
 	for _, r := range t.routers {
@@ -125,15 +129,16 @@ func (t *Table) Deadline() (at time.Duration, ok bool) {
 	return at, at != Infinite
 }
 
-// Servers returns the name servers, each once, those of the router that was heard first before those of others.
-func (t *Table) Servers(now time.Duration) (all []inet.Addr) {
+// Servers returns the name servers without duplicates, in the order in which their routers
+// appeared.
+func (t *Table) Servers(now time.Duration) (all []netip.Addr) {
 	for _, r := range t.routers {
 		all = appendValid(all, r.servers, now)
 	}
 	return all
 }
 
-// Search returns the search list, each domain once, in the same order.
+// Search returns the search list without duplicates, in the order in which the routers appeared.
 func (t *Table) Search(now time.Duration) (all []string) {
 	for _, r := range t.routers {
 		all = appendValid(all, r.search, now)
@@ -150,8 +155,8 @@ func appendValid[T comparable](all []T, list []entry[T], now time.Duration) []T 
 	return all
 }
 
-// Routers returns the default routers, in the order in which they were heard first.
-func (t *Table) Routers(now time.Duration) (all []inet.Addr) {
+// Routers returns the default routers in the order in which they appeared.
+func (t *Table) Routers(now time.Duration) (all []netip.Addr) {
 	for _, r := range t.routers {
 		if r.until > now {
 			all = append(all, r.addr)
@@ -160,12 +165,12 @@ func (t *Table) Routers(now time.Duration) (all []inet.Addr) {
 	return all
 }
 
-// Managed tells whether a router wants addresses to be had by DHCPv6.
+// Managed reports whether a router refers hosts to DHCPv6 for addresses.
 func (t *Table) Managed() bool {
 	return slices.ContainsFunc(t.routers, func(r router) bool { return r.managed })
 }
 
-// Other tells whether a router wants other things than addresses to be had by DHCPv6.
+// Other reports whether a router refers hosts to DHCPv6 for parameters other than addresses.
 func (t *Table) Other() bool {
 	return slices.ContainsFunc(t.routers, func(r router) bool { return r.other })
 }

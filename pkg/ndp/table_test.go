@@ -2,17 +2,16 @@ package ndp
 
 import (
 	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/krunbox/krunbox/pkg/inet"
 )
 
-// said parses an advertisement of a router.
+// said parses an advertisement from a router.
 func said(t *testing.T, router string, b []byte) Advertisement {
 	t.Helper()
 	a, err := Parse(b, addr(router), 255)
@@ -22,7 +21,7 @@ func said(t *testing.T, router string, b []byte) Advertisement {
 	return a
 }
 
-// describe returns all that a table says.
+// describe returns the contents of a table in one line.
 func describe(table *Table, now time.Duration) string {
 	var b []string
 	for _, r := range table.Routers(now) {
@@ -44,18 +43,18 @@ func describe(table *Table, now time.Duration) string {
 	return strings.Join(b, ", ")
 }
 
-// TestTable goes through advertisements and times, in seconds.
+// TestTable checks the contents of a table step by step.
 func TestTable(t *testing.T) {
 	type step struct {
-		at     int
-		router string // "": Expire
+		at     int    // seconds
+		router string // "" calls Expire
 		b      []byte
 		want   string
 	}
 	const a, b = "fe80::a", "fe80::b"
 	for name, steps := range map[string][]step{
-		"nothing": {{0, "", nil, ""}},
-		"a life": {
+		"empty": {{0, "", nil, ""}},
+		"expires": {
 			{10, a, message(0x40, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(300, "lan")),
 				"router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
 			{309, "", nil, "router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
@@ -64,45 +63,55 @@ func TestTable(t *testing.T) {
 			{1810, "", nil, ""},
 		},
 		"the host sleeps": {
-			{10, a, message(0, 1800, rdnss(600, "fd00::1"), rdnss(0xffffffff, "fd00::2")), "router fe80::a, fd00::1, fd00::2, until 610"},
+			{10, a, message(0, 1800, rdnss(600, "fd00::1"), rdnss(0xffffffff, "fd00::2")),
+				"router fe80::a, fd00::1, fd00::2, until 610"},
 			{1e6, "", nil, "fd00::2"},
 			{1e6, b, message(0, 0, dnssl(10, "lan")), "fd00::2, lan, until 1000010"},
 		},
 		"advertised again": {
 			{10, a, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 610"},
-			{400, a, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 1000"},
+			{400, a, message(0, 1800, rdnss(600, "fd00::1")),
+				"router fe80::a, fd00::1, until 1000"},
 			{500, a, message(0, 1800, rdnss(10, "fd00::1")), "router fe80::a, fd00::1, until 510"},
-			{505, a, message(0, 1800, rdnss(0xffffffff, "fd00::1")), "router fe80::a, fd00::1, until 2305"},
+			{505, a, message(0, 1800, rdnss(0xffffffff, "fd00::1")),
+				"router fe80::a, fd00::1, until 2305"},
 			{2305, "", nil, "fd00::1"},
 		},
-		"in parts": { // neither part takes anything from the other, nor its place
-			{0, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")), "fd00::1, one, until 600"},
-			{1, a, message(0, 0, rdnss(600, "fd00::2"), dnssl(600, "two")), "fd00::1, fd00::2, one, two, until 600"},
-			{2, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")), "fd00::1, fd00::2, one, two, until 601"},
+		"in parts": { // each part leaves the entries of the other in place
+			{0, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
+				"fd00::1, one, until 600"},
+			{1, a, message(0, 0, rdnss(600, "fd00::2"), dnssl(600, "two")),
+				"fd00::1, fd00::2, one, two, until 600"},
+			{2, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
+				"fd00::1, fd00::2, one, two, until 601"},
 		},
 		"withdrawn": {
 			{0, a, message(0, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(600, "one", "two")),
 				"router fe80::a, fd00::1, fd00::2, one, two, until 600"},
-			{1, a, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "two")), "router fe80::a, fd00::2, one, until 600"},
-			{2, a, message(0, 1800, rdnss(0, "fd00::2"), dnssl(0, "one")), "router fe80::a, until 1802"},
-			{3, a, message(0, 1800, rdnss(0, "fd00::9"), dnssl(0, "nine")), "router fe80::a, until 1803"},
+			{1, a, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "two")),
+				"router fe80::a, fd00::2, one, until 600"},
+			{2, a, message(0, 1800, rdnss(0, "fd00::2"), dnssl(0, "one")),
+				"router fe80::a, until 1802"},
+			{3, a, message(0, 1800, rdnss(0, "fd00::9"), dnssl(0, "nine")),
+				"router fe80::a, until 1803"},
 			{4, a, message(0, 0), ""},
 		},
 		"two routers": {
-			{0, a, message(0x80, 1800, rdnss(600, "fd00::1"), dnssl(600, "lan")), "router fe80::a, fd00::1, lan, managed, until 600"},
+			{0, a, message(0x80, 1800, rdnss(600, "fd00::1"), dnssl(600, "lan")),
+				"router fe80::a, fd00::1, lan, managed, until 600"},
 			{1, b, message(0x40, 1800, rdnss(100, "fd00::2", "fd00::1"), dnssl(100, "lan")),
 				"router fe80::a, router fe80::b, fd00::1, fd00::2, lan, managed, other, until 101"},
-			// What one withdraws, the other still says.
+			// An entry that one router withdraws stays valid for the other.
 			{2, a, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "lan")),
 				"router fe80::a, router fe80::b, fd00::2, fd00::1, lan, other, until 101"},
 			{101, "", nil, "router fe80::a, router fe80::b, other, until 1801"},
 			{200, b, message(0, 1800), "router fe80::a, router fe80::b, until 1802"},
 		},
-		"no default router": { // whose name servers are good all the same
+		"no default router": { // its name servers are valid nevertheless
 			{0, a, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 600"},
 			{1, a, message(0x40, 0), "fd00::1, other, until 600"},
 			{2, b, message(0x80, 0), "fd00::1, managed, other, until 600"},
-			{3, "", nil, "fd00::1, other, until 600"}, // router b has said nothing that is valid
+			{3, "", nil, "fd00::1, other, until 600"}, // router b has no valid entries
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -115,58 +124,60 @@ func TestTable(t *testing.T) {
 					table.Update(now, said(t, s.router, s.b))
 				}
 				if got := describe(&table, now); got != s.want {
-					t.Fatalf("at %d: %s, want %s", s.at, got, s.want)
+					t.Fatalf("at %d: table = %s, want %s", s.at, got, s.want)
 				}
 			}
 		})
 	}
 }
 
-// What has expired is not valid, even before Expire is called.
+// Expired entries are not returned, even before Expire is called.
 func TestTableBeforeExpire(t *testing.T) {
 	var table Table
 	table.Update(0, said(t, "fe80::1", message(0, 60, rdnss(60, "fd00::1"), dnssl(60, "lan"))))
 	if got, want := describe(&table, 60*time.Second), "until 60"; got != want {
-		t.Errorf("after 60 seconds: %s, want %s", got, want)
+		t.Errorf("after 60 seconds: table = %s, want %s", got, want)
 	}
 }
 
 func TestTableLimits(t *testing.T) {
 	address := func(i int) string { return "fd00::" + strconv.FormatInt(int64(i+1), 16) }
 	var table Table
-	var want []inet.Addr
-	for i := range 2 * mostOfEach {
-		table.Update(0, said(t, "fe80::1", message(0, 60, rdnss(60, address(i)), dnssl(60, "n"+strconv.Itoa(i)))))
-		if i < mostOfEach {
+	var want []netip.Addr
+	for i := range 2 * maxValues {
+		b := message(0, 60, rdnss(60, address(i)), dnssl(60, "n"+strconv.Itoa(i)))
+		table.Update(0, said(t, "fe80::1", b))
+		if i < maxValues {
 			want = append(want, addr(address(i)))
 		}
 	}
 	if got := table.Servers(0); !slices.Equal(got, want) {
 		t.Errorf("servers = %v, want the first ones, %v", got, want)
 	}
-	if got := table.Search(0); len(got) != mostOfEach {
-		t.Errorf("search list = %v, want %d domains", got, mostOfEach)
+	if got := table.Search(0); len(got) != maxValues {
+		t.Errorf("search list = %v, want %d domains", got, maxValues)
 	}
-	// A place that becomes free is taken, in the same advertisement too.
-	table.Update(0, said(t, "fe80::1", message(0, 60, rdnss(0, address(0)), rdnss(60, "fd00::ffff"))))
+	// A new entry takes the place of one that the same advertisement withdraws.
+	b := message(0, 60, rdnss(0, address(0)), rdnss(60, "fd00::ffff"))
+	table.Update(0, said(t, "fe80::1", b))
 	if want = append(want[1:], addr("fd00::ffff")); !slices.Equal(table.Servers(0), want) {
 		t.Errorf("servers = %v, want %v", table.Servers(0), want)
 	}
-	for i := range 2 * mostRouters {
+	for i := range 2 * maxRouters {
 		table.Update(0, said(t, "fe80::"+strconv.Itoa(i+1), message(0x80, 60)))
 	}
-	if got := table.Routers(0); len(got) != mostRouters || got[0] != addr("fe80::1") {
-		t.Errorf("routers = %v, want the first %d", got, mostRouters)
+	if got := table.Routers(0); len(got) != maxRouters || got[0] != addr("fe80::1") {
+		t.Errorf("routers = %v, want the first %d", got, maxRouters)
 	}
-	// And when they are gone, so is what was known of them.
+	// Expired routers make room for others.
 	table.Update(60*time.Second, said(t, "fe80::ff", message(0, 60)))
 	if got, want := describe(&table, 60*time.Second), "router fe80::ff, until 120"; got != want {
-		t.Errorf("after 60 seconds: %s, want %s", got, want)
+		t.Errorf("after 60 seconds: table = %s, want %s", got, want)
 	}
 }
 
-// A model of a Table without limits or order: until when each router's values are valid.
-type model map[inet.Addr]map[string]time.Duration
+// model is a Table without limits or order. It maps routers to values to the end of their validity.
+type model map[netip.Addr]map[string]time.Duration
 
 func (m model) update(now time.Duration, a Advertisement) {
 	values := m[a.Router]
@@ -202,11 +213,13 @@ func (m model) valid(now time.Duration) []string {
 	return slices.Compact(all)
 }
 
-// FuzzTable has a table hear advertisements that are made of ops, by few routers and of few values, and compares with the
-// model. An op is a byte: what it is about in three bits, a lifetime in two, a router in two, and whether it ends the
-// advertisement. Raw is another advertisement, of whatever it has; after it, only the limits are checked.
+// FuzzTable updates a table and a model with the same advertisements, of few routers and values,
+// and compares the two. Each byte of ops adds an option: three bits select a value, two a lifetime,
+// two the router, and the last one ends the advertisement. Then raw, any advertisement, must keep
+// the limits.
 func FuzzTable(f *testing.F) {
-	f.Add([]byte{0x00, 0x81, 0x49, 0xff, 0x12, 0x9a}, message(0xc0, 1800, rdnss(60, "fd00::1"), dnssl(1, "lan")))
+	f.Add([]byte{0x00, 0x81, 0x49, 0xff, 0x12, 0x9a},
+		message(0xc0, 1800, rdnss(60, "fd00::1"), dnssl(1, "lan")))
 	f.Add([]byte{0x87, 0x8f, 0x97, 0x9f}, message(0, 0, rdnss(0, "fd00::1")))
 	servers := [...]string{"fd00::1", "fd00::2", "fd00::3", "fe80::1"}
 	domains := [...]string{"lan", "example.com", "a.b", "c"}
@@ -227,10 +240,10 @@ func FuzzTable(f *testing.F) {
 			got = append(got, table.Search(now)...)
 			slices.Sort(got)
 			if want := m.valid(now); !slices.Equal(got, want) {
-				t.Fatalf("at %v: %v, want %v", now, got, want)
+				t.Fatalf("at %v: table = %v, want %v", now, got, want)
 			}
-			if len(table.Routers(now)) > mostRouters || len(table.routers) > mostRouters {
-				t.Errorf("%d routers", len(table.routers))
+			if len(table.Routers(now)) > maxRouters || len(table.routers) > maxRouters {
+				t.Errorf("%d routers, want at most %d", len(table.routers), maxRouters)
 			}
 		}
 		var options [][]byte
@@ -244,7 +257,8 @@ func FuzzTable(f *testing.F) {
 			if op&0x80 == 0 {
 				continue
 			}
-			a := said(t, "fe80::"+strconv.Itoa(int(op>>5&3)), message(0, uint16(min(lifetime, 0xffff)), options...))
+			router := "fe80::" + strconv.Itoa(int(op>>5&3))
+			a := said(t, router, message(0, uint16(min(lifetime, 0xffff)), options...))
 			options = nil
 			table.Update(now, a)
 			m.update(now, a)
@@ -255,19 +269,20 @@ func FuzzTable(f *testing.F) {
 		if a, err := Parse(raw, addr("fe80::99"), 255); err == nil {
 			table.Update(now, a)
 			for _, r := range table.routers {
-				if len(r.servers) > mostOfEach || len(r.search) > mostOfEach {
-					t.Errorf("%d servers, %d domains of a router", len(r.servers), len(r.search))
+				if len(r.servers) > maxValues || len(r.search) > maxValues {
+					t.Errorf("%d servers, %d domains of a router, want at most %d",
+						len(r.servers), len(r.search), maxValues)
 				}
 			}
 		}
-		// In the end all but the infinite is gone, in steps that lead on.
+		// All entries except infinite ones expire, and each Expire moves the deadline.
 		for {
 			at, ok := table.Deadline()
 			if !ok {
 				break
 			}
 			if now = max(now, at); now > 1<<62 {
-				t.Fatalf("deadline at %v", at)
+				t.Fatalf("Deadline() = %v, want one in reach", at)
 			}
 			table.Expire(now)
 			if again, ok := table.Deadline(); ok && again <= now {
@@ -277,11 +292,11 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// TestHostileAdvertisements has a table hear 100,000 advertisements of routers and with contents nobody can foresee.
+// A table that gets 100,000 random advertisements of random routers keeps its limits.
 func TestHostileAdvertisements(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	good := message(0xc0, 1800, mtu, rdnss(60, "fd00::1", "fe80::1"), prefix, dnssl(60, "example.com", "lan"),
-		rdnss(0xffffffff, "fd00::2"))
+	good := message(0xc0, 1800, mtu, rdnss(60, "fd00::1", "fe80::1"), prefix,
+		dnssl(60, "example.com", "lan"), rdnss(0xffffffff, "fd00::2"))
 	var table Table
 	var buf [1500]byte
 	var before, after runtime.MemStats
@@ -301,7 +316,9 @@ func TestHostileAdvertisements(t *testing.T) {
 		if random.IntN(4) == 0 {
 			b = b[:random.IntN(len(b)+1)]
 		}
-		router := inet.Addr6([16]byte{0: 0xfe, 1: 0x80, 14: byte(random.Uint32()), 15: byte(random.Uint32())})
+		router := netip.AddrFrom16([16]byte{
+			0: 0xfe, 1: 0x80, 14: byte(random.Uint32()), 15: byte(random.Uint32()),
+		})
 		a, err := Parse(b, router, 255)
 		if err != nil {
 			continue
@@ -310,17 +327,19 @@ func TestHostileAdvertisements(t *testing.T) {
 		checkAdvertisement(t, a, len(b))
 		now := time.Duration(i) * time.Millisecond
 		table.Update(now, a)
-		const most = mostRouters * mostOfEach
-		if s, d, r := len(table.Servers(now)), len(table.Search(now)), len(table.routers); s > most || d > most || r > mostRouters {
-			t.Fatalf("%d servers, %d domains, %d routers", s, d, r)
+		const most = maxRouters * maxValues
+		s, d, r := len(table.Servers(now)), len(table.Search(now)), len(table.routers)
+		if s > most || d > most || r > maxRouters {
+			t.Fatalf("%d servers, %d domains, %d routers, want at most %d, %d, %d",
+				s, d, r, most, most, maxRouters)
 		}
 	}
 	measure(&after)
 	if taken < 10_000 {
-		t.Errorf("only %d of the advertisements were well-formed", taken)
+		t.Errorf("%d well-formed advertisements, want at least 10,000", taken)
 	}
 	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64<<10 {
-		t.Errorf("the heap grew by %d bytes", grown)
+		t.Errorf("the heap grew by %d bytes, want at most 64 KiB", grown)
 	}
 	runtime.KeepAlive(&table)
 }
