@@ -48,7 +48,7 @@ func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, 
 func (g *Guest) planUnmount() ([]op.Op, error) {
 	ops := []op.Op{mount.Teardown{}}
 	if g.rootConfig().Overlay != "" {
-		ops = append(ops, rootfs.Clean{First: &g.originalRoot})
+		ops = append(ops, rootfs.MakeOverlayReadOnly{Original: &g.originalRoot})
 	}
 	return ops, nil
 }

@@ -56,10 +56,10 @@ func (g *Guest) planMounts() ([]op.Op, error) {
 	ops := mount.Configured(mounts, mount.Host{
 		BlockRoot:     g.hasBlockRoot(),
 		RuntimeMounts: g.hasMountNamespace(),
-		Unmounted:     &g.fresh,
+		Pristine:      &g.pristine,
 	})
 	if guest.RunTmpfs(g.Params, g.Config) {
-		ops = append(ops, mount.Run(&g.fresh))
+		ops = append(ops, mount.Run(&g.pristine))
 	}
 	return ops, nil
 }
@@ -110,13 +110,10 @@ func (g *Guest) planSystem() ([]op.Op, error) {
 
 // planTerminal gives a terminal without a size one.
 func (g *Guest) planTerminal() ([]op.Op, error) {
-	size := exec.WindowSize{Streams: *g.streams, Env: g.Settings.Process.Env}
-	if c := g.Settings.Process.ConsoleSize; c != nil {
-		size.Height, size.Width = uint16(c.Height), uint16(c.Width)
-	}
-	return []op.Op{size}, nil
+	process := &g.Settings.Process
+	return []op.Op{exec.WindowSize{Streams: *g.streams, ConsoleSize: process.ConsoleSize, Env: process.Env}}, nil
 }
 
 func (g *Guest) planControllers() ([]op.Op, error) {
-	return []op.Op{mount.Controllers{Dir: "/sys/fs/cgroup"}}, nil
+	return []op.Op{mount.EnableControllers{Dir: "/sys/fs/cgroup"}}, nil
 }

@@ -53,7 +53,9 @@ func (g *Guest) planConsole() ([]op.Op, error) {
 	return []op.Op{stdio.Console{Path: console, Log: logFile, System: stdio.System{}}}, nil
 }
 
-func (g *Guest) planSignals() ([]op.Op, error) { return []op.Op{catchSignals{&g.signals}}, nil }
+func (g *Guest) planSignals() ([]op.Op, error) {
+	return []op.Op{supervise.Catch{Signals: &g.signals}}, nil
+}
 func (g *Guest) planSession() ([]op.Op, error) { return []op.Op{exec.Session{Login: "root"}}, nil }
 
 func (g *Guest) planLoopback() ([]op.Op, error) {

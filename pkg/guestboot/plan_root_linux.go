@@ -73,11 +73,11 @@ func (g *Guest) reportUnsupported() error {
 // planFree gives the memory of an initramfs that init came from back, once the configuration has been
 // looked for there.
 func (g *Guest) planFree() ([]op.Op, error) {
-	return []op.Op{rootfs.Free{First: &g.originalRoot}}, nil
+	return []op.Op{rootfs.FreeInitramfs{Original: &g.originalRoot}}, nil
 }
 
-func (g *Guest) planEssential() ([]op.Op, error)   { return mount.Essential(&g.fresh), nil }
-func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.fresh), nil }
+func (g *Guest) planEssential() ([]op.Op, error)   { return mount.Essential(&g.pristine), nil }
+func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.pristine), nil }
 
 // planPropagation makes mounts reach the mount namespaces that the workload creates.
 func (g *Guest) planPropagation() ([]op.Op, error) {

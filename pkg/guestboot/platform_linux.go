@@ -1,11 +1,12 @@
 package guestboot
 
 import (
+	"golang.org/x/sys/unix"
+
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/kmodule"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/network"
-	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/timesync"
@@ -13,9 +14,9 @@ import (
 
 // platform is the part of a Guest that only Linux has.
 type platform struct {
-	originalRoot rootfs.First
+	originalRoot rootfs.OriginalRoot
 	modules      []kmodule.Module
-	fresh        bool // nobody has mounted anything before
+	pristine     bool // nobody has mounted anything before
 	streams      *stdio.Streams
 	streamsFound bool             // stage "standard streams" is over
 	console      string           // device behind /dev/console, if the workload is to have it
