@@ -2,15 +2,15 @@ package exec
 
 import (
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
-	"github.com/krunbox/krunbox/pkg/sysfile"
 )
 
-// Workdir is the operation that changes to a working directory, process.cwd of the OCI runtime specification. It is made
-// where it is missing.
+// Workdir is the operation that changes to a working directory, process.cwd of the runtime-spec.
+// It creates a missing directory.
 type Workdir struct{ Path string }
 
 func (w Workdir) Describe() op.Description {
@@ -20,8 +20,8 @@ func (w Workdir) Describe() op.Description {
 func (w Workdir) Do() error {
 	err := unix.Chdir(w.Path)
 	if err == unix.ENOENT {
-		if err := sysfile.MakeDirs(w.Path); err != nil {
-			return fmt.Errorf("make the working directory %s: %w", w.Path, err)
+		if err := os.MkdirAll(w.Path, 0o755); err != nil {
+			return fmt.Errorf("create the working directory %s: %w", w.Path, err)
 		}
 		err = unix.Chdir(w.Path)
 	}

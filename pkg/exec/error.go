@@ -18,7 +18,7 @@ func (e *StartError) Error() string { return e.Op + ": " + e.Err.Error() }
 // Unwrap returns the reason.
 func (e *StartError) Unwrap() error { return e.Err }
 
-// ExitCode is the code the host gets for an error: a *StartError's own, poweroff.InitFailed for any other.
+// ExitCode returns the exit code for an error: that of a *StartError, else poweroff.InitFailed.
 func ExitCode(err error) int {
 	if start, ok := errors.AsType[*StartError](err); ok {
 		return start.Code

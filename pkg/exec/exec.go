@@ -1,128 +1,150 @@
-// Package exec starts the program a guest exists for, in the state a container runtime would give it, and looks after
-// it: its processes are reaped, signals sent to init reach it, its end is an exit code.
+//go:build linux || freebsd
+
+// Package exec starts programs in the state that process of the OCI runtime-spec describes: user,
+// capabilities, resource limits, scheduling, standard streams, session. It starts a program as a
+// child, or replaces this process by it.
+//
+// The state is set between fork and exec by system calls, so no state is ever this process's own.
+// Package syscall can set only a part of it there.
 package exec
 
 import (
+	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Shell is what runs where nothing else is asked for, and what runs files without an executable format, execvp(3).
+// Shell executes the files that the kernel does not know the format of, as execvp(3) does.
 const Shell = "/bin/sh"
 
-// DefaultPath is where programs are looked up when the environment has no PATH.
+// DefaultPath is where programs are searched if their environment has no PATH.
 const DefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// Argv is the workload's argument vector: the host's program with init's own arguments, else the configuration's, else
-// init's arguments, else a shell.
-func Argv(program string, configured, args []string) []string {
-	switch {
-	case program != "":
-		return append([]string{program}, args...)
-	case len(configured) > 0:
-		return configured
-	case len(args) > 0:
-		return args
-	default:
-		return []string{Shell}
-	}
+// Spec is a program and the state in which it starts.
+//
+// A program that Start starts has the default disposition for all signals. One that Exec executes
+// ignores the signals that this process ignores, execve(2). No signal is blocked.
+type Spec struct {
+	// Process holds the program, Args and Env, and its state: User, Rlimits and, on Linux,
+	// Capabilities, NoNewPrivileges, OOMScoreAdj, Scheduler, IOPriority and
+	// ExecCPUAffinity.Final. Other fields have no effect. A program name without a slash is
+	// searched in the PATH of Env, as by execvp(3).
+	Process specs.Process
+	// SetUser applies Process.User. Otherwise the program keeps this process's IDs, groups and
+	// umask.
+	SetUser bool
+	// DefaultRlimits are limits for resources that Process.Rlimits does not mention. One that the
+	// kernel refuses is left out; the program does not start without those of Process.Rlimits.
+	DefaultRlimits []specs.POSIXRlimit
+	// Path is the file to execute. If it is empty, Process.Args[0] is searched.
+	Path string
+	// NewSession starts a session for the program. Its controlling terminal is the first of the
+	// program's standard streams that is a terminal; on FreeBSD only standard input counts.
+	NewSession bool
+
+	// The following are for Linux.
+
+	// Streams are the descriptors in this process that become the program's standard input,
+	// output and error. Each is above 2, or the stream's own number; 0 stands for the own number
+	// too. A closed descriptor stands for /dev/null.
+	Streams [3]int
+	// Console is the path of the device, such as /dev/hvc0, that the program gets in place of
+	// streams that are /dev/console. If it is empty, they stay.
+	Console string
+	// CloseOthers closes all descriptors but the standard streams.
+	CloseOthers bool
 }
 
-// Env is an environment under construction: K=V entries in the order in which their names first came.
-type Env struct {
-	entries []string
-	index   map[string]int // place of each name, once there are many
+// Start is the operation that starts the program as a child and stores its process ID in PID. Its
+// error is a *StartError.
+type Start struct {
+	Spec Spec
+	PID  *int
 }
 
-// few names are found faster by looking at them all; and a process that makes no map does not pay for the first one.
-const few = 64
+func (s Start) Describe() op.Description { return s.Spec.describe("fork and execute") }
 
-// NewEnv makes an environment of K=V entries. Of entries with the same name the last one counts; what is no K=V is
-// dropped.
-func NewEnv(entries []string) *Env {
-	e := &Env{entries: make([]string, 0, len(entries)+8)} // with room for what is set later
-	for _, entry := range entries {
-		e.put(entry, true)
-	}
-	return e
+func (s Start) Do() (err error) {
+	*s.PID, err = s.Spec.Start()
+	return err
 }
 
-// Set sets name to value.
-func (e *Env) Set(name, value string) { e.put(name+"="+value, true) }
+// Exec is the operation that replaces this process by the program. It returns only if that fails,
+// with a *StartError.
+type Exec struct{ Spec Spec }
 
-// Unset removes name.
-func (e *Env) Unset(name string) {
-	if i := e.find(name); i >= 0 {
-		*e = *NewEnv(append(e.entries[:i:i], e.entries[i+1:]...))
+func (e Exec) Describe() op.Description { return e.Spec.describe("execute") }
+
+func (e Exec) Do() error { return e.Spec.Exec() }
+
+func (s *Spec) describe(verb string) op.Description {
+	p := &s.Process
+	program := ""
+	if len(p.Args) > 0 {
+		program = p.Args[0]
 	}
-}
-
-// Get returns the value of name, and whether it is set.
-func (e *Env) Get(name string) (string, bool) {
-	i := e.find(name)
-	if i < 0 {
-		return "", false
-	}
-	return e.entries[i][len(name)+1:], true
-}
-
-// Merge adds the entries of a configuration: those whose name is not set yet, and in any case HOME and TERM, which the
-// kernel always sets. Among themselves, the last entry of a name counts.
-func (e *Env) Merge(entries []string) {
-	given := NewEnv(entries)
-	for _, entry := range given.entries {
-		name, _, _ := strings.Cut(entry, "=")
-		e.put(entry, name == "HOME" || name == "TERM")
-	}
-}
-
-// List returns the entries as execve(2) wants them.
-func (e *Env) List() []string { return e.entries }
-
-func (e *Env) put(entry string, overwrite bool) {
-	name, _, ok := strings.Cut(entry, "=")
-	if !ok || name == "" {
-		return
-	}
-	if i := e.find(name); i >= 0 {
-		if overwrite {
-			e.entries[i] = entry
+	details := []any{"args", p.Args, "env", p.Env}
+	if s.SetUser {
+		groups := []string{}
+		for _, gid := range p.User.AdditionalGids {
+			groups = append(groups, fmt.Sprint(gid))
 		}
-		return
-	}
-	e.entries = append(e.entries, entry)
-	if e.index != nil {
-		e.index[name] = len(e.entries) - 1
-	}
-}
-
-// find returns the place of a name in entries, -1 if it is not there.
-func (e *Env) find(name string) int {
-	if len(e.entries) <= few {
-		for i, entry := range e.entries {
-			if len(entry) > len(name) && entry[len(name)] == '=' && entry[:len(name)] == name {
-				return i
-			}
-		}
-		return -1
-	}
-	if e.index == nil {
-		e.index = make(map[string]int, 2*few)
-		for i, entry := range e.entries {
-			known, _, _ := strings.Cut(entry, "=")
-			e.index[known] = i
+		details = append(details, "uid", p.User.UID, "gid", p.User.GID, "groups", groups)
+		if p.User.Umask != nil {
+			details = append(details, "umask", fmt.Sprintf("0%o", *p.User.Umask))
 		}
 	}
-	if i, ok := e.index[name]; ok {
-		return i
+	details = append(details, "rlimits", formatRlimits(p.Rlimits),
+		"wantedRlimits", op.If(s.DefaultRlimits != nil, formatRlimits(s.defaultRlimits())))
+	if c := p.Capabilities; c != nil {
+		details = append(details, "bounding", c.Bounding, "effective", c.Effective,
+			"inheritable", c.Inheritable, "permitted", c.Permitted, "ambient", c.Ambient)
 	}
-	return -1
+	details = append(details, "noNewPrivileges", op.If(p.NoNewPrivileges, true),
+		"oomScoreAdj", p.OOMScoreAdj)
+	if a := p.ExecCPUAffinity; a != nil {
+		details = append(details, "cpus", op.If(a.Final != "", a.Final))
+	}
+	if p.Scheduler != nil {
+		details = append(details, "scheduler", oci.FormatScheduler(*p.Scheduler))
+	}
+	if p.IOPriority != nil {
+		details = append(details, "ioPriority", oci.FormatIOPriority(*p.IOPriority))
+	}
+	details = append(details, "session", op.If(s.NewSession, "new"))
+	return op.Describe(verb, program, details...)
 }
 
-// Candidates are the paths at which execvp(3) tries to execute name: name itself where it has a slash, else name in each
-// directory of path.
-func Candidates(name, path string) []string {
+// defaultRlimits returns the DefaultRlimits for resources that Process.Rlimits does not mention.
+func (s *Spec) defaultRlimits() []specs.POSIXRlimit {
+	return slices.DeleteFunc(slices.Clone(s.DefaultRlimits), func(d specs.POSIXRlimit) bool {
+		same := func(l specs.POSIXRlimit) bool { return l.Type == d.Type }
+		return slices.ContainsFunc(s.Process.Rlimits, same)
+	})
+}
+
+func formatRlimits(limits []specs.POSIXRlimit) []string {
+	list := make([]string, len(limits))
+	for i, l := range limits {
+		list[i] = oci.FormatRlimit(l)
+	}
+	return list
+}
+
+// candidates returns the paths at which execvp(3) tries to execute a program: its name if that
+// has a slash, else the name in each directory of PATH, or of DefaultPath if env has no PATH.
+func candidates(name string, env []string) []string {
 	if strings.Contains(name, "/") || name == "" {
 		return []string{name}
+	}
+	path, ok := lookup(env, "PATH")
+	if !ok {
+		path = DefaultPath
 	}
 	var paths []string
 	for dir := range strings.SplitSeq(path, ":") {
@@ -134,13 +156,13 @@ func Candidates(name, path string) []string {
 	return paths
 }
 
-// HomeOf finds the home directory of a uid in the text of a passwd(5) file; "" if there is none.
-func HomeOf(passwd string, uid string) string {
-	for line := range strings.Lines(passwd) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), ":")
-		if len(f) >= 7 && f[2] == uid {
-			return f[5]
+// lookup returns the value of a variable in an environment, and whether it is set. The last entry
+// counts.
+func lookup(env []string, name string) (value string, ok bool) {
+	for _, entry := range slices.Backward(env) {
+		if value, ok := strings.CutPrefix(entry, name+"="); ok {
+			return value, true
 		}
 	}
-	return ""
+	return "", false
 }

@@ -3,8 +3,10 @@ package exec
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
+	"strings"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
@@ -12,30 +14,30 @@ import (
 
 // Sidecar is another process of this program.
 type Sidecar struct {
-	Args []string // Args[0] chooses the applet
-	// Stdin returns a descriptor for its standard input, to be closed when it has started; a negative one if the process is
-	// not needed. Its other standard streams are those of this process.
-	Stdin func() (int, error)
+	Args []string // Args[0] selects the applet
+	// Stdin returns a descriptor for the process's standard input, which is closed when the
+	// process has started, or a negative number if the process is not needed. The other standard
+	// streams are those of this process.
+	Stdin func() (fd int, err error)
 }
 
-// Sidecars is the operation that starts processes for work that goes on when this process has become the workload. They run
-// from a copy of the program in memory: its own file may be one-shot, and then its contents are gone as soon as anybody
-// closes it a second time.
+// Sidecars is the operation that starts processes which go on with this program's work when this
+// process has become the workload. One that fails does not keep the others from starting.
+//
+// They run from a copy of the program in memory. The program's own file may be one-shot: its
+// contents are gone as soon as anybody closes it a second time.
 type Sidecars []Sidecar
 
 func (s Sidecars) Describe() op.Description {
-	d := op.Describe("start beside the workload", "")
-	for i, p := range s {
-		if i > 0 {
-			d.Object += ","
-		}
-		d.Object += p.Args[0]
-		d.Details = append(d.Details, op.L(p.Args[0], p.Args))
+	var names []string
+	var details []any
+	for _, p := range s {
+		names = append(names, p.Args[0])
+		details = append(details, p.Args[0], p.Args)
 	}
-	return d
+	return op.Describe("start beside the workload", strings.Join(names, ","), details...)
 }
 
-// Do implements op.Op. The processes do not depend on each other.
 func (s Sidecars) Do() error {
 	program := -1
 	var errs []error
@@ -62,24 +64,27 @@ func (s Sidecars) Do() error {
 func (s *Sidecar) start(program, stdin int) error {
 	defer unix.Close(stdin)
 	spec := Spec{
-		Path:        "/proc/self/fd/" + strconv.Itoa(program),
-		Args:        s.Args,
-		Streams:     [3]int{stdin, 1, 2},
+		Process:     specs.Process{Args: s.Args},
+		Path:        fmt.Sprintf("/proc/self/fd/%d", program),
+		Streams:     [3]int{0: stdin},
 		CloseOthers: true,
 	}
 	_, err := spec.Start()
 	return err
 }
 
-// Text returns a descriptor from which text can be read, up to 64 kB.
-func Text(text []byte) (int, error) {
+// Text returns a descriptor from which text, of at most 64 kB, can be read.
+func Text(text []byte) (fd int, err error) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
 		return -1, fmt.Errorf("open a pipe: %w", err)
 	}
-	// It holds that much without a reader.
-	_, err := unix.Write(pipe[1], text)
+	// The pipe holds the text without a reader, pipe(7).
+	n, err := unix.Write(pipe[1], text)
 	unix.Close(pipe[1])
+	if err == nil && n < len(text) {
+		err = io.ErrShortWrite
+	}
 	if err == nil {
 		err = unix.SetNonblock(pipe[0], false)
 	}
@@ -90,8 +95,9 @@ func Text(text []byte) (int, error) {
 	return pipe[0], nil
 }
 
-// copyOfSelf returns a descriptor of a copy of the running program in memory, memfd_create(2). The program's file stays open,
-// to be closed with the exec of the workload, when nothing runs from it any more.
+// copyOfSelf returns a descriptor of a copy of the running program in memory, memfd_create(2).
+// The program's file stays open until this process executes the workload and no longer runs from
+// it.
 func copyOfSelf() (int, error) {
 	const self = "/proc/self/exe"
 	file, err := unix.Open(self, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -100,7 +106,7 @@ func copyOfSelf() (int, error) {
 	}
 	program, err := unix.MemfdCreate("krunbox", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
-		return -1, fmt.Errorf("make a file in memory: %w", err)
+		return -1, fmt.Errorf("create a file in memory: %w", err)
 	}
 	for {
 		n, err := unix.Sendfile(program, file, nil, 1<<30)
@@ -115,7 +121,7 @@ func copyOfSelf() (int, error) {
 			break
 		}
 	}
-	// Nobody shall write to a program that runs with our rights.
+	// Nobody may change a program that runs with the rights of this one.
 	if _, err := unix.FcntlInt(uintptr(program), unix.F_ADD_SEALS,
 		unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL); err != nil {
 		unix.Close(program)

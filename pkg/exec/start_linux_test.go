@@ -2,21 +2,22 @@ package exec
 
 import (
 	"errors"
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
-	"github.com/krunbox/krunbox/pkg/loop"
-	"github.com/krunbox/krunbox/pkg/rlimit"
-	"github.com/krunbox/krunbox/pkg/signals"
+	"github.com/krunbox/krunbox/pkg/oci"
 )
 
-// The programs that tests start are shell scripts; what they print comes back through a file.
+// output returns a file for the output of a program, and a function that returns its contents.
 func output(t *testing.T) (*os.File, func() string) {
 	t.Helper()
 	f, err := os.CreateTemp(t.TempDir(), "output")
@@ -33,7 +34,7 @@ func output(t *testing.T) (*os.File, func() string) {
 	}
 }
 
-// wait waits for a child without looking at others.
+// wait waits for one child.
 func wait(t *testing.T, pid int) unix.WaitStatus {
 	t.Helper()
 	var ws unix.WaitStatus
@@ -54,22 +55,31 @@ func TestStartState(t *testing.T) {
 	if err := out.Chmod(0o666); err != nil {
 		t.Fatal(err)
 	}
-	left, err := unix.Open("/dev/null", unix.O_RDONLY, 0) // no O_CLOEXEC: somebody left it open
+	left, err := unix.Open("/dev/null", unix.O_RDONLY, 0) // without O_CLOEXEC
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(left)
-	umask := uint32(0o027)
 	spec := Spec{
-		Args: []string{"sh", "-c", `
-			grep -E '^(Uid|Gid|Groups|Umask|SigBlk|SigIgn)' /proc/self/status
-			awk '/open files/ {print "nofile", $4, $5}; /core file/ {print "core", $5, $6}' /proc/self/limits
-			set -- $(cat /proc/$$/stat); test $1 = $6 && echo leader
-			ls /proc/$$/fd | tr '\n' ' '; printf '%s|%s' "$A" "$1"`, "zero", "one"},
-		Env:         []string{"A=a b", "PATH=/usr/bin:/bin"},
-		User:        &User{UID: 1234, GID: 2345, AdditionalGIDs: []uint32{7, 9}, Umask: &umask},
-		Limits:      []rlimit.Limit{{Resource: unix.RLIMIT_CORE, Soft: 1, Hard: rlimit.Infinity}, {Resource: unix.RLIMIT_AS, Soft: 1 << 30, Hard: 1 << 30}},
-		Wanted:      []rlimit.Limit{{Resource: unix.RLIMIT_NOFILE, Soft: 99, Hard: 111}, {Resource: unix.RLIMIT_CORE, Soft: 5, Hard: 5}},
+		Process: specs.Process{
+			Args: []string{"sh", "-c", `
+				grep -E '^(Uid|Gid|Groups|Umask)' /proc/self/status
+				awk '/open files/ {print "nofile", $4, $5}; /core file/ {print "core", $5, $6}' /proc/self/limits
+				set -- $(cat /proc/$$/stat); test $1 = $6 && echo leader
+				ls /proc/$$/fd | tr '\n' ' '; printf '%s|%s' "$A" "$1"`, "zero", "one"},
+			Env:  []string{"A=a b", "PATH=/usr/bin:/bin"},
+			User: specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}, Umask: new(uint32(0o027))},
+			Rlimits: []specs.POSIXRlimit{
+				{Type: "RLIMIT_CORE", Soft: 1, Hard: oci.Unlimited},
+				{Type: "RLIMIT_AS", Soft: 1 << 30, Hard: 1 << 30},
+			},
+		},
+		SetUser: true,
+		DefaultRlimits: []specs.POSIXRlimit{
+			{Type: "RLIMIT_NOFILE", Soft: 99, Hard: 111},
+			{Type: "RLIMIT_CORE", Soft: 5, Hard: 5},
+			{Type: "RLIMIT_FSIZE", Soft: oci.Unlimited, Hard: oci.Unlimited},
+		},
 		Streams:     [3]int{0, int(out.Fd()), int(out.Fd())},
 		NewSession:  true,
 		CloseOthers: true,
@@ -84,7 +94,7 @@ func TestStartState(t *testing.T) {
 	got := strings.Join(strings.Fields(text()), " ")
 	for _, want := range []string{
 		"Uid: 1234 1234 1234 1234", "Gid: 2345 2345 2345 2345", "Groups: 7 9", "Umask: 0027",
-		"SigBlk: 0000000000000000", "nofile 99 111", "core 1 unlimited", "leader", "0 1 2", "a b|",
+		"nofile 99 111", "core 1 unlimited", "leader", "0 1 2", "a b|",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the program's state lacks %q:\n%s", want, text())
@@ -103,30 +113,41 @@ func TestStartErrors(t *testing.T) {
 	}
 	elf := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 11) + "\xb7\x00" + strings.Repeat("\x00", 44)
 	file("nox", "#!/bin/sh\n", 0o644)
-	limit := []rlimit.Limit{{Resource: unix.RLIMIT_NOFILE, Soft: 1, Hard: 1 << 40}} // above fs.nr_open
+	limits := func(l specs.POSIXRlimit) []specs.POSIXRlimit { return []specs.POSIXRlimit{l} }
+	above := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 1 << 40} // above fs.nr_open
 	for _, c := range []struct {
 		name string
-		spec Spec
+		in   specs.Process
 		code int
 		err  error
 		want string
 	}{
-		{"nothing", Spec{}, 127, nil, "no program given"},
-		{"empty name", Spec{Args: []string{""}}, 127, unix.ENOENT, `execute ""`},
-		{"missing", Spec{Args: []string{dir + "/missing"}}, 127, unix.ENOENT, "no such file"},
-		{"not in PATH", Spec{Args: []string{"nosuch"}, Env: []string{"PATH=/bin:" + dir}}, 127, unix.ENOENT, "not in PATH (/bin:" + dir + ")"},
-		{"missing interpreter", Spec{Args: []string{file("interp", "#! /no/such -x\n", 0o755)}}, 127, unix.ENOENT, "its interpreter /no/such does not"},
-		{"directory", Spec{Args: []string{dir}}, 126, unix.EACCES, "is a directory"},
-		{"no x bit", Spec{Args: []string{dir + "/nox"}}, 126, unix.EACCES, "has no execute permission (mode 0644)"},
-		{"no x bit in PATH", Spec{Args: []string{"nox"}, Env: []string{"PATH=" + dir + ":/bin"}}, 126, unix.EACCES, dir + "/nox has no execute permission"},
-		{"other machine", Spec{Args: []string{file("elf", elf, 0o755)}}, 126, unix.ENOEXEC, "is a program for arm64"},
-		{"garbage", Spec{Args: []string{file("garbage", "\x00\x01\x02", 0o755)}}, 126, unix.ENOEXEC, "neither a program nor a script"},
-		{"NUL in an argument", Spec{Args: []string{"sh", "a\x00b"}}, 125, nil, `execute "sh"`},
-		{"limit", Spec{Args: []string{"true"}, Limits: limit}, 125, unix.EPERM, "set RLIMIT_NOFILE=1:1099511627776"},
+		{"nothing", specs.Process{}, 127, nil, "no program given"},
+		{"empty name", specs.Process{Args: []string{""}}, 127, unix.ENOENT, `execute ""`},
+		{"missing", specs.Process{Args: []string{dir + "/missing"}}, 127, unix.ENOENT, "no such file"},
+		{"not in PATH", specs.Process{Args: []string{"nosuch"}, Env: []string{"PATH=/bin:" + dir}},
+			127, unix.ENOENT, "not in PATH (/bin:" + dir + ")"},
+		{"missing interpreter", specs.Process{Args: []string{file("interp", "#! /no/such -x\n", 0o755)}},
+			127, unix.ENOENT, "its interpreter /no/such does not"},
+		{"directory", specs.Process{Args: []string{dir}}, 126, unix.EACCES, "is a directory"},
+		{"no x bit", specs.Process{Args: []string{dir + "/nox"}},
+			126, unix.EACCES, "has no execute permission (mode 0644)"},
+		{"no x bit in PATH", specs.Process{Args: []string{"nox"}, Env: []string{"PATH=" + dir + ":/bin"}},
+			126, unix.EACCES, dir + "/nox has no execute permission"},
+		{"other machine", specs.Process{Args: []string{file("elf", elf, 0o755)}},
+			126, unix.ENOEXEC, "is a program for arm64"},
+		{"garbage", specs.Process{Args: []string{file("garbage", "\x00\x01\x02", 0o755)}},
+			126, unix.ENOEXEC, "neither a program nor a script"},
+		{"NUL in an argument", specs.Process{Args: []string{"sh", "a\x00b"}}, 125, nil, `execute "sh": NUL byte`},
+		{"NUL in the environment", specs.Process{Args: []string{"sh"}, Env: []string{"A=\x00"}},
+			125, nil, `execute "sh": NUL byte`},
+		{"limit", specs.Process{Args: []string{"true"}, Rlimits: limits(above)},
+			125, unix.EPERM, "set RLIMIT_NOFILE=1:1099511627776"},
+		{"unknown limit", specs.Process{Args: []string{"true"}, Rlimits: limits(specs.POSIXRlimit{Type: "RLIMIT_X"})},
+			125, nil, `set RLIMIT_X=0:0: Linux has no resource "RLIMIT_X"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.spec.Streams = [3]int{0, 1, 2}
-			_, err := c.spec.Start()
+			_, err := (&Spec{Process: c.in}).Start()
 			if err == nil {
 				t.Fatal("Start() = nil, want an error")
 			}
@@ -153,7 +174,10 @@ func TestStartScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, text := output(t)
-	spec := Spec{Args: []string{"my-script", "a", "b c"}, Env: []string{"PATH=/bin:" + dir}, Streams: [3]int{0, int(out.Fd()), 2}}
+	spec := Spec{
+		Process: specs.Process{Args: []string{"my-script", "a", "b c"}, Env: []string{"PATH=/bin:" + dir}},
+		Streams: [3]int{1: int(out.Fd())},
+	}
 	pid, err := spec.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +190,7 @@ func TestStartScript(t *testing.T) {
 	}
 }
 
-// Without a shell it is a file that was found and can't be executed.
+// Without a shell, a script is a file that was found and can't be executed.
 func TestStartScriptWithoutShell(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		script := dir + "/my-script"
@@ -176,71 +200,95 @@ func TestStartScriptWithoutShell(t *testing.T) {
 		if err := unix.Mount("tmpfs", "/bin", "tmpfs", 0, ""); err != nil {
 			t.Fatal(err)
 		}
-		_, err := (&Spec{Args: []string{script}, Streams: [3]int{0, 1, 2}}).Start()
-		if ExitCode(err) != 126 || !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), script+" is a script without #!, and /bin/sh can't run it") {
-			t.Errorf("Start() = %v with code %d, want 126, the script and the shell", err, ExitCode(err))
+		_, err := (&Spec{Process: specs.Process{Args: []string{script}}}).Start()
+		want := script + " is a script without #!, and /bin/sh can't run it"
+		if ExitCode(err) != 126 || !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), want) {
+			t.Errorf("Start() = %v with code %d, want 126 and %s", err, ExitCode(err), want)
 		}
 	})
 }
-
-// Supervise takes the child's status and no other, whatever else ends in the meantime, and leaves no zombie.
-func TestSuperviseReaps(t *testing.T) {
-	nstest.Run(t, func(t *testing.T, dir string) {
-		// The middle shells end at once, their children are orphans. /proc has them until they are reaped.
-		const script = `for i in $(seq 100); do sh -c '(exit 3) & (exit 4) &'; done
-			for i in $(seq 1000); do test $(ls -d /proc/[0-9]* | wc -l) -le 6 && exit 42; done; ls -d /proc/[0-9]* | wc -l`
-		spec := Spec{Args: []string{"/bin/sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
-		source, err := signals.Open(Handled()...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		pid, err := spec.Start()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var task ticker
-		ws, err := Supervise(pid, source, &loop.Loop{Tasks: []loop.Task{&task}})
-		if err != nil || ws.ExitStatus() != 42 {
-			t.Errorf("Supervise() = status %d, %v, want 42", ws.ExitStatus(), err)
-		}
-		if task.runs == 0 {
-			t.Error("the task was not run")
-		}
-		if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
-			t.Errorf("wait4 after Supervise = %v, want ECHILD: zombies are left", err)
-		}
-	})
-}
-
-// ticker is a task that runs every millisecond.
-type ticker struct{ runs int }
-
-func (*ticker) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) { return fds, time.Millisecond }
-
-func (t *ticker) Run() { t.runs++ }
 
 func TestExec(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
-		// A failed Exec leaves this process as it was: limits, identity, and threads that can go on.
+		// A failed Exec leaves this process as it was: limits, identity, and threads that can go
+		// on.
+		resetOpenFileLimit()
 		var before, after unix.Rlimit
-		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
 			t.Fatal(err)
 		}
-		spec := Spec{Args: []string{"/no/such"}, User: &User{UID: 7, GID: 7}, NewSession: true, Streams: [3]int{0, 1, 2},
-			Limits: []rlimit.Limit{{Resource: unix.RLIMIT_NOFILE, Soft: 3, Hard: before.Max}}}
+		spec := Spec{
+			Process: specs.Process{
+				Args:    []string{"/no/such"},
+				User:    specs.User{UID: 7, GID: 7},
+				Rlimits: []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 3, Hard: before.Max}},
+			},
+			SetUser:    true,
+			NewSession: true,
+		}
 		if err := spec.Exec(); ExitCode(err) != 127 {
 			t.Errorf("Exec() = %v with code %d, want 127", err, ExitCode(err))
 		}
-		if err := unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &after); err != nil || before != after {
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &after); err != nil || before != after {
 			t.Errorf("open files after a failed Exec = %v, %v, want %v", after, err, before)
 		}
 		if uid := unix.Getuid(); uid != 0 {
 			t.Errorf("uid after a failed Exec = %d, want 0", uid)
 		}
 		// This one succeeds, and its exit status is that of the test.
-		script := `test $$ = 1 || { echo "process $$, want 1"; exit 1; }
-			test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/self/status && echo PASS`
-		spec = Spec{Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"}, Streams: [3]int{0, 1, 2}}
+		spec = Spec{Process: specs.Process{
+			Args: []string{"sh", "-c", `test $$ = 1 || { echo "process $$, want 1"; exit 1; }
+				test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/self/status && echo PASS`},
+			Env: []string{"PATH=/usr/bin:/bin"},
+		}}
 		t.Error(spec.Exec())
 	})
+}
+
+// Exec allocates no memory once the limits of the program are set.
+func TestExecLowLimits(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		spec := Spec{Process: specs.Process{
+			Args: []string{"sh", "-c", "exit"},
+			Env:  []string{"PATH=/a:/b:/c:/d:/usr/bin:/bin"},
+			Rlimits: []specs.POSIXRlimit{
+				{Type: "RLIMIT_AS", Soft: 64 << 20, Hard: 64 << 20},
+				{Type: "RLIMIT_DATA", Soft: 1 << 20, Hard: 1 << 20},
+			},
+		}}
+		for i := range 5000 {
+			spec.Process.Env = append(spec.Process.Env, fmt.Sprintf("V%d=%0100d", i, i))
+		}
+		t.Error(spec.Exec())
+	})
+}
+
+// A program starts with default dispositions and an empty mask, whatever this process does with
+// signals.
+func TestStartSignals(t *testing.T) {
+	signal.Notify(make(chan os.Signal, 1), unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1, unix.Signal(40))
+	signal.Ignore(unix.SIGUSR2, unix.SIGINT, unix.SIGPIPE, unix.Signal(50))
+	defer signal.Reset()
+	runtime.LockOSThread() // Start runs on a thread that blocks signals
+	defer runtime.UnlockOSThread()
+	mask := setSignalMask(sigset{1<<(unix.SIGTERM-1) | 1<<(unix.SIGALRM-1)})
+	defer setSignalMask(mask)
+
+	out, text := output(t)
+	spec := Spec{
+		Process: specs.Process{Args: []string{"/bin/grep", "^Sig[BI]", "/proc/self/status"}},
+		Streams: [3]int{1: int(out.Fd())},
+	}
+	pid, err := spec.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, pid)
+	want := "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n"
+	if got := text(); got != want {
+		t.Errorf("signals of the program = %s, want %s", got, want)
+	}
+	if got, want := setSignalMask(sigset{}), uint64(1<<(unix.SIGTERM-1)|1<<(unix.SIGALRM-1)); got[0] != want {
+		t.Errorf("mask of this thread after Start = %#x, want %#x", got[0], want)
+	}
 }

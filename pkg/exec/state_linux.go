@@ -1,224 +1,224 @@
 package exec
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 )
 
-// step is a part of starting a program that can fail.
-type step int32
-
-const (
-	stepFork step = iota + 1
-	stepSession
-	stepStreams
-	stepOOMScore
-	stepCPUs
-	stepScheduler
-	stepIOPriority
-	stepLimits
-	stepBounding
-	stepGroups
-	stepGID
-	stepUID
-	stepCapabilities
-	stepAmbient
-	stepNoNewPrivileges
-	stepSignals
-	stepExec
-)
-
-// prepare makes the list of system calls. Their order is that of what a step still needs: the terminal, the scheduler and
-// raised limits need root's rights; groups and the bounding set need those of the old identity; the other capabilities are
-// lost with that, but for those that are kept to choose from; and the signal mask opens when the handlers are gone.
-func (s *Spec) prepare(im *image) {
-	if s.NewSession {
-		// EPERM says that this process leads its group, and so has a session already.
-		im.try(stepSession, unix.SYS_SETSID)
-	}
-	s.prepareStreams(im)
-	if s.CloseOthers {
-		// Ours close by themselves; these are what somebody left to us. Kernels before 5.11 don't know the call.
-		im.try(stepStreams, unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
-	}
-	if u := s.User; u != nil && u.Umask != nil {
-		im.do(stepUID, unix.SYS_UMASK, uintptr(*u.Umask))
-	}
-	if s.OOMScoreAdj != nil {
-		// By name, for a number of this process it would be the parent's. The descriptor closes with execution.
-		score := []byte(strconv.Itoa(*s.OOMScoreAdj))
-		im.do(stepOOMScore, unix.SYS_OPENAT, 0, im.text("/proc/self/oom_score_adj"), unix.O_WRONLY|unix.O_CLOEXEC)
-		im.do(stepOOMScore, unix.SYS_WRITE, 0, im.keep(unsafe.Pointer(&score[0])), uintptr(len(score))).useResult = true
-	}
-	s.prepareScheduling(im)
-	s.prepareLimits(im)
-	s.prepareIdentity(im)
-	if s.NoNewPrivileges {
-		im.do(stepNoNewPrivileges, unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
-	}
-	im.do(stepSignals, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, im.keep(unsafe.Pointer(new(uint64))), 0, 8)
-}
-
-// prepareStreams puts the standard streams in place. One that is closed becomes /dev/null.
+// prepareStreams puts the standard streams in place, and closes the other descriptors if that is
+// wanted.
 func (s *Spec) prepareStreams(im *image) {
 	tty, console := -1, -1
-	for i, fd := range s.Streams {
+	for i, fd := range descriptors(s.Streams) {
 		var st unix.Stat_t
 		err := unix.Fstat(fd, &st)
-		if err == nil && st.Rdev == unix.Mkdev(5, 1) && st.Mode&unix.S_IFMT == unix.S_IFCHR && s.Console != "" {
+		isDevice := err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
+		if isDevice && st.Rdev == unix.Mkdev(5, 1) && s.Console != "" { // /dev/console
 			if console < 0 {
-				s.prepareConsole(im, i)
+				s.openConsole(im, i)
 				tty, console = i, i
 			} else {
-				im.do(stepStreams, unix.SYS_DUP3, uintptr(console), uintptr(i))
+				im.do(streamsOp, unix.SYS_DUP3, uintptr(console), uintptr(i))
 			}
 			continue
 		}
 		if err == unix.EBADF {
-			// The lower ones are open by now: this is the one that open(2) takes.
-			im.try(stepStreams, unix.SYS_CLOSE, uintptr(i))
-			im.do(stepStreams, unix.SYS_OPENAT, 0, im.text("/dev/null"), unix.O_RDWR)
+			// open(2) takes the lowest free descriptor. It is this one, because those below are
+			// open.
+			im.try(unix.SYS_CLOSE, uintptr(i))
+			im.do(streamsOp, unix.SYS_OPENAT, 0, im.text("/dev/null"), unix.O_RDWR)
 			continue
 		}
 		if fd != i {
-			im.do(stepStreams, unix.SYS_DUP3, uintptr(fd), uintptr(i))
+			im.do(streamsOp, unix.SYS_DUP3, uintptr(fd), uintptr(i))
 		}
-		if err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev == unix.Mkdev(1, 3) {
+		if !isDevice || st.Rdev == unix.Mkdev(1, 3) { // /dev/null
 			continue
 		}
 		if _, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil && tty < 0 {
 			tty = i
 		}
-		if s.User != nil && s.User.UID != st.Uid {
-			// A terminal or port is the user's, who may open it anew by /dev/stdout. A root that can't, can't.
-			_ = unix.Fchown(fd, int(s.User.UID), -1)
+		if uid := s.Process.User.UID; s.SetUser && uid != st.Uid {
+			// The user may open a terminal or port anew, as /dev/stdout. It works without that.
+			_ = unix.Fchown(fd, int(uid), -1)
 		}
 	}
 	if tty >= 0 && s.NewSession {
-		// 1: taken from the session that has it, if any. Without a terminal the program can still run.
-		im.try(stepStreams, unix.SYS_IOCTL, uintptr(tty), unix.TIOCSCTTY, 1)
+		// 1 takes the terminal from a session that has it. The program can run without a
+		// terminal.
+		im.try(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSCTTY, 1)
+	}
+	if s.CloseOthers {
+		// This process's own descriptors close on execution; the others were left open by whoever
+		// started it. Kernels before 5.11 don't know the flag.
+		im.try(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	}
 }
 
-// prepareConsole opens the console's own device as a standard stream. This process must not have it: when the program ends, the
-// first of its session, all descriptors of its terminal are dead, and what was not yet written to it is lost, but for those of
+// descriptors returns the descriptors that Spec.Streams stands for.
+func descriptors(streams [3]int) [3]int {
+	for i, fd := range streams {
+		if fd == 0 {
+			streams[i] = i
+		}
+	}
+	return streams
+}
+
+const streamsOp = "put the standard streams in place"
+
+// openConsole opens the console's own device as the standard stream fd. This process must not
+// have it open: when the program, which leads its session, ends, all descriptors of the terminal
+// are dead and output that was not yet written is lost. That does not hold for descriptors of
 // /dev/console.
-func (s *Spec) prepareConsole(im *image, fd int) {
-	im.try(stepStreams, unix.SYS_CLOSE, uintptr(fd))
-	// Without O_NONBLOCK a serial line may wait for a carrier.
-	im.do(stepStreams, unix.SYS_OPENAT, 0, im.text(s.Console), unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
-	im.do(stepStreams, unix.SYS_FCNTL, uintptr(fd), unix.F_SETFL, unix.O_RDWR)
-	if s.User != nil {
-		_ = unix.Chown(s.Console, int(s.User.UID), -1)
+func (s *Spec) openConsole(im *image, fd int) {
+	im.try(unix.SYS_CLOSE, uintptr(fd))
+	// A serial line may wait for a carrier without O_NONBLOCK.
+	im.do(streamsOp, unix.SYS_OPENAT, 0, im.text(s.Console),
+		unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK)
+	im.do(streamsOp, unix.SYS_FCNTL, uintptr(fd), unix.F_SETFL, unix.O_RDWR)
+	if s.SetUser {
+		_ = unix.Chown(s.Console, int(s.Process.User.UID), -1)
 	}
 }
 
-// prepareScheduling is about when and where the program runs. SCHED_DEADLINE is for a process that may run on all CPUs: the
-// kernel is to say so, if it does not go together.
-func (s *Spec) prepareScheduling(im *image) {
-	if s.CPUs != (oci.CPUs{}) {
-		cpus := s.CPUs
-		im.do(stepCPUs, unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(cpus), im.keep(unsafe.Pointer(&cpus)))
+// prepareScheduling sets when and where the program runs, and whether it is killed for its
+// memory. A process with the policy SCHED_DEADLINE must be allowed to run on all CPUs; the kernel
+// reports it if ExecCPUAffinity does not allow that.
+func (s *Spec) prepareScheduling(im *image) error {
+	p := &s.Process
+	if p.OOMScoreAdj != nil {
+		score := strconv.Itoa(*p.OOMScoreAdj)
+		op, path := "set oom_score_adj "+score, "/proc/self/oom_score_adj" // "self" will be the child
+		im.do(op, unix.SYS_OPENAT, 0, im.text(path), unix.O_WRONLY|unix.O_CLOEXEC)
+		im.do(op, unix.SYS_WRITE, 0, im.text(score), uintptr(len(score))).useResult = true
 	}
-	if c := s.Scheduler; c != nil {
-		attr := &unix.SchedAttr{
-			Size:     unix.SizeofSchedAttr,
-			Policy:   uint32(c.Policy),
-			Flags:    uint64(c.Flags),
-			Nice:     c.Nice,
-			Priority: uint32(c.Priority),
-			Runtime:  c.Runtime,
-			Deadline: c.Deadline,
-			Period:   c.Period,
+	if a := p.ExecCPUAffinity; a != nil {
+		op := "set the CPUs " + a.Final
+		cpus, ok := oci.ParseCPUs(a.Final)
+		if !ok {
+			return &StartError{Op: op, Err: errors.New("malformed list"), Code: poweroff.InitFailed}
 		}
-		im.do(stepScheduler, unix.SYS_SCHED_SETATTR, 0, im.keep(unsafe.Pointer(attr)), 0)
+		if cpus != (oci.CPUs{}) {
+			im.do(op, unix.SYS_SCHED_SETAFFINITY, 0, unsafe.Sizeof(cpus),
+				im.keep(unsafe.Pointer(&cpus)))
+		}
 	}
-	if p := s.IOPriority; p != nil {
+	if p.Scheduler != nil {
+		op := "set the scheduler " + oci.FormatScheduler(*p.Scheduler)
+		attr, err := s.schedAttr()
+		if err != nil {
+			return &StartError{Op: op, Err: err, Code: poweroff.InitFailed}
+		}
+		im.do(op, unix.SYS_SCHED_SETATTR, 0, im.keep(unsafe.Pointer(attr)), 0)
+	}
+	if io := p.IOPriority; io != nil {
+		op := "set the I/O priority " + oci.FormatIOPriority(*io)
+		class, ok := oci.ParseIOClass(string(io.Class))
+		if !ok || io.Priority < 0 || io.Priority > 7 {
+			return &StartError{Op: op, Err: unix.EINVAL, Code: poweroff.InitFailed}
+		}
 		const whoProcess, classShift = 1, 13 // IOPRIO_WHO_PROCESS and IOPRIO_CLASS_SHIFT of Linux
-		im.do(stepIOPriority, unix.SYS_IOPRIO_SET, whoProcess, 0, uintptr(p.Class)<<classShift|uintptr(p.Priority))
+		im.do(op, unix.SYS_IOPRIO_SET, whoProcess, 0,
+			uintptr(class)<<classShift|uintptr(io.Priority))
 	}
+	return nil
 }
 
-func (s *Spec) prepareLimits(im *image) {
-	im.limits = append(append(im.limits, s.Limits...), s.wanted()...)
-	for i, l := range im.limits {
-		value := &unix.Rlimit{Cur: l.Soft, Max: l.Hard}
-		c := im.do(stepLimits, unix.SYS_PRLIMIT64, 0, uintptr(l.Resource), im.keep(unsafe.Pointer(value)))
-		c.index, c.optional = int32(i), i >= len(s.Limits)
+func (s *Spec) schedAttr() (*unix.SchedAttr, error) {
+	c := s.Process.Scheduler
+	policy, ok := oci.ParsePolicy(string(c.Policy))
+	if !ok {
+		return nil, fmt.Errorf("unknown policy %q", c.Policy)
 	}
-}
-
-// prepareIdentity gives the program its user, groups and capabilities.
-func (s *Spec) prepareIdentity(im *image) {
-	var known oci.CapabilitySet // to this kernel
-	if s.Capabilities != nil {
-		for number := range 64 {
-			has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
-			if err != nil {
-				break
-			}
-			known |= 1 << number
-			if has != 0 && !s.Capabilities.Bounding.Has(number) {
-				im.do(stepBounding, unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(number)).index = int32(number)
-			}
+	attr := &unix.SchedAttr{
+		Size:     unix.SizeofSchedAttr,
+		Policy:   policy,
+		Nice:     c.Nice,
+		Priority: uint32(c.Priority),
+		Runtime:  c.Runtime,
+		Deadline: c.Deadline,
+		Period:   c.Period,
+	}
+	for _, name := range c.Flags {
+		flag, ok := oci.ParseSchedulerFlag(string(name))
+		if !ok {
+			return nil, fmt.Errorf("unknown flag %q", name)
 		}
-		im.do(stepCapabilities, unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1) // until it is executed
+		attr.Flags |= flag
 	}
-	if u := s.User; u != nil {
-		groups := unsafe.Pointer(unsafe.SliceData(u.AdditionalGIDs))
-		im.do(stepGroups, unix.SYS_SETGROUPS, uintptr(len(u.AdditionalGIDs)), im.keep(groups))
-		gid, uid := uintptr(u.GID), uintptr(u.UID)
-		im.do(stepGID, unix.SYS_SETRESGID, gid, gid, gid)
-		im.do(stepUID, unix.SYS_SETRESUID, uid, uid, uid)
+	return attr, nil
+}
+
+// prepareIdentity sets user, groups, capabilities and no_new_privs.
+func (s *Spec) prepareIdentity(im *image) error {
+	p := &s.Process
+	var sets oci.Capabilities
+	capabilitiesOp := "set the capabilities"
+	if p.Capabilities != nil {
+		var err error
+		if sets, err = oci.ParseCapabilities(*p.Capabilities); err != nil {
+			return &StartError{Op: capabilitiesOp, Err: err, Code: poweroff.InitFailed}
+		}
+		capabilitiesOp += " " + strings.Join(p.Capabilities.Permitted, ",")
+		im.dropBounding(sets.Bounding)
+		// Without this flag, setresuid(2) clears the sets from which capset(2) chooses.
+		im.do(capabilitiesOp, unix.SYS_PRCTL, unix.PR_SET_KEEPCAPS, 1)
 	}
-	if c := s.Capabilities; c != nil {
+	if s.SetUser {
+		im.setUser(p.User.UID, p.User.GID, p.User.AdditionalGids)
+	}
+	if p.Capabilities != nil {
 		header := &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		data := new([2]unix.CapUserData)
 		for i := range data {
 			data[i] = unix.CapUserData{
-				Effective:   uint32(c.Effective >> (32 * i)),
-				Permitted:   uint32(c.Permitted >> (32 * i)),
-				Inheritable: uint32(c.Inheritable >> (32 * i)),
+				Effective:   uint32(sets.Effective >> (32 * i)),
+				Permitted:   uint32(sets.Permitted >> (32 * i)),
+				Inheritable: uint32(sets.Inheritable >> (32 * i)),
 			}
 		}
-		im.do(stepCapabilities, unix.SYS_CAPSET, im.keep(unsafe.Pointer(header)), im.keep(unsafe.Pointer(data)))
-		im.do(stepCapabilities, unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-		for number := range 64 {
-			if (c.Ambient & known).Has(number) {
-				raise := im.do(stepAmbient, unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(number), 0, 0)
-				raise.index = int32(number)
-			}
+		im.do(capabilitiesOp, unix.SYS_CAPSET, im.keep(unsafe.Pointer(header)),
+			im.keep(unsafe.Pointer(data)))
+		im.do(capabilitiesOp, unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL)
+		im.raiseAmbient(sets.Ambient)
+	}
+	if p.NoNewPrivileges {
+		im.do("set no_new_privs", unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1)
+	}
+	return nil
+}
+
+// dropBounding leaves only the given capabilities in the bounding set.
+func (im *image) dropBounding(keep oci.CapabilitySet) {
+	for number := range 64 {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
+		if err == nil && has != 0 && !keep.Has(number) {
+			op := fmt.Sprintf("drop %s from the bounding set", capabilityName(number))
+			im.do(op, unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(number))
 		}
 	}
 }
 
-// do adds a system call, without which the program does not start.
-func (im *image) do(step step, number uintptr, args ...uintptr) *call {
-	im.calls = append(im.calls, call{number: number, step: step})
-	c := &im.calls[len(im.calls)-1]
-	copy(c.args[:], args)
-	return c
+// raiseAmbient adds capabilities to the empty ambient set. It leaves out those that this kernel
+// does not have.
+func (im *image) raiseAmbient(set oci.CapabilitySet) {
+	for number := range 64 {
+		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
+		if err == nil && set.Has(number) {
+			im.do("set the ambient capability "+capabilityName(number), unix.SYS_PRCTL,
+				unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(number))
+		}
+	}
 }
 
-// try adds a system call that may fail.
-func (im *image) try(step step, number uintptr, args ...uintptr) {
-	im.do(step, number, args...).optional = true
-}
-
-// keep returns a pointer as an argument for a system call. What it points to is on the heap, where nothing moves, and stays
-// there as long as the image.
-func (im *image) keep(p unsafe.Pointer) uintptr {
-	im.kept = append(im.kept, p)
-	return uintptr(p)
-}
-
-// text returns a string as an argument for a system call.
-func (im *image) text(s string) uintptr {
-	b := append([]byte(s), 0)
-	return im.keep(unsafe.Pointer(&b[0]))
-}
+func capabilityName(number int) string { return oci.CapabilitySet(1 << number).Names()[0] }

@@ -1,7 +1,7 @@
 package exec
 
 import (
-	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -9,14 +9,15 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/oci"
 )
 
-// status runs grep on the program's /proc/self/status, or a script, in the state of a Spec, and returns its output with single
-// blanks.
+// status runs a script in the state of a Spec, and returns its output with single blanks. Without
+// a script it prints a part of the program's own /proc/self/status.
 func status(t *testing.T, spec Spec, script string) string {
 	t.Helper()
 	out, text := output(t)
@@ -24,11 +25,11 @@ func status(t *testing.T, spec Spec, script string) string {
 		t.Fatal(err)
 	}
 	if script == "" {
-		spec.Args = []string{"grep", "-E", "^(Uid|Gid|Groups|Cap|NoNewPrivs|Cpus_allowed_list)", "/proc/self/status"}
+		spec.Process.Args = []string{"grep", "-E", "^(Uid|Gid|Groups|Cap|NoNewPrivs|Cpus_allowed_list)", "/proc/self/status"}
 	} else {
-		spec.Args = []string{"sh", "-c", script}
+		spec.Process.Args = []string{"sh", "-c", script}
 	}
-	spec.Env = []string{"PATH=/usr/bin:/bin"}
+	spec.Process.Env = []string{"PATH=/usr/bin:/bin"}
 	spec.Streams, spec.CloseOthers = [3]int{0, int(out.Fd()), 2}, true
 	pid, err := spec.Start()
 	if err != nil {
@@ -40,80 +41,87 @@ func status(t *testing.T, spec Spec, script string) string {
 	return strings.Join(strings.Fields(text()), " ")
 }
 
-func capabilities(t *testing.T, names ...string) (set oci.CapabilitySet) {
+// hex returns the set of some capabilities as /proc/PID/status prints it.
+func hex(t *testing.T, names ...string) string {
 	t.Helper()
-	for _, name := range names {
-		c, ok := oci.ParseCapability(name)
-		if !ok {
-			t.Fatal(name)
-		}
-		set |= c
+	sets, err := oci.ParseCapabilities(specs.LinuxCapabilities{Bounding: names})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return set
+	return fmt.Sprintf("%016x", uint64(sets.Bounding))
 }
 
-// hex is a set as /proc/PID/status prints it.
-func hex(set oci.CapabilitySet) string {
-	s := strconv.FormatUint(uint64(set), 16)
-	return strings.Repeat("0", 16-len(s)) + s
-}
-
-// bounding is this process's bounding set.
-func bounding(t *testing.T) (set oci.CapabilitySet) {
+// bounding returns this process's bounding set.
+func bounding(t *testing.T) []string {
 	t.Helper()
+	var set oci.CapabilitySet
 	for n := range 64 {
 		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0); err == nil && has == 1 {
 			set |= 1 << n
 		}
 	}
-	return set
+	return set.Names()
 }
 
 func TestStartCapabilities(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to change its identity")
 	}
+	const kill, chown, bind = "CAP_KILL", "CAP_CHOWN", "CAP_NET_BIND_SERVICE"
+	list := func(names ...string) []string { return names }
 	all := bounding(t)
-	kill, chown, bind := capabilities(t, "CAP_KILL"), capabilities(t, "CAP_CHOWN"), capabilities(t, "CAP_NET_BIND_SERVICE")
-	user := &User{UID: 1234, GID: 2345, AdditionalGIDs: []uint32{7, 9}}
+	allButKill := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == kill })
+	user := specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}}
+	few := &specs.LinuxCapabilities{Bounding: list(kill, chown), Effective: list(kill), Permitted: list(kill)}
 	for _, c := range []struct {
-		name string
-		spec Spec
-		want string
+		name    string
+		process specs.Process
+		setUser bool
+		want    string
 	}{
-		{"root", Spec{}, "CapInh: 0 CapPrm: " + hex(all) + " CapEff: " + hex(all) + " CapBnd: " + hex(all) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"user", Spec{User: user}, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " + hex(all) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"no new privileges", Spec{User: user, NoNewPrivileges: true}, "CapAmb: 0 NoNewPrivs: 1"},
+		{"root", specs.Process{}, false, "CapInh: 0 CapPrm: " + hex(t, all...) + " CapEff: " + hex(t, all...) +
+			" CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
+		{"user", specs.Process{User: user}, true, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " +
+			hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
+		{"no new privileges", specs.Process{User: user, NoNewPrivileges: true}, true, "CapAmb: 0 NoNewPrivs: 1"},
 		{
-			// What root is executed with is the kernel's rule: the bounding set, whatever it had before.
-			"root with few",
-			Spec{Capabilities: &oci.Capabilities{Bounding: kill | chown, Effective: kill, Permitted: kill}},
-			"CapInh: 0 CapPrm: " + hex(kill|chown) + " CapEff: " + hex(kill|chown) + " CapBnd: " + hex(kill|chown) + " CapAmb: 0 NoNewPrivs: 0",
+			// The kernel gives root the bounding set on execution, whatever it had before.
+			"root with few", specs.Process{Capabilities: few}, false,
+			"CapInh: 0 CapPrm: " + hex(t, kill, chown) + " CapEff: " + hex(t, kill, chown) +
+				" CapBnd: " + hex(t, kill, chown) + " CapAmb: 0 NoNewPrivs: 0",
 		},
 		{
 			"root with few and no new privileges",
-			Spec{Capabilities: &oci.Capabilities{Bounding: kill | chown, Effective: kill, Permitted: kill}, NoNewPrivileges: true},
-			"CapInh: 0 CapPrm: " + hex(kill) + " CapEff: " + hex(kill) + " CapBnd: " + hex(kill|chown) + " CapAmb: 0 NoNewPrivs: 1",
+			specs.Process{Capabilities: few, NoNewPrivileges: true}, false,
+			"CapInh: 0 CapPrm: " + hex(t, kill) + " CapEff: " + hex(t, kill) +
+				" CapBnd: " + hex(t, kill, chown) + " CapAmb: 0 NoNewPrivs: 1",
 		},
-		{"root with none", Spec{Capabilities: &oci.Capabilities{}}, "CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: 0 CapAmb: 0"},
+		{"root with none", specs.Process{Capabilities: &specs.LinuxCapabilities{}}, false,
+			"CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: 0 CapAmb: 0"},
 		{
 			"user with some",
-			Spec{User: user, Capabilities: &oci.Capabilities{
-				Bounding: kill | chown | bind, Effective: kill | bind, Permitted: kill | bind, Inheritable: bind | chown, Ambient: bind,
+			specs.Process{User: user, Capabilities: &specs.LinuxCapabilities{
+				Bounding: list(kill, chown, bind), Effective: list(kill, bind), Permitted: list(kill, bind),
+				Inheritable: list(bind, chown), Ambient: list(bind),
 			}},
-			"Uid: 1234 1234 1234 1234 Gid: 2345 2345 2345 2345 Groups: 7 9 CapInh: " + hex(bind|chown) + " CapPrm: " + hex(bind) +
-				" CapEff: " + hex(bind) + " CapBnd: " + hex(kill|chown|bind) + " CapAmb: " + hex(bind),
+			true,
+			"Uid: 1234 1234 1234 1234 Gid: 2345 2345 2345 2345 Groups: 7 9 CapInh: " + hex(t, bind, chown) +
+				" CapPrm: " + hex(t, bind) + " CapEff: " + hex(t, bind) +
+				" CapBnd: " + hex(t, kill, chown, bind) + " CapAmb: " + hex(t, bind),
 		},
 		{
 			"user with all but one",
-			Spec{User: user, Capabilities: &oci.Capabilities{Bounding: all &^ kill, Effective: all, Permitted: all}},
-			"CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " + hex(all&^kill) + " CapAmb: 0",
+			specs.Process{User: user, Capabilities: &specs.LinuxCapabilities{
+				Bounding: allButKill, Effective: all, Permitted: all,
+			}},
+			true,
+			"CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " + hex(t, allButKill...) + " CapAmb: 0",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := status(t, c.spec, "")
-			want := strings.ReplaceAll(c.want, ": 0 Cap", ": "+hex(0)+" Cap")
-			want = strings.ReplaceAll(want+" ", "CapAmb: 0 ", "CapAmb: "+hex(0)+" ")
+			got := status(t, Spec{Process: c.process, SetUser: c.setUser}, "")
+			want := strings.ReplaceAll(c.want, ": 0 Cap", ": "+hex(t)+" Cap")
+			want = strings.ReplaceAll(want+" ", "CapAmb: 0 ", "CapAmb: "+hex(t)+" ")
 			if !strings.Contains(got, want) {
 				t.Errorf("state = %s\nwant %s", got, want)
 			}
@@ -121,79 +129,96 @@ func TestStartCapabilities(t *testing.T) {
 	}
 }
 
-// The rest of the state; what needs rights beyond those of a container's root is looked at in a guest.
+// States that need more rights than root of a container has are tested in a guest.
 func TestStartScheduling(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	var cpus oci.CPUs
 	var own unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &own); err != nil {
 		t.Fatal(err)
 	}
-	for n := range 1024 {
-		if own.IsSet(n) {
-			cpus[n/64] |= 1 << (n % 64)
-			break
-		}
+	cpu := 0
+	for !own.IsSet(cpu) {
+		cpu++
 	}
-	score := 321
-	got := status(t, Spec{
-		OOMScoreAdj: &score,
-		CPUs:        cpus,
-		Scheduler:   &oci.Scheduler{Policy: unix.SCHED_BATCH, Nice: 7},
-		IOPriority:  &oci.IOPriority{Class: 2, Priority: 6},
-	}, `echo oom $(cat /proc/self/oom_score_adj); grep Cpus_allowed_list /proc/self/status
+	got := status(t, Spec{Process: specs.Process{
+		OOMScoreAdj:     new(321),
+		ExecCPUAffinity: &specs.CPUAffinity{Final: strconv.Itoa(cpu)},
+		Scheduler:       &specs.Scheduler{Policy: specs.SchedBatch, Nice: 7},
+		IOPriority:      &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 6},
+	}}, `echo oom $(cat /proc/self/oom_score_adj); grep Cpus_allowed_list /proc/self/status
 		set -- $(cat /proc/self/stat); echo nice ${19} policy ${41}; ionice -p $$`)
-	want := "oom 321 Cpus_allowed_list: " + cpus.String() + " nice 7 policy 3 best-effort: prio 6"
+	want := fmt.Sprintf("oom 321 Cpus_allowed_list: %d nice 7 policy 3 best-effort: prio 6", cpu)
 	if got != want {
 		t.Errorf("state = %s, want %s", got, want)
 	}
 	if own, err := os.ReadFile("/proc/self/oom_score_adj"); err != nil || strings.TrimSpace(string(own)) == "321" {
-		t.Errorf("this process's oom_score_adj = %s, %v, want it as it was", own, err)
+		t.Errorf("this process's oom_score_adj = %s, %v, want it unchanged", own, err)
 	}
 }
 
-// What can't be given is an error, and no program runs without it.
+// A program does not start without a part of its state.
 func TestStartStateErrors(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	kill, chown := capabilities(t, "CAP_KILL"), capabilities(t, "CAP_CHOWN")
-	tooHigh := 1001
+	list := func(names ...string) []string { return names }
+	capabilities := func(c specs.LinuxCapabilities) specs.Process { return specs.Process{Capabilities: &c} }
+	scheduler := func(s specs.Scheduler) specs.Process { return specs.Process{Scheduler: &s} }
+	cpus := func(list string) specs.Process {
+		return specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: list}}
+	}
+	ioPriority := func(class specs.IOPriorityClass, priority int) specs.Process {
+		return specs.Process{IOPriority: &specs.LinuxIOPriority{Class: class, Priority: priority}}
+	}
 	for _, c := range []struct {
-		name string
-		spec Spec
-		err  error
-		want string
+		name    string
+		process specs.Process
+		want    string
 	}{
-		{"effective but not permitted", Spec{Capabilities: &oci.Capabilities{Effective: kill | chown, Permitted: kill}}, unix.EPERM, "set the capabilities CAP_KILL: "},
-		{"ambient but not inheritable", Spec{Capabilities: &oci.Capabilities{Ambient: chown, Permitted: chown}}, unix.EPERM, "set the ambient capability CAP_CHOWN: "},
-		{"inheritable but not bounding", Spec{Capabilities: &oci.Capabilities{Inheritable: chown}}, unix.EPERM, "set the capabilities : "},
-		{"score", Spec{OOMScoreAdj: &tooHigh}, unix.EINVAL, "set oom_score_adj 1001: "},
-		{"CPUs", Spec{CPUs: oci.CPUs{15: 1 << 63}}, unix.EINVAL, "set the CPUs 1023: "},
-		{"scheduler", Spec{Scheduler: &oci.Scheduler{Policy: 4}}, unix.EINVAL, "set the scheduler SCHED_ISO: "},
-		{"I/O priority", Spec{IOPriority: &oci.IOPriority{Class: 7}}, unix.EINVAL, "set the I/O priority 7 priority=0: "},
-		{"user", Spec{User: &User{UID: 1<<32 - 1}}, nil, ""},
+		{"effective but not permitted",
+			capabilities(specs.LinuxCapabilities{Effective: list("CAP_KILL", "CAP_CHOWN"), Permitted: list("CAP_KILL")}),
+			"set the capabilities CAP_KILL: operation not permitted"},
+		{"ambient but not inheritable",
+			capabilities(specs.LinuxCapabilities{Ambient: list("CAP_CHOWN"), Permitted: list("CAP_CHOWN")}),
+			"set the ambient capability CAP_CHOWN: operation not permitted"},
+		{"inheritable but not bounding",
+			capabilities(specs.LinuxCapabilities{Inheritable: list("CAP_CHOWN")}),
+			"set the capabilities : operation not permitted"},
+		{"unknown capability",
+			capabilities(specs.LinuxCapabilities{Bounding: list("CAP_X")}),
+			`set the capabilities: unknown capability "CAP_X"`},
+		{"OOM score", specs.Process{OOMScoreAdj: new(1001)}, "set oom_score_adj 1001: invalid argument"},
+		{"CPUs", cpus("1023"), "set the CPUs 1023: invalid argument"},
+		{"malformed CPUs", cpus("1-"), "set the CPUs 1-: malformed list"},
+		{"scheduler", scheduler(specs.Scheduler{Policy: specs.SchedISO}), "set the scheduler SCHED_ISO: invalid argument"},
+		{"unknown scheduler", scheduler(specs.Scheduler{Policy: "X"}), `set the scheduler X: unknown policy "X"`},
+		{"unknown flag",
+			scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"F"}}),
+			`set the scheduler SCHED_OTHER F: unknown flag "F"`},
+		{"I/O class", ioPriority("X", 0), "set the I/O priority X priority=0: invalid argument"},
+		{"I/O priority", ioPriority(specs.IOPRIO_CLASS_BE, 8),
+			"set the I/O priority IOPRIO_CLASS_BE priority=8: invalid argument"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			c.spec.Args, c.spec.Streams = []string{"/bin/true"}, [3]int{0, 1, 2}
-			pid, err := c.spec.Start()
-			if c.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				wait(t, pid)
-				return
-			}
-			if !errors.Is(err, c.err) || ExitCode(err) != 125 || !strings.HasPrefix(err.Error(), c.want) {
-				t.Errorf("Start() = %v with code %d, want %s%v, 125", err, ExitCode(err), c.want, c.err)
+			c.process.Args = []string{"/bin/true"}
+			_, err := (&Spec{Process: c.process}).Start()
+			if err == nil || ExitCode(err) != 125 || err.Error() != c.want {
+				t.Errorf("Start() = %v with code %d, want %s, 125", err, ExitCode(err), c.want)
 			}
 		})
 	}
+	// To setresuid(2), the largest number means no change.
+	spec := Spec{Process: specs.Process{Args: []string{"/bin/true"}, User: specs.User{UID: 1<<32 - 1}}, SetUser: true}
+	pid, err := spec.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait(t, pid)
 }
 
-// A process without root's rights can't give them away either, and does not start a program that would have too many.
+// A process without root's rights does not start a program that would have too many.
 func TestStartWithoutRights(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if err := syscall.Setreuid(-1, 1234); err != nil { // all threads
@@ -201,21 +226,28 @@ func TestStartWithoutRights(t *testing.T) {
 		}
 		defer syscall.Setreuid(-1, 0)
 		for want, spec := range map[string]Spec{
-			"set the additional groups: ":              {User: &User{UID: 0}},
-			"drop CAP_CHOWN from the bounding set: ":   {Capabilities: &oci.Capabilities{}},
-			"set the scheduler SCHED_RR priority=1: ":  {Scheduler: &oci.Scheduler{Policy: unix.SCHED_RR, Priority: 1}},
-			"set oom_score_adj -1000: ":                {OOMScoreAdj: new(-1000)},
-			"set the I/O priority IOPRIO_CLASS_RT pri": {IOPriority: &oci.IOPriority{Class: 1}},
+			"set the additional groups: ": {SetUser: true},
+			"drop CAP_CHOWN from the bounding set: ": {Process: specs.Process{
+				Capabilities: &specs.LinuxCapabilities{},
+			}},
+			"set the scheduler SCHED_RR priority=1: ": {Process: specs.Process{
+				Scheduler: &specs.Scheduler{Policy: specs.SchedRR, Priority: 1},
+			}},
+			"set oom_score_adj -1000: ": {Process: specs.Process{OOMScoreAdj: new(-1000)}},
+			"set the I/O priority IOPRIO_CLASS_RT priority=0: ": {Process: specs.Process{
+				IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_RT},
+			}},
 		} {
-			spec.Args, spec.Streams = []string{"/bin/true"}, [3]int{0, 1, 2}
-			if _, err := spec.Start(); err == nil || !strings.HasPrefix(err.Error(), want) || ExitCode(err) != 125 {
+			spec.Process.Args = []string{"/bin/true"}
+			_, err := spec.Start()
+			if err == nil || !strings.HasPrefix(err.Error(), want) || ExitCode(err) != 125 {
 				t.Errorf("Start() = %v, want %s...", err, want)
 			}
 		}
 	})
 }
 
-// A closed standard stream is /dev/null for the program, whichever it is, and this process keeps its own as they are.
+// A closed standard stream is /dev/null for the program. This process's streams don't change.
 func TestStartClosedStreams(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		result, err := unix.Open(dir+"/result", unix.O_CREAT|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
@@ -243,9 +275,13 @@ func TestStartClosedStreams(t *testing.T) {
 			for _, fd := range c.closed {
 				unix.Close(fd)
 			}
-			spec := Spec{Streams: c.streams, CloseOthers: true, Args: []string{"/bin/sh", "-c", `
-				for fd in $(seq 3 300); do test -e /proc/$$/fd/$fd && exit 3; done
-				n=0; for fd in 0 1 2; do test "$(readlink /proc/$$/fd/$fd)" = /dev/null && n=$((n+1)); done; exit 1$n`}}
+			const script = `for fd in $(seq 3 300); do test -e /proc/$$/fd/$fd && exit 3; done; n=0
+				for fd in 0 1 2; do test "$(readlink /proc/$$/fd/$fd)" = /dev/null && n=$((n+1)); done; exit 1$n`
+			spec := Spec{
+				Process:     specs.Process{Args: []string{"/bin/sh", "-c", script}},
+				Streams:     c.streams,
+				CloseOthers: true,
+			}
 			pid, err := spec.Start()
 			if err != nil {
 				t.Errorf("%v: Start() = %v", c, err)
@@ -268,13 +304,14 @@ func TestStartClosedStreams(t *testing.T) {
 				}
 			}
 			if ws := wait(t, pid); ws.ExitStatus() != 10+want {
-				t.Errorf("%v: exit status = %d, want %d, for so many /dev/null", c, ws.ExitStatus()-10, want)
+				t.Errorf("%v: exit status = %d, want %d: 10 and the number of /dev/null", c, ws.ExitStatus(), 10+want)
 			}
 		}
 	})
 }
 
-// Nobody told the kernel to kill the program with its parent, or to treat root as nobody special.
+// Without a state, a program has that of this process, and default securebits and parent death
+// signal.
 func TestStartDefaults(t *testing.T) {
 	got := status(t, Spec{}, "cat /proc/self/oom_score_adj; setpriv --dump | tail -2")
 	own, err := os.ReadFile("/proc/self/oom_score_adj")
@@ -286,19 +323,23 @@ func TestStartDefaults(t *testing.T) {
 	}
 }
 
-// Exec gives the same state, and after a failure everything that belongs to the thread is as it was.
+// Exec gives a program the same state as Start. If it fails, the state of this process's threads
+// does not change.
 func TestExecState(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
-		kill := capabilities(t, "CAP_KILL")
-		score := 55
+		kill := []string{"CAP_KILL"}
 		spec := Spec{
-			Args:            []string{"/no/such"},
-			Streams:         [3]int{0, 1, 2},
-			User:            &User{UID: 1234, GID: 5},
-			Capabilities:    &oci.Capabilities{Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill, Ambient: kill},
-			NoNewPrivileges: true,
-			OOMScoreAdj:     &score,
-			Scheduler:       &oci.Scheduler{Policy: unix.SCHED_BATCH},
+			Process: specs.Process{
+				Args: []string{"/no/such"},
+				User: specs.User{UID: 1234, GID: 5},
+				Capabilities: &specs.LinuxCapabilities{
+					Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill, Ambient: kill,
+				},
+				NoNewPrivileges: true,
+				OOMScoreAdj:     new(55),
+				Scheduler:       &specs.Scheduler{Policy: specs.SchedBatch},
+			},
+			SetUser: true,
 		}
 		before, err := os.ReadFile("/proc/self/status")
 		if err != nil {
@@ -316,13 +357,14 @@ func TestExecState(t *testing.T) {
 				t.Errorf("after a failed Exec: %s, want %s", b, a)
 			}
 		}
-		set := hex(kill)
-		spec.Args = []string{"/bin/sh", "-c", `
-			want="Uid: 1234 1234 1234 1234 Gid: 5 5 5 5 CapInh: ` + set + ` CapPrm: ` + set + ` CapEff: ` + set + ` CapBnd: ` + set + ` CapAmb: ` + set + ` NoNewPrivs: 1 policy 3 oom 55 pid 1"
+		set := hex(t, kill...)
+		spec.Process.Args = []string{"/bin/sh", "-c", `
+			want="Uid: 1234 1234 1234 1234 Gid: 5 5 5 5 CapInh: ` + set + ` CapPrm: ` + set + ` CapEff: ` + set +
+			` CapBnd: ` + set + ` CapAmb: ` + set + ` NoNewPrivs: 1 policy 3 oom 55 pid 1"
 			set -- $(cat /proc/self/stat); policy=${41}
 			got=$(echo $(grep -E '^(Uid|Gid|Cap|NoNew)' /proc/self/status) policy $policy oom $(cat /proc/self/oom_score_adj) pid $$)
 			test "$got" = "$want" && echo PASS && exit; echo "state = $got"; echo "want $want"; exit 1`}
-		spec.Env = []string{"PATH=/usr/bin:/bin"}
+		spec.Process.Env = []string{"PATH=/usr/bin:/bin"}
 		t.Error(spec.Exec())
 	})
 }

@@ -2,30 +2,33 @@ package exec
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// WindowSize is the operation that gives the terminal among the standard streams a size where it has none, as that of a
-// host without a window for it: programs take 0 lines at their word.
+// WindowSize is the operation that gives the terminal among the standard streams a size if it has
+// none, as on a host without a window. Programs take a height of 0 literally.
 type WindowSize struct {
 	Streams [3]int // as in Spec
-	// Height and Width are wanted, in characters. Where one is 0 it is LINES or COLUMNS of the environment Env, else 24 or 80.
-	Height, Width uint16
-	Env           []string
+	// ConsoleSize is the size in characters, process.consoleSize of the runtime-spec. A dimension
+	// that it does not have is LINES or COLUMNS of Env, else 24 or 80.
+	ConsoleSize *specs.Box
+	Env         []string
 }
 
 func (w WindowSize) Describe() op.Description {
 	height, width := w.size()
-	return op.Describe("window size", "terminal", "height", uint32(height), "width", uint32(width), "if", "0")
+	return op.Describe("window size", "terminal", "height", height, "width", width, "if", "0")
 }
 
-// Do implements op.Op. No terminal is fine.
+// Do does nothing if there is no terminal.
 func (w WindowSize) Do() error {
-	for _, fd := range w.Streams {
+	for _, fd := range descriptors(w.Streams) {
 		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 		if err != nil {
 			continue
@@ -49,17 +52,20 @@ func (w WindowSize) Do() error {
 }
 
 func (w WindowSize) size() (height, width uint16) {
-	return w.dimension(w.Height, "LINES", 24), w.dimension(w.Width, "COLUMNS", 80)
+	var size specs.Box
+	if w.ConsoleSize != nil {
+		size = *w.ConsoleSize
+	}
+	return w.dimension(size.Height, "LINES", 24), w.dimension(size.Width, "COLUMNS", 80)
 }
 
-func (w WindowSize) dimension(wanted uint16, variable string, usual uint16) uint16 {
-	if wanted != 0 {
-		return wanted
+func (w WindowSize) dimension(configured uint, variable string, fallback uint16) uint16 {
+	if configured != 0 {
+		return uint16(min(configured, math.MaxUint16))
 	}
-	if value, given := lookUp(w.Env, variable); given {
-		if n, err := strconv.ParseUint(value, 10, 16); err == nil && n > 0 {
-			return uint16(n)
-		}
+	value, _ := lookup(w.Env, variable)
+	if n, err := strconv.ParseUint(value, 10, 16); err == nil && n > 0 {
+		return uint16(n)
 	}
-	return usual
+	return fallback
 }

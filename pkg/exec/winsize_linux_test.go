@@ -4,10 +4,11 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// terminal opens a pseudo-terminal, and returns the descriptor of its user's end.
+// terminal opens a pseudo-terminal, pty(7), and returns the descriptor of its terminal.
 func terminal(t *testing.T) (tty int) {
 	t.Helper()
 	master, err := unix.Open("/dev/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
@@ -45,12 +46,13 @@ func TestWindowSize(t *testing.T) {
 	}{
 		{[2]uint16{}, WindowSize{}, [2]uint16{24, 80}},
 		{[2]uint16{}, WindowSize{Env: env}, [2]uint16{50, 132}},
-		{[2]uint16{}, WindowSize{Height: 10, Width: 20, Env: env}, [2]uint16{10, 20}},
-		{[2]uint16{}, WindowSize{Width: 20, Env: env}, [2]uint16{50, 20}},
+		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}, Env: env}, [2]uint16{10, 20}},
+		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Width: 20}, Env: env}, [2]uint16{50, 20}},
 		{[2]uint16{}, WindowSize{Env: []string{"LINES=0", "COLUMNS=65536"}}, [2]uint16{24, 80}},
 		{[2]uint16{}, WindowSize{Env: []string{"LINES=", "COLUMNS=-1"}}, [2]uint16{24, 80}},
-		{[2]uint16{0, 99}, WindowSize{Height: 10, Width: 20}, [2]uint16{10, 99}},
-		{[2]uint16{5, 6}, WindowSize{Height: 10, Width: 20, Env: env}, [2]uint16{5, 6}},
+		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Height: 1 << 20, Width: 1}}, [2]uint16{65535, 1}},
+		{[2]uint16{0, 99}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}}, [2]uint16{10, 99}},
+		{[2]uint16{5, 6}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}, Env: env}, [2]uint16{5, 6}},
 	} {
 		size := &unix.Winsize{Row: c.has[0], Col: c.has[1]}
 		if err := unix.IoctlSetWinsize(tty, unix.TIOCSWINSZ, size); err != nil {
@@ -71,7 +73,8 @@ func TestWindowSize(t *testing.T) {
 	}
 }
 
-// The program leads a session, and the terminal among its streams, whichever it is, is its controlling terminal.
+// The program leads a session, and the first terminal among its streams is its controlling
+// terminal.
 func TestStartTerminal(t *testing.T) {
 	tty := terminal(t)
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
@@ -87,12 +90,16 @@ func TestStartTerminal(t *testing.T) {
 		{[3]int{tty, null, null}, 0},
 		{[3]int{null, null, null}, 1},
 	} {
-		spec := Spec{Args: []string{"/bin/sh", "-c", "exec 3</dev/tty"}, Streams: c.streams, NewSession: true}
+		spec := Spec{
+			Process:    specs.Process{Args: []string{"/bin/sh", "-c", "exec 3</dev/tty"}},
+			Streams:    c.streams,
+			NewSession: true,
+		}
 		pid, err := spec.Start()
 		if err != nil {
 			t.Fatal(err)
 		}
-		// Of dash it is 2 if the redirection of exec fails.
+		// dash exits with 2 if the redirection fails.
 		if ws := wait(t, pid); min(ws.ExitStatus(), 1) != c.want {
 			t.Errorf("streams %d: opening /dev/tty ended with %d, want %d", c.streams, ws.ExitStatus(), c.want)
 		}

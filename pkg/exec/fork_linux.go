@@ -1,0 +1,45 @@
+package exec
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/poweroff"
+)
+
+const (
+	sysSigaction   = unix.SYS_RT_SIGACTION
+	sysSigprocmask = unix.SYS_RT_SIGPROCMASK
+	sigSetmask     = unix.SIG_SETMASK
+	lastSignal     = 64
+)
+
+// spawn forks a child that executes the image. The child has this process's memory, and this
+// thread stands still until the child has executed the program or ends. The child never returns;
+// it leaves its failure in f.
+//
+//go:noinline
+//go:norace
+func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {
+	r := vfork()
+	if r < 0 {
+		return 0, syscall.Errno(-r)
+	}
+	if r > 0 {
+		return r, 0
+	}
+	resetSignals()
+	*f = im.become()
+	for {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, poweroff.InitFailed, 0, 0)
+	}
+}
+
+// vfork is clone(2) with CLONE_VM, CLONE_VFORK and SIGCHLD: unlike fork(2), it copies no page
+// tables, and needs no memory. It returns twice: 0 in the child, and the child's process ID or a
+// negative errno in the parent.
+//
+// It is in assembly because the child runs on the parent's stack: a vfork in Go would return to
+// the parent by a return address that the child has overwritten.
+func vfork() int
