@@ -1,14 +1,88 @@
-// Package poweroff has the exit codes a guest reports and the ways to report them.
+//go:build linux || freebsd
+
+// Package poweroff ends a guest: it reports the exit code of the workload to the host, writes file
+// systems to their devices, and switches the machine off.
 package poweroff
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
 
 // Exit codes with a meaning of their own, as in container runtimes and POSIX shells.
 const (
-	// InitFailed says that the guest's init could not do its work.
+	// InitFailed means that the guest's init could not do its work.
 	InitFailed = 125
-	// NotExecutable says that the workload's program was found but could not be executed.
+	// NotExecutable means that the workload's program was found but could not be executed.
 	NotExecutable = 126
-	// NotFound says that the workload's program was not found.
+	// NotFound means that the workload's program was not found.
 	NotFound = 127
 	// SignalBase plus n is the code of a workload that was killed by signal n.
 	SignalBase = 128
 )
+
+// Code returns the exit code for a wait status: the workload's own, or 128+n if signal n killed it.
+func Code(status unix.WaitStatus) int {
+	if status.Signaled() {
+		return SignalBase + int(status.Signal())
+	}
+	return status.ExitStatus()
+}
+
+// Sync is the operation that writes all file systems to their devices, sync(2).
+type Sync struct{}
+
+func (Sync) Describe() op.Description {
+	return op.Describe("sync", "all file systems")
+}
+
+func (Sync) Do() error {
+	unix.Sync()
+	return nil
+}
+
+// PowerOff is the operation that ends the machine by reboot(2) with RB_AUTOBOOT, upon which a
+// libkrun host ends the VM. Other ways of switching off need hardware that such a VM does not have.
+// It does nothing in a process that has no machine to end: any but the first, and the first one of
+// a PID namespace of Linux.
+type PowerOff struct{}
+
+func (PowerOff) Describe() op.Description {
+	return op.Describe("reboot", "RB_AUTOBOOT")
+}
+
+func (PowerOff) Do() error {
+	if !isMachine() {
+		return nil
+	}
+	if err := reboot(); err != nil {
+		return fmt.Errorf("reboot: %w", err)
+	}
+	return nil
+}
+
+// Deadline is the operation that gives the machine a time to end by itself. After that it ends as
+// by PowerOff, even if a system call of another operation hangs: sync(2) on a file system whose
+// server is gone, an unmount, a write to a console that nobody reads. It does nothing where
+// PowerOff does nothing.
+type Deadline struct{ After time.Duration }
+
+func (d Deadline) Describe() op.Description {
+	return op.Describe("limit", "the end", "to", d.After, "then", "RB_AUTOBOOT")
+}
+
+func (d Deadline) Do() error {
+	if isMachine() {
+		rebootAfter(d.After)
+	}
+	return nil
+}
+
+// rebootAfter calls reboot in a goroutine of its own when the time has passed.
+func rebootAfter(after time.Duration) {
+	time.AfterFunc(after, func() { _ = reboot() })
+}

@@ -2,8 +2,13 @@ package poweroff
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,46 +21,102 @@ import (
 func TestCode(t *testing.T) {
 	for code := range 256 {
 		if got := Code(unix.WaitStatus(code << 8)); got != code {
-			t.Errorf("Code of exit %d = %d", code, got)
+			t.Errorf("Code(exit %d) = %d", code, got)
 		}
 	}
 	for sig := 1; sig < 65; sig++ {
 		for _, core := range []int{0, 0x80} {
 			if got := Code(unix.WaitStatus(sig | core)); got != 128+sig {
-				t.Errorf("Code of signal %d, core %#x = %d, want %d", sig, core, got, 128+sig)
+				t.Errorf("Code(signal %d, core %#x) = %d, want %d", sig, core, got, 128+sig)
 			}
 		}
 	}
 }
 
+// The VM tests in integration/cases have a virtiofs root.
 func TestReport(t *testing.T) {
 	code := 7
 	if err := (Report{Root: "/proc", Code: &code}).Do(); err != nil {
-		t.Errorf("a root that is no virtiofs: %v, want nil", err)
+		t.Errorf("Do() with a root that is not virtiofs = %v, want nil", err)
 	}
-	// A first root that is no virtiofs does not count, and one that is can't be had here: see integration/cases.
+	// A first root that is not virtiofs is not used.
 	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	err = Report{Root: "/no/such", FD: func() (int, bool) { return fd, true }, Code: &code}.Do()
-	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), "report exit code 7: open /no/such: ") {
-		t.Errorf("a missing root: %v", err)
+	const want = "report exit code 7: open /no/such: "
+	if !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Do() with a missing root = %v, want %s...", err, want)
 	}
 }
 
-// In a PID namespace the process goes on, and the machine too.
+// In a PID namespace the process goes on, and so does the machine.
 func TestEndInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if !inPIDNamespace() {
 			t.Fatal("inPIDNamespace() = false, want true")
 		}
-		arm := func(time.Duration) error { return errors.New("a time was set") }
-		for _, op := range []op.Op{CtrlAltDel{}, Deadline{After: time.Hour, Arm: arm}, PowerOff{}} {
+		for _, op := range []op.Op{CtrlAltDel{}, Deadline{}, PowerOff{}} {
 			if err := op.Do(); err != nil {
 				t.Error(err)
 			}
 		}
 	})
+}
+
+// rebootAfter works while the only thread that may run Go code is stuck in the kernel. The test has
+// a process reboot a PID namespace inside another one: the kernel ends all processes in it, and its
+// first one looks as if killed by SIGHUP, see reboot(2).
+func TestRebootAfter(t *testing.T) {
+	const marker = "KRUNBOX_TEST_REBOOT"
+	if dir := os.Getenv(marker); dir != "" {
+		if os.Getpid() != 1 || !inPIDNamespace() {
+			t.Fatal("this is not the namespace of the test")
+		}
+		rebootAfter(100 * time.Millisecond)
+		t.Fatal(unix.Chdir(dir + "/file")) // never returns
+	}
+	nstest.Run(t, func(t *testing.T, dir string) {
+		someoneWaits, server := nstest.Silence(t, dir)
+		cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), marker+"="+dir, "GOMAXPROCS=1")
+		cmd.Dir = "/"
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		someoneWaits()
+		for end := time.Now().Add(time.Minute); !killed(t, cmd.Process.Pid); {
+			if time.Now().After(end) {
+				t.Fatal("no reboot within a minute")
+			}
+			time.Sleep(time.Millisecond)
+		}
+		unix.Close(server) // the process ends when its thread does
+		err := cmd.Wait()
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok || exit.Sys().(syscall.WaitStatus).Signal() != unix.SIGHUP {
+			t.Errorf("the namespace ended with %v, want signal: hangup", err)
+		}
+	})
+}
+
+// killed reports whether a process has been killed, even if a thread of it still waits: then its
+// first thread has ended (state Z), or is that thread and has a pending SIGKILL.
+func killed(t *testing.T, pid int) bool {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, mask, _ := strings.Cut(string(status), "\nSigPnd:\t")
+	mask, _, _ = strings.Cut(mask, "\n")
+	pending, err := strconv.ParseUint(mask, 16, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pending&(1<<(unix.SIGKILL-1)) != 0 || strings.Contains(string(status), "\nState:\tZ")
 }

@@ -20,9 +20,10 @@ const (
 	keyPower2  = 356 // KEY_POWER2
 	keyRestart = 408 // KEY_RESTART
 
-	keySetSize = 0x300 / 8                                           // KEY_CNT bits
-	getKeySet  = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + eventKey) // EVIOCGBIT
-	eventSize  = 24                                                  // struct input_event: time, type, code, value
+	eventSize  = 24        // of struct input_event: time, type, code, value
+	keySetSize = 0x300 / 8 // KEY_CNT bits
+	// getKeySet is EVIOCGBIT(EV_KEY, keySetSize).
+	getKeySet = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + eventKey)
 )
 
 const (
