@@ -19,14 +19,14 @@ func TestCheck(t *testing.T) {
 	}
 	nstest.Run(t, func(t *testing.T, dir string) {
 		if err := Check(); err != nil {
-			t.Errorf("PID 1: Check() = %v, want nil", err)
+			t.Errorf("Check() as PID 1 = %v, want nil", err)
 		}
 		for want, namespaces := range map[string]uintptr{"refuse": 0, "allow": syscall.CLONE_NEWNS} {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestCheck$")
 			cmd.Env = append(os.Environ(), child+"="+want)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("in new namespaces %#x: %v\n%s", namespaces, err, out)
+				t.Errorf("Check() with new namespaces %#x, want %s: %v\n%s", namespaces, want, err, out)
 			}
 		}
 	})

@@ -1,0 +1,24 @@
+//go:build linux || freebsd
+
+// Package guard keeps programs that change a whole machine from being run on somebody's own machine
+// by mistake.
+package guard
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrOwnMachine means that a program would change the machine that it was started on.
+var ErrOwnMachine = errors.New("refused: this would change the machine it runs on; " +
+	"it acts as PID 1, " + alternatives)
+
+// Check returns ErrOwnMachine unless this process is PID 1 or, on Linux, in a mount namespace other
+// than that of PID 1. It also returns it if the mount namespaces can't be compared.
+func Check() error {
+	if unix.Getpid() == 1 || inOwnNamespace() {
+		return nil
+	}
+	return ErrOwnMachine
+}
