@@ -1,121 +1,104 @@
 package network
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// Handover returns what another process needs to go on in the place of this one, for Resume: each interface's name and,
-// where it has a lease, what its link had before, when the lease was acquired, and the server's message.
-//
-// It is a line with the host name that servers are told, and for each interface "NAME MTU NANOSECONDS LENGTH\n" and that
-// many bytes. LENGTH is 0 without a lease.
+// handover is what a Network passes to the Network of another process.
+type handover struct {
+	Hostname   string
+	Interfaces []inherited
+}
+
+// inherited is an interface of a handover.
+type inherited struct {
+	Name     string
+	MTU      uint32 // without the lease
+	Acquired int64  // when the lease was acquired, in nanoseconds of loop.Now
+	Ack      []byte // the message that granted the lease; empty if there is none
+}
+
+// Handover returns a description of the interfaces and their IPv4 leases, in JSON. Another process
+// passes it to Resume to continue in the place of this one.
 func (n *Network) Handover() []byte {
-	b := append([]byte(n.cfg.Hostname), '\n')
+	h := handover{Hostname: n.cfg.Hostname}
 	for _, i := range n.interfaces {
-		var ack []byte
-		if i.lease != nil {
-			ack = i.client.Ack()
-		}
-		b = append(b, i.Name+" "+strconv.FormatUint(uint64(i.link.MTU), 10)+" "+strconv.FormatInt(int64(i.acquired), 10)+" "+
-			strconv.Itoa(len(ack))+"\n"...)
-		b = append(b, ack...)
+		h.Interfaces = append(h.Interfaces,
+			inherited{i.Name, i.link.MTU, int64(i.v4.acquired), i.v4.ack()})
 	}
+	b, _ := json.Marshal(h) // fails only for text that is not UTF-8, and all names are
 	return b
 }
 
-// inherited is what Handover said of an interface.
-type inherited struct {
-	name     string
-	mtu      uint32
-	acquired time.Duration
-	ack      []byte
+func parseHandover(b []byte) (h handover, err error) {
+	if err := json.Unmarshal(b, &h); err != nil {
+		return handover{}, fmt.Errorf("malformed handover of the network: %w", err)
+	}
+	for _, i := range h.Interfaces {
+		if !validName(i.Name) {
+			return handover{}, fmt.Errorf("malformed handover of the network: interface %q", i.Name)
+		}
+	}
+	return h, nil
 }
 
-var errHandover = errors.New("malformed hand-over of the network")
-
-func parseHandover(b []byte) (hostname string, list []inherited, err error) {
-	line, b, ok := bytes.Cut(b, []byte("\n"))
-	if !ok {
-		return "", nil, errHandover
-	}
-	hostname = string(line)
-	for len(b) > 0 {
-		line, rest, ok := bytes.Cut(b, []byte("\n"))
-		fields := strings.Split(string(line), " ")
-		if !ok || len(fields) != 4 || !validName(fields[0]) {
-			return "", nil, errHandover
-		}
-		mtu, err1 := strconv.ParseUint(fields[1], 10, 32)
-		acquired, err2 := strconv.ParseInt(fields[2], 10, 64)
-		length, err3 := strconv.ParseUint(fields[3], 10, 16)
-		if err1 != nil || err2 != nil || err3 != nil || int(length) > len(rest) {
-			return "", nil, errHandover
-		}
-		list = append(list, inherited{fields[0], uint32(mtu), time.Duration(acquired), rest[:length:length]})
-		b = rest[length:]
-	}
-	return hostname, list, nil
-}
-
-// Resume goes on in the place of the process that returned handover, with what the interfaces have.
-func (n *Network) Resume(handover []byte) error {
-	hostname, list, err := parseHandover(handover)
+// Resume continues in the place of the process that returned b from Handover.
+func (n *Network) Resume(b []byte) error {
+	h, err := parseHandover(b)
 	if err != nil {
 		return err
 	}
-	n.cfg.Hostname, n.cfg.Interfaces = hostname, nil
-	for _, h := range list {
-		n.cfg.Interfaces = append(n.cfg.Interfaces, h.name)
+	n.cfg.Hostname, n.cfg.Interfaces = h.Hostname, nil
+	for _, i := range h.Interfaces {
+		n.cfg.Interfaces = append(n.cfg.Interfaces, i.Name)
 	}
 	if err := n.open(); err != nil {
 		return err
 	}
+	// The file contains the name servers of IPv6 routers, too; the routers will repeat them.
 	errs := []error{n.resolv.Adopt()}
-	for _, h := range list {
-		i := n.add(h.name)
-		if len(h.ack) == 0 {
+	for _, old := range h.Interfaces {
+		i := n.add(old.Name)
+		if len(old.Ack) == 0 {
 			errs = append(errs, i.start())
 		} else {
-			errs = append(errs, i.resume(h))
+			errs = append(errs, i.resume(old))
 		}
 	}
-	// Name servers that IPv6 routers have named are there already; the routers will say so again.
 	return errors.Join(errs...)
 }
 
 // resume takes over the lease of an interface.
-func (i *Interface) resume(h inherited) (err error) {
+func (i *Interface) resume(old inherited) (err error) {
 	i.link, err = i.network.conn.Link(i.Name)
-	if isMissing(err) {
+	if errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	i.link.MTU = h.mtu
-	if len(i.link.HardwareAddr) != 6 {
-		return fmt.Errorf("DHCP on %s: %w", i.Name, unix.EAFNOSUPPORT)
+	i.link.MTU = old.MTU
+	v := &i.v4
+	if err := v.newClient(); err != nil {
+		return err
 	}
-	lease, err := dhcp4.NewLease(h.ack)
+	lease, err := dhcp4.NewLease(old.Ack)
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", i.Name, err), i.start())
 	}
-	i.lease, i.acquired, i.config = lease, h.acquired, i.configOf(lease)
-	i.newClient()
+	v.lease, v.acquired, v.applied = lease, time.Duration(old.Acquired), v.configOf(lease)
 	now := loop.Now()
-	action, err := i.client.Resume(now, h.ack, h.acquired)
-	if err != nil { // it is not for the hardware address that the interface has now
-		return errors.Join(i.handle(dhcp4.Lost), i.do(i.client.Start(now)))
+	action, err := v.client.Resume(now, old.Ack, v.acquired)
+	if err != nil { // the interface has another hardware address now
+		return errors.Join(v.handle(dhcp4.Lost), v.act(v.client.Start(now)))
 	}
-	return i.do(action)
+	return v.act(action)
 }

@@ -8,48 +8,62 @@ import (
 	"github.com/krunbox/krunbox/pkg/netif"
 )
 
+const handed = `{"Hostname":"box","Interfaces":[` +
+	`{"Name":"eth0","MTU":1500,"Acquired":1,"Ack":"YQpi"}]}`
+
 func TestHandover(t *testing.T) {
 	n := New(Config{Hostname: "box"})
 	n.add("eth0").link = netif.Link{Index: 2, MTU: 1500, Carrier: true}
 	n.add("eth1").link = netif.Link{Index: 3, MTU: 9000, Carrier: true}
-	n.Interfaces()[0].acquired = 12345
-	const want = "box\neth0 1500 12345 0\neth1 9000 0 0\n"
-	if got := string(n.Handover()); got != want {
-		t.Errorf("Handover() = %q, want %q", got, want)
+	n.Interfaces()[0].v4.acquired = 12345
+	got, err := parseHandover(n.Handover())
+	none := []byte{}
+	want := handover{"box", []inherited{{"eth0", 1500, 12345, none}, {"eth1", 9000, 0, none}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("parseHandover(Handover()) = %+v, %v, want %+v", got, err, want)
 	}
-	hostname, list, err := parseHandover([]byte("box\neth0 1500 12345 3\na\nbeth1 9000 0 0\n"))
-	if wantList := []inherited{{"eth0", 1500, 12345, []byte("a\nb")}, {name: "eth1", mtu: 9000, ack: []byte{}}}; hostname != "box" ||
-		!reflect.DeepEqual(list, wantList) || err != nil {
-		t.Errorf("parseHandover() = %q, %+v, %v, want box, %+v", hostname, list, err, wantList)
+	got, err = parseHandover([]byte(handed))
+	want = handover{"box", []inherited{{"eth0", 1500, 1, []byte("a\nb")}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("parseHandover(%s) = %+v, %v, want %+v", handed, got, err, want)
 	}
-	for _, bad := range []string{"", "box", "box\neth0", "box\neth0 1500 1\n", "box\neth0 x 1 0\n", "box\neth0 1500 1 9\nshort", "box\n 1 1 0\n",
-		"box\neth0 1 1 -1\n", "box\neth0 1500 1 99999999\n"} {
-		if _, _, err := parseHandover([]byte(bad)); err == nil {
+	for _, bad := range []string{
+		"", "box", handed[:40], handed + "x", `{"Hostname":"box","Interfaces":[{"MTU":1500}]}`,
+		strings.Replace(handed, "eth0", "../x", 1), strings.Replace(handed, "1500", "-1", 1),
+		strings.Replace(handed, "1500", "4294967296", 1), strings.Replace(handed, "YQpi", "?", 1),
+	} {
+		if _, err := parseHandover([]byte(bad)); err == nil {
 			t.Errorf("parseHandover(%q) = nil, want an error", bad)
 		}
 	}
 	if err := New(Config{}).Resume([]byte("bad")); err == nil {
-		t.Error("Resume of something malformed = nil, want an error")
+		t.Error("Resume of a malformed handover = nil, want an error")
 	}
 }
 
 func FuzzParseHandover(f *testing.F) {
-	f.Add([]byte("box\neth0 1500 12345 3\na\nbeth1 9000 0 0\n"))
+	f.Add([]byte(handed))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		_, list, err := parseHandover(b)
+		h, err := parseHandover(b)
 		size := 0
-		for _, h := range list {
-			size += len(h.name) + len(h.ack)
+		for _, i := range h.Interfaces {
+			size += len(i.Name) + len(i.Ack)
+			if !validName(i.Name) {
+				t.Errorf("parseHandover(%q): interface %q", b, i.Name)
+			}
 		}
-		if err == nil && size > len(b) {
-			t.Errorf("parseHandover(%q) = %+v: more than there was", b, list)
+		if size > len(b) || err != nil && size > 0 {
+			t.Errorf("parseHandover(%q) = %+v, %v", b, h, err)
 		}
 	})
 }
 
-// Names that could lead out of a directory, or that the kernel does not take, reach nobody.
+// TestInterfaceNames checks that names are refused that could lead out of a directory, or that the
+// kernel does not accept.
 func TestInterfaceNames(t *testing.T) {
-	for _, name := range []string{"", "../all", "a/b", ".", "..", "a b", strings.Repeat("x", 16)} {
+	for _, name := range []string{
+		"", "../all", "a/b", ".", "..", "a b", "a\xff", strings.Repeat("x", 16),
+	} {
 		if validName(name) {
 			t.Errorf("validName(%q) = true", name)
 		}
@@ -59,7 +73,7 @@ func TestInterfaceNames(t *testing.T) {
 		}
 		n.Close()
 	}
-	for _, name := range []string{"eth0", "enp0s3", "veth-1.2", strings.Repeat("x", 15)} {
+	for _, name := range []string{"eth0", "enp0s3", "veth-1.2", "é", strings.Repeat("x", 15)} {
 		if !validName(name) {
 			t.Errorf("validName(%q) = false", name)
 		}

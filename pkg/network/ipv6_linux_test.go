@@ -2,7 +2,6 @@ package network
 
 import (
 	"bytes"
-	"net"
 	"slices"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// newRig6 starts a Network with IPv6 alone on eth0, and has its router ask for what flags say.
+// newRig6 starts a Network with IPv6 only on eth0. The router advertises flags and options.
 func newRig6(t *testing.T, flags byte, options ...[]byte) (*rig, *host) {
 	t.Helper()
 	h := newHost(t, "eth0", 2)
@@ -21,19 +20,22 @@ func newRig6(t *testing.T, flags byte, options ...[]byte) (*rig, *host) {
 	return newRig(t, Config{Interfaces: []string{"eth0"}, IPv6: true}, h).start(), h
 }
 
-// Name servers of router advertisements come and go; addresses and routes are the kernel's.
+// TestAdvertisementsInNamespace has name servers that are advertised, withdrawn and expire. The
+// kernel configures addresses and routes.
 func TestAdvertisementsInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r, h := newRig6(t, 0, rdnss(60, "fe80::1"), rdnss(60, "fd00::1"), dnssl(60, "router"))
 		if !r.n.Settled() {
-			t.Error("IPv4 is waited for, which was not asked for")
+			t.Error("Settled() without IPv4 = false, want true")
 		}
 		text := func(lines ...string) func() bool {
 			return func() bool { return slices.Equal(resolvConf(t), lines) }
 		}
-		r.until("name servers", text("search router", "nameserver fe80::1%eth0", "nameserver fd00::1"))
+		r.until("name servers",
+			text("search router", "nameserver fe80::1%eth0", "nameserver fd00::1"))
 		s := r.n.Interfaces()[0].Status()
-		if len(s.Routers) != 1 || s.Routers[0] != addr("fe80::1") || len(s.DNS) != 2 || len(s.Search) != 1 || s.Lease6 != nil {
+		if len(s.Routers) != 1 || s.Routers[0] != addr("fe80::1") || len(s.DNS) != 2 ||
+			len(s.Search) != 1 || s.Lease6 != nil {
 			t.Errorf("Status() = %+v", s)
 		}
 		r.until("the kernel's address can be used", func() bool {
@@ -43,15 +45,18 @@ func TestAdvertisementsInNamespace(t *testing.T) {
 			})
 		})
 		if h.detected > 0 {
-			t.Errorf("the kernel has asked %d times whether somebody else has the address, and waited for that", h.detected)
+			t.Errorf("the kernel looked for duplicates of the address %d times", h.detected)
 		}
 		routes, err := netlink.RouteList(link(t, "eth0"), netlink.FAMILY_V6)
-		if isDefault := func(r netlink.Route) bool { return bytes.Equal(r.Gw, addr("fe80::1").Bytes()) }; err != nil || !slices.ContainsFunc(routes, isDefault) {
+		isDefault := func(r netlink.Route) bool {
+			return bytes.Equal(r.Gw, addr("fe80::1").AsSlice())
+		}
+		if err != nil || !slices.ContainsFunc(routes, isDefault) {
 			t.Errorf("routes %v, %v, want the default one", routes, err)
 		}
-		// One is taken back, one expires.
+		// One server is withdrawn, one expires.
 		h.advertise(0, rdnss(0, "fe80::1"))
-		r.until("taken back", text("search router", "nameserver fd00::1"))
+		r.until("withdrawn", text("search router", "nameserver fd00::1"))
 		h.advertise(0, rdnss(1, "fd00::1"), rdnss(60, "fd00::2"))
 		r.until("expired", text("search router", "nameserver fd00::2"))
 		h.advertise(0, rdnss(1, "fd00::2"))
@@ -61,52 +66,64 @@ func TestAdvertisementsInNamespace(t *testing.T) {
 	})
 }
 
-// The O flag: DHCPv6 for name servers alone. Then the M flag: for addresses, too, which are given back when they expire.
+// TestDHCPv6InNamespace has a router that sets the O flag, for name servers by DHCPv6, and then the
+// M flag, for addresses, too. The lease is renewed, changed and lost.
 func TestDHCPv6InNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r, h := newRig6(t, other)
-		r.until("name server", func() bool { return slices.Contains(resolvConf(t), "nameserver fd00::53") })
+		r.until("name server", func() bool { return hasServer(t, "fd00::53") })
 		want(t, "resolv.conf", resolvConf(t), "search six.example", "nameserver fd00::53")
 		want(t, "DHCPv6 messages", h.kinds(), "INFORMATION-REQUEST")
 		h.advertise(other)
 
-		own := func() bool { return slices.Contains(addresses(t, "eth0", netlink.FAMILY_V6), "fd00::15/128") }
+		own := func() bool { return hasIPv6(t, "fd00::15/128") }
 		h.seen6, h.dns6, h.valid6 = nil, "fd00::54", 3*time.Second
 		h.advertise(managed | other)
 		r.until("address", own)
 		want(t, "resolv.conf", resolvConf(t), "search six.example", "nameserver fd00::54")
 		want(t, "DHCPv6 messages", h.kinds(), "SOLICIT", "REQUEST")
-		if s := r.n.Interfaces()[0].Status(); s.Lease6 == nil || len(s.Lease6.Addresses) != 1 || r.n.Interfaces()[0].v6.socket != nil {
-			t.Errorf("Status() = %+v, with the socket %v", s, r.n.Interfaces()[0].v6.socket)
+		i := r.n.Interfaces()[0]
+		if s := i.Status(); s.Lease6 == nil || len(s.Lease6.Addresses) != 1 {
+			t.Errorf("Status() = %+v, want a lease", s)
+		}
+		if _, err := r.loop.Step(-1, 0); err != nil || i.v6.socket != nil {
+			t.Errorf("after a step, %v, the socket is open while the client waits for T1", err)
 		}
 		h.dns6 = "fd00::55"
-		r.until("renewed", func() bool { return slices.Contains(resolvConf(t), "nameserver fd00::55") })
+		r.until("renewed", func() bool { return hasServer(t, "fd00::55") })
 		want(t, "DHCPv6 messages", h.kinds(), "SOLICIT", "REQUEST", "RENEW")
-		// A renewal with another address takes the old one away.
+		// A renewal with another address removes the old one.
 		h.address6 = "fd00::16"
 		r.until("another address", func() bool {
-			return slices.Contains(addresses(t, "eth0", netlink.FAMILY_V6), "fd00::16/128") && !own()
+			return hasIPv6(t, "fd00::16/128") && !own()
 		})
 		h.silent6 = true
-		r.until("lost", func() bool { return r.n.Interfaces()[0].v6.client.Lease() == nil })
+		r.until("lost", func() bool { return i.v6.client.Lease() == nil })
 		want(t, "resolv.conf", resolvConf(t), imageResolvConf)
-		if got := addresses(t, "eth0", netlink.FAMILY_V6); slices.Contains(got, "fd00::16/128") {
-			t.Errorf("addresses %q, after the lease was lost", got)
+		if hasIPv6(t, "fd00::16/128") {
+			t.Error("the address is left after the lease was lost")
 		}
 		r.wantWarnings()
 	})
 }
 
-// The interface is set down, and loses all of IPv6 by that. When it is up again, so is IPv6.
+// hasIPv6 reports whether eth0 has an address.
+func hasIPv6(t *testing.T, address string) bool {
+	t.Helper()
+	return slices.Contains(addresses(t, "eth0", netlink.FAMILY_V6), address)
+}
+
+// TestIPv6SetDownInNamespace sets the interface down, which removes all of IPv6, and up again.
 func TestIPv6SetDownInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r, h := newRig6(t, managed)
-		own := func() bool { return slices.Contains(addresses(t, "eth0", netlink.FAMILY_V6), "fd00::15/128") }
+		own := func() bool { return hasIPv6(t, "fd00::15/128") }
 		r.until("address", own)
 		if err := netlink.LinkSetDown(link(t, "eth0")); err != nil {
 			t.Fatal(err)
 		}
-		r.until("noticed", func() bool { return !r.n.Interfaces()[0].Status().Carrier && !own() })
+		i := r.n.Interfaces()[0]
+		r.until("noticed", func() bool { return !i.Status().Carrier && !own() })
 		h.dns6 = "fd00::54"
 		if err := netlink.LinkSetUp(link(t, "eth0")); err != nil {
 			t.Fatal(err)
@@ -117,25 +134,28 @@ func TestIPv6SetDownInNamespace(t *testing.T) {
 	})
 }
 
-// The interface goes, and with it what is known of routers.
+// TestIPv6GoesInNamespace deletes the interface, and with it what routers said.
 func TestIPv6GoesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r, _ := newRig6(t, managed, rdnss(60, "fd00::1"))
-		r.until("name servers", func() bool { return slices.Contains(resolvConf(t), "nameserver fd00::53") })
+		r.until("name servers", func() bool { return hasServer(t, "fd00::53") })
 		if err := netlink.LinkDel(link(t, "eth0")); err != nil {
 			t.Fatal(err)
 		}
 		r.loop.Tasks = []loop.Task{r.n}
-		r.until("none", func() bool { return slices.Equal(resolvConf(t), []string{imageResolvConf}) })
+		text := func(line string) func() bool {
+			return func() bool { return slices.Equal(resolvConf(t), []string{line}) }
+		}
+		r.until("none", text(imageResolvConf))
 		h := newHost(t, "eth0", 2)
 		h.router = func() { h.advertise(0, rdnss(60, "fd00::2")) }
 		r.loop.Tasks = []loop.Task{r.n, h}
-		r.until("another router's", func() bool { return slices.Equal(resolvConf(t), []string{"nameserver fd00::2"}) })
+		r.until("another router's", text("nameserver fd00::2"))
 		r.wantWarnings()
 	})
 }
 
-// Servers of both versions are asked, those of each in turn.
+// TestBothVersionsInNamespace has name servers from DHCP and from a router.
 func TestBothVersionsInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -144,12 +164,14 @@ func TestBothVersionsInNamespace(t *testing.T) {
 		if err := r.n.WaitForAll(&r.loop, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		want(t, "resolv.conf", resolvConf(t), "search router", "nameserver 10.0.2.3", "nameserver fd00::1")
+		want(t, "resolv.conf", resolvConf(t),
+			"search router", "nameserver 10.0.2.3", "nameserver fd00::1")
 		r.wantWarnings()
 	})
 }
 
-// When one version of IP is there, the other is waited for a little, and not as long as nothing at all.
+// TestWaitForAllInNamespace checks that WaitForAll waits for one version of IP only a little longer
+// when there is the other.
 func TestWaitForAllInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -159,8 +181,10 @@ func TestWaitForAllInNamespace(t *testing.T) {
 		if err := r.n.WaitForAll(&r.loop, long); err != nil {
 			t.Fatal(err)
 		}
-		if took := loop.Now() - began; took < patience || took >= long || !r.n.Settled() {
-			t.Errorf("WaitForAll took %v, settled: %v, want a lease and %v for routers", took, r.n.Settled(), patience)
+		took := loop.Now() - began
+		if took < otherVersionTimeout || took >= long || !r.n.Settled() {
+			t.Errorf("WaitForAll took %v, settled: %v, want a lease and %v for routers",
+				took, r.n.Settled(), otherVersionTimeout)
 		}
 		h = newHost(t, "eth1", 3)
 		h.silent = true
@@ -170,25 +194,30 @@ func TestWaitForAllInNamespace(t *testing.T) {
 		if err := r.n.WaitForAll(&r.loop, limit); err != nil {
 			t.Fatal(err)
 		}
-		if took := loop.Now() - began; took < limit || r.n.Settled() {
-			t.Errorf("WaitForAll took %v, settled: %v, want %v and nothing", took, r.n.Settled(), limit)
+		if took = loop.Now() - began; took < limit || r.n.Settled() {
+			t.Errorf("WaitForAll took %v, settled: %v, want %v and no lease",
+				took, r.n.Settled(), limit)
 		}
 	})
 }
 
-// A stranger on the link says what no router may say.
+// TestHostileAdvertisementsInNamespace sends malformed advertisements.
 func TestHostileAdvertisementsInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r, h := newRig6(t, 0, rdnss(60, "fd00::1"))
-		r.until("name server", func() bool { return slices.Contains(resolvConf(t), "nameserver fd00::1") })
-		for _, options := range [][]byte{{25}, {25, 0}, {25, 200, 0, 0}, {31, 2, 0, 0, 0, 0, 0, 60, 63, 'x', 0, 0, 0, 0, 0, 0}} {
+		r.until("name server", func() bool { return hasServer(t, "fd00::1") })
+		for _, options := range [][]byte{
+			{25}, {25, 0}, {25, 200, 0, 0},
+			{31, 2, 0, 0, 0, 0, 0, 60, 63, 'x', 0, 0, 0, 0, 0, 0},
+		} {
 			h.advertise(0, options)
 		}
-		b := append([]byte{134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}, rdnss(60, "fd00::bad")...)
-		b[1] = 1 // no such code
-		h.write6(net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}, addr("ff02::1"), unix.IPPROTO_ICMPV6, b, 2)
+		const code = 1 // not 0
+		header := []byte{134, code, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0}
+		b := append(header, rdnss(60, "fd00::bad")...)
+		h.write6(allNodes, addr("ff02::1"), unix.IPPROTO_ICMPV6, b, 2)
 		h.advertise(0, rdnss(60, "fd00::2"))
-		r.until("the last one's", func() bool { return slices.Contains(resolvConf(t), "nameserver fd00::2") })
+		r.until("valid advertisement", func() bool { return hasServer(t, "fd00::2") })
 		want(t, "resolv.conf", resolvConf(t), "nameserver fd00::1", "nameserver fd00::2")
 		r.wantWarnings()
 	})

@@ -1,65 +1,83 @@
-// Package network configures interfaces of a guest by DHCP and by what router advertisements say, and keeps them so: leases
-// are renewed, and undone when they are lost; name servers of all of them go to resolv.conf.
+// Package network configures the interfaces of a guest by DHCP and IPv6 router advertisements. It
+// renews leases, undoes them when they are lost, and writes the name servers of all interfaces to
+// resolv.conf.
 //
-// It puts together packages that do not know each other: dhcp and dhcp6 decide what to say to a server, ndp what routers
-// have said, netif changes addresses and routes, resolvconf the name servers. A Network is a loop.Task.
+// It combines packages that do not know each other: dhcp4 and dhcp6 decide what to send to servers,
+// ndp keeps what routers say, netif changes addresses and routes, and resolvconf writes the name
+// servers. A Network is a loop.Task.
 package network
 
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dnsname"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/resolvconf"
 )
 
-// Config says what to configure, and how.
+// Config configures a Network.
 type Config struct {
-	// Interfaces are names. None: every Ethernet interface.
+	// Interfaces are the names of the interfaces. If there are none, all Ethernet interfaces that
+	// exist at the start are used. The default route of the first interface is preferred.
 	Interfaces []string
 	IPv4, IPv6 bool
-	// Hostname is what servers are told, if it is a name.
+	// Hostname is sent to DHCP servers, unless it is empty or invalid.
 	Hostname string
-	// OfferOnly asks for offers, and takes none: nothing is changed.
+	// OfferOnly asks servers for offers, but accepts none and changes nothing.
 	OfferOnly bool
 
-	// Warn is told of failures, among them those that happen in the background.
+	// Warn, unless nil, is called with failures, including those in the background.
 	Warn func(error)
-	// Trace, unless nil, is told of each packet in a line.
+	// Trace, unless nil, is called with a line for each packet.
 	Trace func(line string)
-	// OnHostname, unless nil, is told the host name that a lease brings, once as long as the server does not change it.
+	// OnHostname, unless nil, is called with the host name of a lease when it is new or changed.
 	OnHostname func(name string)
 }
 
-// Network is the configuration of interfaces. It is a loop.Task.
+const (
+	// ipv6Delay is when IPv6 starts, unless IPv4 is settled before: a DHCP server in the host's own
+	// process answers at once, and the workload waits for it.
+	ipv6Delay = 20 * time.Millisecond
+	// carrierTimeout is how long Start waits for a carrier. A device that can lose it
+	// (VIRTIO_NET_F_STATUS) reports it some microseconds after it was set up.
+	carrierTimeout = 10 * time.Millisecond
+	// metricStep is the difference between the metrics of the routes of two interfaces.
+	metricStep = 100
+	// maxPackets limits how many packets are read from a socket before other tasks get their turn.
+	maxPackets = 64
+)
+
+// Network configures interfaces. It is a loop.Task.
 type Network struct {
 	cfg        Config
 	conn       *netif.Conn
 	monitor    *netif.Monitor
 	interfaces []*Interface
 	resolv     resolvconf.File
-	restAt     time.Duration // when startRest is to be called, if the network is not settled before
-	restDone   bool
+	buf        [2048]byte // for packets
+
+	deferredAt      time.Duration // when startDeferred is called at the latest; 0: not set yet
+	deferredStarted bool
 }
 
-// New returns a Network that has done nothing yet.
+// New returns a Network. It does nothing until Start or Resume.
 func New(cfg Config) *Network {
-	if !inet.ValidName(cfg.Hostname) {
+	if !dnsname.Valid(cfg.Hostname) {
 		cfg.Hostname = ""
 	}
 	return &Network{cfg: cfg}
 }
 
-// Start sets the interfaces up and sends the first messages. An interface that is not there, or has no carrier, is waited
-// for in the background; that is no error.
+// Start sets the interfaces up and sends the first messages. It is not an error if an interface
+// does not exist or has no carrier: the Network waits for it in the background.
 func (n *Network) Start() (err error) {
 	if err := n.open(); err != nil {
 		return err
@@ -74,7 +92,8 @@ func (n *Network) Start() (err error) {
 	for k, name := range names {
 		switch {
 		case !validName(name):
-			errs = append(errs, fmt.Errorf("configure interface %s: %w", name, errors.New("not a name that an interface can have")))
+			errs = append(errs,
+				fmt.Errorf("configure interface %s: not a name that an interface can have", name))
 		case !slices.Contains(names[:k], name):
 			errs = append(errs, n.add(name).start())
 		}
@@ -87,62 +106,47 @@ func (n *Network) open() (err error) {
 	return err
 }
 
-// validName tells whether the kernel lets an interface have a name, which is then fit for a path, too.
+// validName reports whether an interface can have that name. Such a name is also safe in a path.
 func validName(name string) bool {
-	unfit := func(c rune) bool { return c <= ' ' || c == '/' || c == ':' }
-	return name != "" && name != "." && name != ".." && len(name) < unix.IFNAMSIZ && strings.IndexFunc(name, unfit) < 0
+	invalid := func(c rune) bool { return c <= ' ' || c == '/' || c == ':' || c == utf8.RuneError }
+	return name != "" && name != "." && name != ".." && len(name) < unix.IFNAMSIZ &&
+		!strings.ContainsFunc(name, invalid)
 }
 
-// add adds an interface behind those that are there.
+// add appends an interface.
 func (n *Network) add(name string) *Interface {
-	i := &Interface{network: n, Name: name, metric: uint32(len(n.interfaces)) * metricStep}
+	i := &Interface{Name: name, network: n, metric: uint32(len(n.interfaces)) * metricStep}
+	i.reset()
 	n.interfaces = append(n.interfaces, i)
 	return i
 }
 
-// metricStep is between the metrics of routes of one interface and the next: the first one listed has the default route.
-const metricStep = 100
-
-// ethernet returns the names of all Ethernet interfaces.
-func (n *Network) ethernet() ([]string, error) {
+// ethernet returns the names of all Ethernet interfaces with address resolution. The interface of
+// TSI, dummy0, has none.
+func (n *Network) ethernet() (names []string, err error) {
 	links, err := n.conn.Links()
-	if err != nil {
-		return nil, err
-	}
-	var names []string
 	for _, link := range links {
-		// TSI's dummy0 is Ethernet too, but has no address resolution.
-		if link.Type == unix.ARPHRD_ETHER && link.Flags&unix.IFF_NOARP == 0 {
+		if link.Ethernet {
 			names = append(names, link.Name)
 		}
 	}
-	return names, nil
+	return names, err
 }
 
-// carrierPatience is how long a carrier may take to show that is there. Devices that can lose it (VIRTIO_NET_F_STATUS) find
-// out in the background when they are set up, in some microseconds.
-const carrierPatience = 10 * time.Millisecond
-
-// setUp sets an interface up. At the start it waits for a carrier; later the monitor tells of it.
+// setUp sets an interface up. At the start it waits for a carrier; later, the monitor notices it.
 func (n *Network) setUp(name string) (netif.Link, error) {
 	link, err := n.conn.SetUp(name)
-	if err != nil || link.Carrier || n.restDone {
-		return link, err
-	}
-	// Most often it is known by now.
-	if link, err = n.conn.Link(name); err != nil || link.Carrier {
+	if err != nil || link.Carrier || n.deferredStarted {
 		return link, err
 	}
 	if err := n.watch(); err != nil {
 		return link, err
 	}
-	for deadline := loop.Now() + carrierPatience; ; {
-		if link, err = n.conn.Link(name); err != nil || link.Carrier {
-			return link, err
-		}
+	for deadline := loop.Now() + carrierTimeout; ; {
+		link, err = n.conn.Link(name)
 		left := deadline - loop.Now()
-		if left <= 0 {
-			return link, nil
+		if err != nil || link.Carrier || left <= 0 {
+			return link, err
 		}
 		fds := []unix.PollFd{{Fd: int32(n.monitor.FD()), Events: unix.POLLIN}}
 		_, _ = unix.Poll(fds, int(left/time.Millisecond)+1)
@@ -158,31 +162,26 @@ func (n *Network) watch() (err error) {
 	return err
 }
 
-// Settled tells whether there is nothing to wait for: each interface has an IPv4 lease, or can't get one now.
+// Settled reports whether no IPv4 lease is expected any more: each interface has one, or has no
+// carrier.
 func (n *Network) Settled() bool {
-	for _, i := range n.interfaces {
-		if i.waiting() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool { return i.v4.waiting() })
 }
 
-// Interfaces returns the interfaces, in the order of their priority.
+// Interfaces returns the interfaces in the order of their priority.
 func (n *Network) Interfaces() []*Interface { return n.interfaces }
 
-// Poll implements loop.Task.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	wait := loop.Forever
 	now := loop.Now()
-	if !n.restDone {
-		if n.restAt == 0 {
-			n.restAt = now + promptly
+	if !n.deferredStarted {
+		if n.deferredAt == 0 {
+			n.deferredAt = now + ipv6Delay
 		}
-		if now >= n.restAt || n.Settled() {
-			n.startRest()
+		if now >= n.deferredAt || n.Settled() {
+			n.startDeferred()
 		} else {
-			wait = n.restAt - now
+			wait = n.deferredAt - now
 		}
 	}
 	if n.monitor != nil {
@@ -191,52 +190,66 @@ func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	for _, i := range n.interfaces {
 		var until time.Duration
 		fds, until = i.poll(fds, now)
-		if until >= 0 && (wait < 0 || until < wait) {
-			wait = until
-		}
+		wait = shorter(wait, until)
 	}
 	return fds, wait
 }
 
-// promptly is how long a server takes that answers at once, as those in the host's own process do.
-const promptly = 20 * time.Millisecond
+// shorter returns the shorter one of two waits.
+func shorter(a, b time.Duration) time.Duration {
+	if a == loop.Forever || b != loop.Forever && b < a {
+		return b
+	}
+	return a
+}
 
-// startRest starts what can wait until there is nothing else to do: IPv6, whose addresses are the kernel's work, and
-// looking for interfaces that may come.
-func (n *Network) startRest() {
-	n.restDone = true
+// until returns how long to wait for a time, or loop.Forever if there is none.
+func until(at time.Duration, ok bool, now time.Duration) time.Duration {
+	if !ok {
+		return loop.Forever
+	}
+	return max(at-now, 0)
+}
+
+// startDeferred starts what the workload need not wait for: IPv6, whose addresses the kernel
+// configures, and the watch for interfaces that appear later.
+func (n *Network) startDeferred() {
+	n.deferredStarted = true
 	if n.conn == nil {
 		return
 	}
 	for _, i := range n.interfaces {
-		n.warn(i.startIPv6())
+		if i.link.Carrier {
+			n.warn(i.v6.start())
+		}
 	}
 	if n.cfg.OfferOnly {
 		return
 	}
 	n.warn(n.watch())
-	n.look() // what happened before somebody watched
+	n.look() // at changes before the monitor was open
 }
 
-// look has each interface find out what has become of it.
+// look updates all interfaces after a change.
 func (n *Network) look() {
 	for _, i := range n.interfaces {
 		n.warn(i.look())
 	}
 }
 
-// Run implements loop.Task.
 func (n *Network) Run() {
 	now := loop.Now()
 	if n.monitor != nil && n.monitor.Changed() {
 		n.look()
 	}
 	for _, i := range n.interfaces {
-		i.run(now)
+		i.v4.run(now)
+		i.v6.run(now)
 	}
 }
 
-// Close closes all sockets. What is configured stays, but nobody looks after it any more.
+// Close closes all sockets. The configuration of the interfaces stays, but is not maintained any
+// more.
 func (n *Network) Close() {
 	for _, i := range n.interfaces {
 		i.close()
@@ -250,14 +263,14 @@ func (n *Network) Close() {
 	n.interfaces, n.monitor, n.conn = nil, nil, nil
 }
 
-// updateResolvConf writes the name servers of all interfaces, if they have changed.
+// updateResolvConf writes the name servers of all interfaces.
 func (n *Network) updateResolvConf() {
 	if n.cfg.OfferOnly {
 		return
 	}
 	var all []resolvconf.Config
 	for _, i := range n.interfaces {
-		all = append(all, i.resolvers()...)
+		all = append(all, i.v4.resolvers(), i.v6.resolvers())
 	}
 	n.warn(n.resolv.Update(all...))
 }
@@ -268,15 +281,15 @@ func (n *Network) warn(err error) {
 	}
 }
 
-func (n *Network) trace(parts ...string) {
-	if n.cfg.Trace != nil {
-		n.cfg.Trace(strings.Join(parts, ""))
+// drain passes the packets that receive returns to handle, until there is an error, such as EAGAIN,
+// or others should get their turn. ENETDOWN, which is reported once when an interface goes down,
+// ends it, too; poll(2) reports the packets that are left.
+func drain[T any](buf []byte, receive func([]byte) (T, error), handle func(T)) {
+	for range maxPackets {
+		packet, err := receive(buf)
+		if err != nil {
+			return
+		}
+		handle(packet)
 	}
 }
-
-// isMissing tells whether an error says that there is no such interface.
-func isMissing(err error) bool { return errors.Is(err, unix.ENODEV) }
-
-// random returns a random number, for transaction identifiers and jitter: one of Go's runtime, whose generator begins with
-// what the kernel gave the process at its start. That takes no system call, and nobody can guess it.
-func random() uint32 { return rand.Uint32() }

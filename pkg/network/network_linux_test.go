@@ -3,6 +3,7 @@ package network
 import (
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -15,27 +16,32 @@ import (
 
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/dhcp4"
-	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// mtu1400 has a lease set the MTU.
-var mtu1400 = dhcpv4.WithOption(dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{1400 >> 8, 1400 & 0xff}))
+// mtu1400 adds the MTU 1400 to a lease.
+var mtu1400 = dhcpv4.WithOption(
+	dhcpv4.OptGeneric(dhcpv4.OptionInterfaceMTU, []byte{1400 >> 8, 1400 & 0xff}))
 
+// lost begins the warning about a lost lease.
 const lost = "eth0: the address lease is lost"
 
-// A lease from the first message on, through a renewal that changes it and the server's silence, to the next one.
+// TestLeaseInNamespace has a lease that is acquired, renewed with changes, lost when the server
+// does not answer, and acquired again.
 func TestLeaseInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
 		h.seconds = 4
-		h.more = []dhcpv4.Modifier{mtu1400, dhcpv4.WithOption(dhcpv4.OptHostName("leased")), dhcpv4.WithDomainSearchList("a.example", "b.example")}
+		h.more = []dhcpv4.Modifier{
+			mtu1400, dhcpv4.WithOption(dhcpv4.OptHostName("leased")),
+			dhcpv4.WithDomainSearchList("a.example", "b.example"),
+		}
 		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true, Hostname: "box"}, h).start()
 		if !isUp(t, "eth0") {
 			t.Error("the interface is not up")
 		}
 		if r.n.Settled() {
-			t.Error("Settled() before there is an answer = true, want false")
+			t.Error("Settled() before an answer = true, want false")
 		}
 		r.until("settled", r.n.Settled)
 		if got := h.last(dhcpv4.MessageTypeRequest).HostName(); got != "box" {
@@ -50,27 +56,34 @@ func TestLeaseInNamespace(t *testing.T) {
 		}
 		i := r.n.Interfaces()[0]
 		s := i.Status()
-		if s.Name != "eth0" || !s.Carrier || s.MTU != 1400 || s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" || s.Refused || s.Failed {
+		if s.Name != "eth0" || !s.Carrier || s.MTU != 1400 || s.Refused || s.Failed ||
+			s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" {
 			t.Errorf("Status() = %+v", s)
 		}
-		if len(r.lines) < 4 || !strings.HasPrefix(r.lines[0], "eth0 sent to 255.255.255.255: DISCOVER ") ||
-			!slices.ContainsFunc(r.lines, func(line string) bool { return strings.HasPrefix(line, "eth0 received from 10.0.2.2: ACK ") }) {
+		isAck := func(line string) bool {
+			return strings.HasPrefix(line, "eth0 received from 10.0.2.2: ACK ")
+		}
+		const discover = "eth0 sent to 255.255.255.255: DISCOVER "
+		if len(r.lines) < 4 || !strings.HasPrefix(r.lines[0], discover) ||
+			!slices.ContainsFunc(r.lines, isAck) {
 			t.Errorf("trace %q, want a line for each message", r.lines)
 		}
 
-		// At T1 the server itself is asked, by a socket that was closed meanwhile.
-		if _, err := r.loop.Step(-1, 0); err != nil || i.socket != nil {
+		// At T1 the server itself is asked. The socket is closed until then.
+		if _, err := r.loop.Step(-1, 0); err != nil || i.v4.socket != nil {
 			t.Errorf("after a step, %v, the socket is open while the client waits for T1", err)
 		}
 		sent := len(h.seen)
 		h.dns = "10.0.2.4"
-		r.until("renewed", func() bool { return slices.Contains(resolvConf(t), "nameserver 10.0.2.4") })
-		if m := h.last(dhcpv4.MessageTypeRequest); len(h.seen) != sent+1 || m.ClientIPAddr.String() != "10.0.2.15" || h.source != addr("10.0.2.15") {
+		r.until("renewed", func() bool { return hasServer(t, "10.0.2.4") })
+		m := h.last(dhcpv4.MessageTypeRequest)
+		if len(h.seen) != sent+1 || m.ClientIPAddr.String() != "10.0.2.15" ||
+			h.source != addr("10.0.2.15") {
 			t.Errorf("the lease was renewed by %v from %v", m, h.source)
 		}
-		want(t, "host name, which stays", r.hostname, "leased")
+		want(t, "host name after the renewal", r.hostname, "leased")
 
-		// The server has gone; the lease ends.
+		// The server does not answer any more, and the lease expires.
 		h.silent = true
 		r.until("lost", func() bool { return !r.n.Settled() })
 		want(t, "addresses without a lease", addresses4(t, "eth0"))
@@ -84,18 +97,21 @@ func TestLeaseInNamespace(t *testing.T) {
 			t.Errorf("Status() without a lease = %+v", s)
 		}
 
-		// It is back, with something else.
+		// The server answers again, with another address.
 		h.silent, h.address, h.more = false, "10.0.2.16", nil
 		r.untilLeased("eth0", "10.0.2.16/24", "10.0.2.4")
-		again := func(m *dhcpv4.DHCPv4) bool { return m.RequestedIPAddress().String() == "10.0.2.15" }
+		again := func(m *dhcpv4.DHCPv4) bool {
+			return m.RequestedIPAddress().String() == "10.0.2.15"
+		}
 		if got := h.seen[sent+1:]; !slices.ContainsFunc(got, again) {
-			t.Errorf("nobody asked for the old address: %v", got)
+			t.Errorf("the client did not ask for the old address: %v", got)
 		}
 		r.wantWarnings()
 	})
 }
 
-// resolv.conf is written when it changes, and else not.
+// TestResolvConfIsWrittenOnceInNamespace checks that resolv.conf is not written if it does not
+// change.
 func TestResolvConfIsWrittenOnceInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -112,25 +128,30 @@ func TestResolvConfIsWrittenOnceInNamespace(t *testing.T) {
 		}
 		before, inode := written()
 		for range 2 {
-			acquired := i.acquired
-			r.until("renewed", func() bool { return i.acquired != acquired })
+			acquired := i.v4.acquired
+			r.until("renewed", func() bool { return i.v4.acquired != acquired })
 		}
 		if after, now := written(); after != before || now != inode {
-			t.Errorf("the file %d was written at %v, after renewals it is %d, written at %v", inode, before, now, after)
+			t.Errorf("resolv.conf is inode %d, written at %v, and after renewals %d, %v",
+				inode, before, now, after)
 		}
 	})
 }
 
-// A server that refuses what it has offered. The client asks again, less often each time, until it is granted.
+// TestRefusalInNamespace has a server that refuses what it offered. The client asks again, with
+// growing pauses.
 func TestRefusalInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
 		h.nak = true
 		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true}, h).start()
 		i := r.n.Interfaces()[0]
-		r.until("refused three times", func() bool { return len(h.seen) >= 6 && i.client.State() == dhcp4.Init })
-		if _, wait := r.n.Poll(nil); wait <= 0 || i.socket != nil {
-			t.Errorf("Poll() in the pause = %v, with the socket %v, want a time to wait and no socket", wait, i.socket)
+		r.until("refused three times", func() bool {
+			return len(h.seen) >= 6 && i.v4.client.State() == dhcp4.Init
+		})
+		if _, wait := r.n.Poll(nil); wait <= 0 || i.v4.socket != nil {
+			t.Errorf("Poll() in the pause = %v, with the socket %v, want a wait and no socket",
+				wait, i.v4.socket)
 		}
 		if s := i.Status(); r.n.Settled() || s.Lease != nil || !s.Refused {
 			t.Errorf("after a refusal, settled: %v, %+v", r.n.Settled(), s)
@@ -138,20 +159,20 @@ func TestRefusalInNamespace(t *testing.T) {
 		h.nak = false
 		r.untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
 		if i.Status().Refused {
-			t.Error("still refused, with a lease")
+			t.Error("Refused with a lease = true, want false")
 		}
 		r.wantWarnings()
 	})
 }
 
-// A cable that is plugged in late, out, and into the same network and another one.
+// TestCarrierInNamespace plugs the cable in late, out, into the same network, and into another one.
 func TestCarrierInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
 		h.plug(false)
 		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true}, h).start()
 		if !r.n.Settled() || r.n.Interfaces()[0].Status().Carrier {
-			t.Error("without a carrier there is something to wait for")
+			t.Error("Settled() without a carrier = false, want true")
 		}
 		if _, err := r.loop.Step(-1, 0); err != nil {
 			t.Fatal(err)
@@ -159,21 +180,24 @@ func TestCarrierInNamespace(t *testing.T) {
 		h.plug(true)
 		r.untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
 
-		// A cable that is out for a moment interrupts no connections. In the same network, the lease is good.
+		// A short interruption keeps the address and the connections. In the same network, the
+		// lease stays valid.
 		r.unplug(h)
 		want(t, "addresses without a carrier", addresses4(t, "eth0"), "10.0.2.15/24")
 		h.dns, h.silent = "10.0.2.4", true
 		sent := len(h.seen)
 		h.plug(true)
-		r.until("asked three times, as the first ones may be lost", func() bool { return len(h.seen) == sent+3 })
+		// The first messages may be lost.
+		r.until("asked three times", func() bool { return len(h.seen) == sent+3 })
 		h.silent = false
 		r.untilLeased("eth0", "10.0.2.15/24", "10.0.2.4")
 		m := h.last(dhcpv4.MessageTypeRequest)
 		if m.ClientIPAddr.String() != "10.0.2.15" || m.Options.Has(dhcpv4.OptionServerIdentifier) {
-			t.Errorf("after the carrier came back the client has sent %v, want REQUESTs as in REBINDING", h.seen[sent:])
+			t.Errorf("with a carrier again the client sent %v, want REQUESTs as in REBINDING",
+				h.seen[sent:])
 		}
 		r.wantWarnings()
-		// In another one it is not.
+		// In another network, the lease is refused.
 		r.unplug(h)
 		h.nak = true
 		h.plug(true)
@@ -182,7 +206,7 @@ func TestCarrierInNamespace(t *testing.T) {
 		r.wantWarnings(lost)
 		h.nak, h.address = false, "10.0.2.99"
 		r.untilLeased("eth0", "10.0.2.99/24", "10.0.2.4")
-		// Not even the hardware address need stay the same.
+		// The hardware address changes, too.
 		r.unplug(h)
 		h.mac = net.HardwareAddr{2, 0, 0, 0, 0, 9}
 		if err := netlink.LinkSetHardwareAddr(link(t, "eth0"), h.mac); err != nil {
@@ -198,12 +222,14 @@ func TestCarrierInNamespace(t *testing.T) {
 	})
 }
 
-// An interface that comes late, goes, comes back, and gets another name.
+// TestInterfaceComesAndGoesInNamespace has an interface that appears late, disappears, appears
+// again and is renamed.
 func TestInterfaceComesAndGoesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true}).start()
 		if !r.n.Settled() || r.n.Interfaces()[0].Status().Carrier {
-			t.Errorf("an interface is waited for that is not there: %+v", r.n.Interfaces()[0].Status())
+			t.Errorf("without the interface: settled: %v, %+v, want settled",
+				r.n.Settled(), r.n.Interfaces()[0].Status())
 		}
 		come := func() *host {
 			t.Helper()
@@ -226,7 +252,9 @@ func TestInterfaceComesAndGoesInNamespace(t *testing.T) {
 		rename := func(from, to string) {
 			t.Helper()
 			l := link(t, from)
-			if err := errors.Join(netlink.LinkSetDown(l), netlink.LinkSetName(l, to), netlink.LinkSetUp(l)); err != nil {
+			err := errors.Join(
+				netlink.LinkSetDown(l), netlink.LinkSetName(l, to), netlink.LinkSetUp(l))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -243,7 +271,8 @@ func TestInterfaceComesAndGoesInNamespace(t *testing.T) {
 	})
 }
 
-// Whoever sets an interface down wants it to be down. When it is up again, it has its routes again.
+// TestSetDownInNamespace sets the interface down, which the Network does not undo. When it is up
+// again, the routes are restored.
 func TestSetDownInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -254,7 +283,7 @@ func TestSetDownInNamespace(t *testing.T) {
 		}
 		r.until("noticed", func() bool { return !r.n.Interfaces()[0].Status().Carrier })
 		if isUp(t, "eth0") {
-			t.Error("the interface was set up again")
+			t.Error("the Network set the interface up")
 		}
 		if err := netlink.LinkSetUp(link(t, "eth0")); err != nil {
 			t.Fatal(err)
@@ -265,15 +294,20 @@ func TestSetDownInNamespace(t *testing.T) {
 	})
 }
 
-// What is only asked for changes nothing.
+// TestOfferOnlyInNamespace checks that OfferOnly changes nothing.
 func TestOfferOnlyInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
 		cfg := Config{Interfaces: []string{"eth0"}, IPv4: true, IPv6: true, OfferOnly: true}
-		if err := newRig(t, cfg).n.Start(); err == nil || !strings.Contains(err.Error(), "eth0: the interface is down") || isUp(t, "eth0") {
-			t.Errorf("Start() = %v, interface up: %v, want an error and that it stays down", err, isUp(t, "eth0"))
+		err := newRig(t, cfg).n.Start()
+		if err == nil || !strings.Contains(err.Error(), "eth0: the interface is down") {
+			t.Errorf("Start() with the interface down = %v, want an error", err)
 		}
-		if err := newRig(t, Config{Interfaces: []string{"eth1"}, OfferOnly: true}).n.Start(); !errors.Is(err, unix.ENODEV) {
+		if isUp(t, "eth0") {
+			t.Error("Start() set the interface up")
+		}
+		missing := newRig(t, Config{Interfaces: []string{"eth1"}, OfferOnly: true})
+		if err := missing.n.Start(); !errors.Is(err, unix.ENODEV) {
 			t.Errorf("Start() without the interface = %v, want ENODEV", err)
 		}
 		if err := netlink.LinkSetUp(link(t, "eth0")); err != nil {
@@ -282,45 +316,51 @@ func TestOfferOnlyInNamespace(t *testing.T) {
 		r := newRig(t, cfg, h).start()
 		r.until("offered", r.n.Settled)
 		h.router = func() { h.advertise(managed, rdnss(60, "fd00::1")) }
-		r.until("DHCPv6 offer", func() bool { return r.n.Interfaces()[0].Status().Lease6 != nil })
-		s := r.n.Interfaces()[0].Status()
-		if s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" || len(s.DNS) != 1 || len(s.Lease6.Addresses) != 1 {
+		i := r.n.Interfaces()[0]
+		r.until("DHCPv6 offer", func() bool { return i.Status().Lease6 != nil })
+		s := i.Status()
+		if s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" || len(s.DNS) != 1 ||
+			len(s.Lease6.Addresses) != 1 {
 			t.Errorf("Status() = %+v, want offers", s)
 		}
 		if m := h.last(dhcpv4.MessageTypeDiscover); m.Options.Has(dhcpv4.OptionRapidCommit) {
-			t.Error("the server was asked for a lease at once")
+			t.Error("the DISCOVER has Rapid Commit")
 		}
 		want(t, "DHCPv6 messages", h.kinds(), "SOLICIT")
 		want(t, "addresses", addresses4(t, "eth0"))
 		want(t, "resolv.conf", resolvConf(t), imageResolvConf)
-		if got := addresses(t, "eth0", netlink.FAMILY_V6); slices.Contains(got, "fd00::15/128") {
-			t.Errorf("the address that was offered is taken: %q", got)
+		if hasIPv6(t, "fd00::15/128") {
+			t.Error("the offered IPv6 address is configured")
 		}
 		r.wantWarnings()
 	})
 }
 
-// Of two interfaces the first one's default route is preferred, and each has its own lease. One that is named twice counts
-// once.
+// TestTwoInterfacesInNamespace has two interfaces with a lease each. The default route of the first
+// one is preferred. An interface that is named twice counts once.
 func TestTwoInterfacesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		a, b := newHost(t, "eth0", 2), newHost(t, "eth1", 3)
 		b.seconds = 2
-		r := newRig(t, Config{Interfaces: []string{"eth0", "eth1", "eth0"}, IPv4: true}, a, b).start()
+		names := []string{"eth0", "eth1", "eth0"}
+		r := newRig(t, Config{Interfaces: names, IPv4: true}, a, b).start()
 		r.until("settled", r.n.Settled)
 		want(t, "routes", append(routes(t, "eth0"), routes(t, "eth1")...),
-			"0.0.0.0/0 via 10.0.2.2 src 10.0.2.15 metric 0", "0.0.0.0/0 via 10.0.3.2 src 10.0.3.15 metric 100")
+			"0.0.0.0/0 via 10.0.2.2 src 10.0.2.15 metric 0",
+			"0.0.0.0/0 via 10.0.3.2 src 10.0.3.15 metric 100")
 		want(t, "resolv.conf", resolvConf(t), "nameserver 10.0.2.3", "nameserver 10.0.3.3")
 		b.silent = true
 		r.until("lost", func() bool { return !r.n.Settled() })
 		want(t, "addresses", addresses4(t, "eth1"))
-		want(t, "routes that stay", routes(t, "eth0"), "0.0.0.0/0 via 10.0.2.2 src 10.0.2.15 metric 0")
+		want(t, "routes of the other interface", routes(t, "eth0"),
+			"0.0.0.0/0 via 10.0.2.2 src 10.0.2.15 metric 0")
 		want(t, "resolv.conf", resolvConf(t), "nameserver 10.0.2.3")
 		r.wantWarnings("eth1: the address lease is lost")
 	})
 }
 
-// Without names it is all Ethernet interfaces, but none without address resolution, as that of TSI.
+// TestAllInterfacesInNamespace names no interfaces: all Ethernet interfaces are used, except those
+// without address resolution, such as that of TSI.
 func TestAllInterfacesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -337,7 +377,8 @@ func TestAllInterfacesInNamespace(t *testing.T) {
 	})
 }
 
-// A lease that can't be applied altogether is a warning. The next answer repairs it.
+// TestApplyFailsInNamespace has a lease that can't be applied completely, which is a warning. The
+// next answer repairs it.
 func TestApplyFailsInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -370,50 +411,59 @@ func TestApplyFailsInNamespace(t *testing.T) {
 	})
 }
 
-// Names that no interface can have reach nobody, and keep no other interface from its lease. A host name that is none is not
-// told.
+// TestHostileNamesInNamespace has names that no interface can have, which do not keep another
+// interface from its lease, and an invalid host name, which is not sent.
 func TestHostileNamesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
-		names := []string{"", ".", "..", "../all", "a/b", "a:b", "a b", "a\nb", "eth0\x00", strings.Repeat("x", 16)}
-		r := newRig(t, Config{Interfaces: append(names, "eth0"), IPv4: true, IPv6: true, Hostname: "a\nb"}, h)
+		names := []string{
+			"", ".", "..", "../all", "a/b", "a:b", "a b", "a\nb", "eth0\x00",
+			strings.Repeat("x", 16),
+		}
+		cfg := Config{Interfaces: append(names, "eth0"), IPv4: true, IPv6: true, Hostname: "a\nb"}
+		r := newRig(t, cfg, h)
 		err := r.n.Start()
-		if err == nil || strings.Count(err.Error(), "not a name") != len(names) || len(r.n.Interfaces()) != 1 {
-			t.Errorf("Start() = %v with %d interfaces, want an error for each name, and one interface", err, len(r.n.Interfaces()))
+		if err == nil || strings.Count(err.Error(), "not a name") != len(names) ||
+			len(r.n.Interfaces()) != 1 {
+			t.Errorf("Start() = %v with %d interfaces, want an error for each invalid name",
+				err, len(r.n.Interfaces()))
 		}
 		r.untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
 		if got := h.last(dhcpv4.MessageTypeRequest); got.Options.Has(dhcpv4.OptionHostName) {
-			t.Errorf("the server was told the name %q", got.HostName())
+			t.Errorf("the client sent the host name %q", got.HostName())
 		}
-		if _, list, err := parseHandover(r.n.Handover()); err != nil || len(list) != 1 {
-			t.Errorf("parseHandover(Handover()) = %+v, %v", list, err)
+		if got, err := parseHandover(r.n.Handover()); err != nil || len(got.Interfaces) != 1 {
+			t.Errorf("parseHandover(Handover()) = %+v, %v", got, err)
 		}
 		r.wantWarnings()
 	})
 }
 
-// DHCP needs an Ethernet address.
+// TestNotEthernetInNamespace has an interface without an Ethernet address, which DHCP needs.
 func TestNotEthernetInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
-		tun := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: "tun0"}, Mode: netlink.TUNTAP_MODE_TUN, Queues: 1}
+		tun := &netlink.Tuntap{Mode: netlink.TUNTAP_MODE_TUN, Queues: 1}
+		tun.Name = "tun0"
 		if err := netlink.LinkAdd(tun); err != nil {
 			t.Fatal(err)
 		}
 		r := newRig(t, Config{Interfaces: []string{"tun0"}, IPv4: true})
 		if err := r.n.Start(); !errors.Is(err, unix.EAFNOSUPPORT) || !r.n.Settled() {
-			t.Errorf("Start() = %v, settled: %v, want EAFNOSUPPORT and nothing to wait for", err, r.n.Settled())
+			t.Errorf("Start() = %v, settled: %v, want EAFNOSUPPORT and settled", err, r.n.Settled())
 		}
 	})
 }
 
-// The process that comes after has the lease, renews it, and undoes it when it is lost.
+// TestHandoverInNamespace has another process that takes over the lease, renews it, and undoes it
+// when it is lost.
 func TestHandoverInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		a, b := newHost(t, "eth0", 2), newHost(t, "eth1", 3)
 		a.seconds = 4
 		a.more = []dhcpv4.Modifier{mtu1400}
 		b.silent = true
-		first := newRig(t, Config{Interfaces: []string{"eth0", "eth1", "eth2"}, IPv4: true, Hostname: "box"}, a, b).start()
+		names := []string{"eth0", "eth1", "eth2"}
+		first := newRig(t, Config{Interfaces: names, IPv4: true, Hostname: "box"}, a, b).start()
 		first.untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
 		handover := first.n.Handover()
 		first.n.Close()
@@ -423,17 +473,18 @@ func TestHandoverInNamespace(t *testing.T) {
 			t.Fatal(err)
 		}
 		i := r.n.Interfaces()[0]
-		if s := i.Status(); s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" || s.MTU != 1400 {
+		s := i.Status()
+		if s.Lease == nil || s.Lease.Address.String() != "10.0.2.15/24" || s.MTU != 1400 {
 			t.Errorf("Status() = %+v, want the lease", s)
 		}
 		b.silent = false
 		r.untilLeased("eth1", "10.0.3.15/24", "10.0.3.3")
 		want(t, "routes", routes(t, "eth1"), "0.0.0.0/0 via 10.0.3.2 src 10.0.3.15 metric 100")
 		if got := b.last(dhcpv4.MessageTypeRequest).HostName(); got != "box" {
-			t.Errorf("the second process calls itself %q, want box", got)
+			t.Errorf("the second process sent the host name %q, want box", got)
 		}
 		a.dns = "10.0.2.4"
-		r.until("renewed", func() bool { return slices.Contains(resolvConf(t), "nameserver 10.0.2.4") })
+		r.until("renewed", func() bool { return hasServer(t, "10.0.2.4") })
 		a.silent = true
 		r.until("lost", func() bool { return i.Status().Lease == nil })
 		want(t, "addresses", addresses4(t, "eth0"))
@@ -445,18 +496,20 @@ func TestHandoverInNamespace(t *testing.T) {
 	})
 }
 
-// What may have changed when a process goes on in the place of another: the lease is over, the cable is out, the interface is
-// gone.
+// TestLateHandoverInNamespace takes over after the lease has expired, the cable is out, or the
+// interface has disappeared.
 func TestLateHandoverInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		a, b, c := newHost(t, "eth0", 2), newHost(t, "eth1", 3), newHost(t, "eth2", 4)
 		a.more = []dhcpv4.Modifier{mtu1400}
-		first := newRig(t, Config{Interfaces: []string{"eth0", "eth1", "eth2"}, IPv4: true}, a, b, c).start()
+		names := []string{"eth0", "eth1", "eth2"}
+		first := newRig(t, Config{Interfaces: names, IPv4: true}, a, b, c).start()
 		first.until("settled", first.n.Settled)
-		first.n.interfaces[0].acquired -= 2 * time.Hour
+		first.n.interfaces[0].v4.acquired -= 2 * time.Hour
 		handover := first.n.Handover()
 		first.n.Close()
-		if err := errors.Join(netlink.LinkDel(link(t, "eth2")), netlink.LinkSetDown(b.peer)); err != nil {
+		err := errors.Join(netlink.LinkDel(link(t, "eth2")), netlink.LinkSetDown(b.peer))
+		if err != nil {
 			t.Fatal(err)
 		}
 		a.silent, b.silent = true, true
@@ -470,16 +523,19 @@ func TestLateHandoverInNamespace(t *testing.T) {
 			t.Errorf("MTU = %d, want 1500", mtu)
 		}
 		a.silent = false
-		r.until("a new lease", func() bool { return slices.Equal(addresses4(t, "eth0"), []string{"10.0.2.15/24"}) })
-		// While it is asked whether the lease of eth1 is still good, what it has is still there, whatever else happens.
+		r.until("a new lease", func() bool {
+			return slices.Equal(addresses4(t, "eth0"), []string{"10.0.2.15/24"})
+		})
+		// While the client asks whether the lease of eth1 is still valid, its configuration stays.
 		asked := len(b.seen)
 		b.plug(true)
 		r.until("asked", func() bool { return len(b.seen) > asked })
 		r.unplug(a)
 		a.dns = "10.0.2.4"
 		a.plug(true)
-		r.until("written", func() bool { return slices.Contains(resolvConf(t), "nameserver 10.0.2.4") })
-		want(t, "resolv.conf", resolvConf(t), "nameserver 10.0.2.4", "nameserver 10.0.3.3")
+		r.until("written", func() bool { return hasServer(t, "10.0.2.4") })
+		servers := []string{"nameserver 10.0.2.4", "nameserver 10.0.3.3"}
+		want(t, "resolv.conf", resolvConf(t), servers...)
 		want(t, "addresses", addresses4(t, "eth1"), "10.0.3.15/24")
 		newHost(t, "eth2", 4)
 		r.until("eth2 is up", func() bool { return isUp(t, "eth2") })
@@ -487,7 +543,7 @@ func TestLateHandoverInNamespace(t *testing.T) {
 	})
 }
 
-// A lease that another process has, which is not asked, goes back to its server.
+// TestReleaseInNamespace releases the lease of another process.
 func TestReleaseInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -504,32 +560,38 @@ func TestReleaseInNamespace(t *testing.T) {
 			t.Errorf("Release without an answer = %v, want ErrNoAnswer", err)
 		}
 		h.silent, h.address = false, "10.0.2.77"
-		if _, err := release(h, 10*time.Second); err == nil || !strings.Contains(err.Error(), "it offers 10.0.2.77/24") {
-			t.Errorf("Release at another server = %v, want that it offers something else", err)
+		_, err := release(h, 10*time.Second)
+		if err == nil || !strings.Contains(err.Error(), "it offers 10.0.2.77/24") {
+			t.Errorf("Release at another server = %v, want an error with its offer", err)
 		}
 		want(t, "addresses", addresses4(t, "eth0"), "10.0.2.15/24")
 		want(t, "resolv.conf", resolvConf(t), "nameserver 10.0.2.3")
 
 		h.address = "10.0.2.15"
-		if released, err := release(h, 10*time.Second); released.String() != "10.0.2.15/24" || err != nil {
+		released, err := release(h, 10*time.Second)
+		if released.String() != "10.0.2.15/24" || err != nil {
 			t.Errorf("Release() = %v, %v, want 10.0.2.15/24", released, err)
 		}
-		r.until("the server has it", func() bool { return h.seen[len(h.seen)-1].MessageType() == dhcpv4.MessageTypeRelease })
+		r.until("the server has the message", func() bool {
+			return h.seen[len(h.seen)-1].MessageType() == dhcpv4.MessageTypeRelease
+		})
 		m := h.last(dhcpv4.MessageTypeRelease)
-		if m.ClientIPAddr.String() != "10.0.2.15" || m.ServerIdentifier().String() != "10.0.2.2" || h.source != addr("10.0.2.15") {
+		if m.ClientIPAddr.String() != "10.0.2.15" || m.ServerIdentifier().String() != "10.0.2.2" ||
+			h.source != addr("10.0.2.15") {
 			t.Errorf("from %v: %v", h.source, m)
 		}
 		want(t, "addresses", addresses4(t, "eth0"))
 		want(t, "routes", routes(t, "eth0"))
 		want(t, "resolv.conf", resolvConf(t), imageResolvConf)
 
-		// The process that keeps the lease asks for it when half of its time is over, and then all is there again.
+		// The process that keeps the lease renews it at T1, which restores everything.
 		r.untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
 	})
 }
 
-// release releases the lease of eth0 while a host answers: Release has a loop of its own.
-func release(h *host, limit time.Duration) (inet.Prefix, error) {
+// release releases the lease of eth0. Release has a loop of its own, so the host runs in a
+// goroutine.
+func release(h *host, limit time.Duration) (netip.Prefix, error) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -549,7 +611,7 @@ func release(h *host, limit time.Duration) (inet.Prefix, error) {
 	return released, err
 }
 
-// The operations of a boot: what has come is answered, a lease is waited for, but not for ever.
+// TestOperationsInNamespace carries out the operations of a boot.
 func TestOperationsInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		h := newHost(t, "eth0", 2)
@@ -567,18 +629,20 @@ func TestOperationsInNamespace(t *testing.T) {
 			t.Errorf("Wait took %v, settled: %v, want %v and no lease", took, r.n.Settled(), limit)
 		}
 		h.silent = false
-		if err := (Wait{Network: r.n, Limit: time.Minute, Loop: &r.loop}).Do(); err != nil || !r.n.Settled() {
+		err := (Wait{Network: r.n, Limit: time.Minute, Loop: &r.loop}).Do()
+		if err != nil || !r.n.Settled() {
 			t.Errorf("Wait = %v, settled: %v, want a lease", err, r.n.Settled())
 		}
 		want(t, "addresses", addresses4(t, "eth0"), "10.0.2.15/24")
 
-		// Between Start and Answer nobody steps the loop, and what has come when Wait begins needs no waiting.
+		// Nothing steps the loop between Start and Answer, and Wait handles what has arrived even
+		// with a limit of 0.
 		h = newHost(t, "eth1", 3)
 		r = newRig(t, Config{Interfaces: []string{"eth1"}, IPv4: true})
 		if err := (Start{r.n}).Do(); err != nil {
 			t.Fatal(err)
 		}
-		socket := r.n.interfaces[0].socket.FD()
+		socket := r.n.interfaces[0].v4.socket.FD()
 		answer := func() {
 			t.Helper()
 			untilReadable(t, h.fd)
@@ -592,7 +656,7 @@ func TestOperationsInNamespace(t *testing.T) {
 		answer()
 		h.last(dhcpv4.MessageTypeRequest)
 		if err := (Wait{Network: r.n, Limit: 0, Loop: &r.loop}).Do(); err != nil || !r.n.Settled() {
-			t.Errorf("Wait with an answer there = %v, settled: %v, want a lease", err, r.n.Settled())
+			t.Errorf("Wait after an answer = %v, settled: %v, want a lease", err, r.n.Settled())
 		}
 	})
 }
@@ -611,11 +675,12 @@ func untilReadable(t *testing.T, fd int) {
 	}
 }
 
-// Without interfaces there is nothing to do and to wait for.
+// TestNoInterfacesInNamespace has no interfaces: there is nothing to do and to wait for.
 func TestNoInterfacesInNamespace(t *testing.T) {
 	inNamespaces(t, func(t *testing.T) {
 		r := newRig(t, Config{IPv4: true, IPv6: true}).start()
-		if err := (Wait{Network: r.n, Limit: time.Hour, Loop: &r.loop}).Do(); err != nil || !r.n.Settled() {
+		err := (Wait{Network: r.n, Limit: time.Hour, Loop: &r.loop}).Do()
+		if err != nil || !r.n.Settled() {
 			t.Errorf("Wait = %v, settled: %v", err, r.n.Settled())
 		}
 		if err := r.n.WaitForAll(&r.loop, time.Hour); err != nil {

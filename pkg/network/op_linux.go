@@ -2,7 +2,6 @@ package network
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -10,22 +9,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Start is the operation that sets interfaces up and asks for leases.
+// Start is the operation that starts a Network: it sets the interfaces up and asks for leases.
 type Start struct{ Network *Network }
 
 func (s Start) Describe() op.Description {
 	c := &s.Network.cfg
-	d := op.Describe("configure interfaces", c.names())
-	if c.IPv4 {
-		d.Details = append(d.Details, op.A("ipv4", "DHCP"))
-	}
-	if c.IPv6 {
-		d.Details = append(d.Details, op.A("ipv6", "router advertisements, DHCPv6 where they say so"))
-	}
-	if c.Hostname != "" {
-		d.Details = append(d.Details, op.A("hostname", c.Hostname))
-	}
-	return d
+	return op.Describe("configure interfaces", c.names(),
+		"ipv4", op.If(c.IPv4, "DHCP"),
+		"ipv6", op.If(c.IPv6, "router advertisements, DHCPv6 where they say so"),
+		"hostname", op.If(c.Hostname != "", c.Hostname))
 }
 
 func (s Start) Do() error { return s.Network.Start() }
@@ -37,7 +29,7 @@ func (c *Config) names() string {
 	return strings.Join(c.Interfaces, ",")
 }
 
-// Answer is the operation that answers the messages that have come so far. It does not wait for any.
+// Answer is the operation that handles the messages that have arrived. It does not wait for any.
 type Answer struct{ Network *Network }
 
 func (a Answer) Describe() op.Description {
@@ -49,8 +41,9 @@ func (a Answer) Do() error {
 	return nil
 }
 
-// Wait is the operation that waits until a network is settled, but not longer than Limit, and runs the tasks of a loop
-// meanwhile. That there is no lease then is no failure.
+// Wait is the operation that waits until a Network is settled, at most for Limit. It runs the tasks
+// of Loop meanwhile, which should include the Network. It is not an error if there is no lease at
+// the end.
 type Wait struct {
 	Network *Network
 	Limit   time.Duration
@@ -58,20 +51,29 @@ type Wait struct {
 }
 
 func (w Wait) Describe() op.Description {
-	return op.Describe("wait for leases", w.Network.cfg.names(), "atMost", strconv.FormatInt(w.Limit.Milliseconds(), 10)+"ms")
+	limit := fmt.Sprintf("%dms", w.Limit.Milliseconds())
+	return op.Describe("wait for leases", w.Network.cfg.names(), "atMost", limit)
 }
 
 func (w Wait) Do() error {
 	deadline := loop.Now() + w.Limit
-	w.Network.Run() // what came while others had their turn
+	w.Network.Run() // handle what has already arrived, even if Limit is 0
 	for !w.Network.Settled() {
 		left := deadline - loop.Now()
 		if left <= 0 {
 			return nil
 		}
-		if _, err := w.Loop.Step(-1, left); err != nil {
-			return fmt.Errorf("wait for leases: %w", err)
+		if err := step(w.Loop, left); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// step runs one step of a loop that waits for leases.
+func step(l *loop.Loop, limit time.Duration) error {
+	if _, err := l.Step(-1, limit); err != nil {
+		return fmt.Errorf("wait for leases: %w", err)
 	}
 	return nil
 }

@@ -1,71 +1,78 @@
 package network
 
 import (
-	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
-	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// Status is what is known of an interface.
+// Status is the state of an interface. With Config.OfferOnly, leases are offers.
 type Status struct {
 	Name    string
-	Carrier bool   // the interface is there, and connected
-	MTU     uint32 // what it has, bytes
+	Carrier bool   // the interface exists and is connected
+	MTU     uint32 // bytes
 
-	Lease   *dhcp4.Lease // nil: none
-	Refused bool         // a server has refused one
-	Failed  bool         // it could not be applied
+	Lease   *dhcp4.Lease // nil if there is none
+	Refused bool         // a server refused a lease
+	Failed  bool         // the lease could not be applied
 
-	Routers []inet.Addr // of IPv6
-	DNS     []inet.Addr // that routers have named
-	Search  []string
-	Lease6  *dhcp6.Lease // nil: none, or not asked for
+	Routers []netip.Addr // default routers of IPv6
+	DNS     []netip.Addr // name servers that the routers advertise
+	Search  []string     // domains that the routers advertise
+	Lease6  *dhcp6.Lease // nil if there is none, or no router asked for DHCPv6
 }
 
-// Status returns what is known of the interface. With Config.OfferOnly, leases are offers.
+// Status returns the state of the interface.
 func (i *Interface) Status() Status {
 	s := Status{
 		Name:    i.Name,
 		Carrier: i.link.Carrier,
 		MTU:     i.link.MTU,
-		Lease:   i.lease,
-		Refused: i.refused,
-		Failed:  i.failed,
+		Lease:   i.v4.lease,
+		Refused: i.v4.refused,
+		Failed:  i.v4.failed,
 	}
-	if i.config != nil && i.config.MTU != 0 {
-		s.MTU = i.config.MTU
+	if c := i.v4.applied; c != nil && c.MTU != 0 {
+		s.MTU = c.MTU
 	}
-	i.v6.status(&s)
+	if v := &i.v6; v.heard {
+		now := loop.Now()
+		s.Routers, s.DNS = v.routers.Routers(now), v.routers.Servers(now)
+		s.Search = v.routers.Search(now)
+		if s.Lease6 = v.offer; v.offer == nil && v.client != nil {
+			s.Lease6 = v.client.Lease()
+		}
+	}
 	return s
 }
 
-// patience is how long the other version of IP is waited for when one is there.
-const patience = time.Second
+// otherVersionTimeout limits the wait for one version of IP after the other is configured.
+const otherVersionTimeout = time.Second
 
-// WaitForAll waits until each interface has what it can have of IPv4 and IPv6, but not longer than limit, and not much
-// longer for one of them when the other is there. It runs the tasks of l, the network among them.
+// WaitForAll waits until no interface expects anything more of IPv4 and IPv6, at most for limit.
+// When each interface has one version of IP, it waits for the other one only a second longer. It
+// runs the tasks of l, which should include the Network.
 func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 	deadline := loop.Now() + limit
 	for {
 		all, some := true, true
 		for _, i := range n.interfaces {
-			has4, has6 := !i.waiting(), !i.waiting6()
+			has4, has6 := !i.v4.waiting(), !i.v6.waiting()
 			all = all && has4 && has6
 			some = some && (has4 && n.cfg.IPv4 || has6 && n.cfg.IPv6)
 		}
 		if some {
-			deadline = min(deadline, loop.Now()+patience)
+			deadline = min(deadline, loop.Now()+otherVersionTimeout)
 		}
 		left := deadline - loop.Now()
 		if all || left <= 0 {
 			return nil
 		}
-		if _, err := l.Step(-1, left); err != nil {
-			return fmt.Errorf("wait for leases: %w", err)
+		if err := step(l, left); err != nil {
+			return err
 		}
 	}
 }
