@@ -1,4 +1,5 @@
-// Redirect-stdio runs a command on the virtio ports that a libkrun host serves as its standard streams.
+// Redirect-stdio runs a command on the virtio ports that a libkrun host serves as its standard
+// streams.
 //
 // Synopsis:
 //
@@ -7,28 +8,34 @@
 //
 // Description:
 //
-// The ports named krun-stdin, krun-stdout and krun-stderr, each where it exists, replace standard input, output and error
-// of CMD, which is executed in the place of redirect-stdio. Without CMD the named ports are listed with what they would
-// replace.
+// The ports krun-stdin, krun-stdout and krun-stderr, as far as they exist, replace standard input,
+// output and error of CMD, which is executed in the place of redirect-stdio. Without CMD the named
+// ports are listed, with the streams that they replace.
 //
-// The exit code is CMD's; 127 if it is not found, 126 if it can't be executed, 125 if there are no virtio ports at all.
+// The exit code is that of CMD; 127 if it is not found, 126 if it cannot be executed, 125 if there
+// are no virtio ports.
 package main
 
 import (
+	"cmp"
 	"errors"
+	"flag"
+	"fmt"
 	"io"
+	"os"
 	"slices"
-	"strings"
 
-	"github.com/krunbox/krunbox/multicall/os"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/option"
 	"github.com/krunbox/krunbox/pkg/stdio"
 )
 
-const usage = `usage: redirect-stdio [--] CMD [ARG...]   run CMD on the ports krun-stdin, krun-stdout, krun-stderr
-       redirect-stdio                     list the virtio ports and what they would replace
+const usage = `usage: redirect-stdio [--] CMD [ARG...]
+       redirect-stdio
+Run CMD on the virtio ports krun-stdin, krun-stdout and krun-stderr; without CMD, list the ports and
+the streams they replace.
 Examples:
   redirect-stdio sort -u
   redirect-stdio -- sh -c 'cat >/tmp/in; echo done >&2'
@@ -37,20 +44,21 @@ Examples:
 func main() { os.Exit(run(os.Args, os.Environ(), stdio.ClassDir, os.Stdout, os.Stderr)) }
 
 func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
-	command, err := option.Parse(args[min(1, len(args)):])
-	if errors.Is(err, option.ErrHelp) {
-		io.WriteString(stdout, usage)
+	flags := flag.NewFlagSet("redirect-stdio", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	err := flags.Parse(args[min(1, len(args)):])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
 		return 0
-	}
-	if err == nil {
-		if len(command) == 0 {
-			err = list(stdout, classDir)
-		} else {
-			err = execute(command, env, classDir, stderr)
-		}
+	case err != nil:
+	case flags.NArg() == 0:
+		err = list(stdout, classDir)
+	default:
+		err = execute(flags.Args(), env, classDir, stderr)
 	}
 	if err != nil {
-		io.WriteString(stderr, "redirect-stdio: "+boot.Line(err)+"\n")
+		fmt.Fprintln(stderr, "redirect-stdio:", boot.Line(err))
 		return exec.ExitCode(err)
 	}
 	return 0
@@ -62,26 +70,24 @@ func list(w io.Writer, classDir string) error {
 	if err != nil {
 		return err
 	}
-	slices.SortFunc(ports, func(a, b stdio.Port) int { return strings.Compare(a.Device, b.Device) })
-	var b strings.Builder
+	slices.SortFunc(ports, func(a, b stdio.Port) int { return cmp.Compare(a.Device, b.Device) })
+	var text []byte
 	for _, p := range ports {
 		replaces := "-"
 		if s := p.Stream(); s >= 0 {
 			replaces = [...]string{"stdin", "stdout", "stderr"}[s]
 		}
-		b.WriteString(pad(p.Device, 17) + pad(p.Name, 25) + replaces + "\n")
+		text = fmt.Appendf(text, "%-16s %-24s %s\n", p.Device, p.Name, replaces)
 	}
 	if len(ports) == 0 {
-		b.WriteString("no port has a name\n")
+		text = []byte("no port has a name\n")
 	}
-	_, err = io.WriteString(w, b.String())
+	_, err = w.Write(text)
 	return err
 }
 
-// pad fills s up to a width with blanks, at least one.
-func pad(s string, width int) string { return s + strings.Repeat(" ", max(1, width-len(s))) }
-
-// execute replaces this process by the command. A port that can't be opened is said and skipped.
+// execute replaces this process by the command. A port that cannot be opened is reported and
+// skipped.
 func execute(args, env []string, classDir string, stderr io.Writer) error {
 	ports, err := stdio.Ports(classDir)
 	if err != nil {
@@ -90,9 +96,9 @@ func execute(args, env []string, classDir string, stderr io.Writer) error {
 	streams := stdio.Inherited()
 	for _, p := range ports {
 		if err := streams.Open(p); err != nil {
-			io.WriteString(stderr, "redirect-stdio: warning: "+boot.Line(err)+"\n")
+			fmt.Fprintln(stderr, "redirect-stdio: warning:", boot.Line(err))
 		}
 	}
-	spec := exec.Spec{Args: args, Env: env, Streams: *streams}
+	spec := exec.Spec{Process: specs.Process{Args: args, Env: env}, Streams: *streams}
 	return spec.Exec()
 }
