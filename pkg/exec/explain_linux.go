@@ -28,7 +28,8 @@ func explain(errno syscall.Errno, candidates []string, refused int) error {
 	case errno == unix.EACCES && statErr == nil && st.Mode&unix.S_IFMT == unix.S_IFDIR:
 		return fmt.Errorf("%s is a directory: %w", path, errno)
 	case errno == unix.EACCES && statErr == nil && st.Mode&0o111 == 0:
-		return fmt.Errorf("%s has no execute permission (mode 0%o): %w", path, st.Mode&0o7777, errno)
+		return fmt.Errorf("%s has no execute permission (mode 0%o): %w",
+			path, st.Mode&0o7777, errno)
 	case errno == unix.ENOEXEC && machine(head) != "":
 		return fmt.Errorf("%s is a program for %s: %w", path, machine(head), errno)
 	case errno == unix.ENOEXEC:

@@ -49,7 +49,8 @@ func (im *image) forkChild(report int) (pid int, errno syscall.Errno) {
 	}
 	resetSignals()
 	f := im.become()
-	syscall.RawSyscall(unix.SYS_WRITE, uintptr(report), uintptr(unsafe.Pointer(&f)), unsafe.Sizeof(f))
+	syscall.RawSyscall(unix.SYS_WRITE,
+		uintptr(report), uintptr(unsafe.Pointer(&f)), unsafe.Sizeof(f))
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT, 125, 0, 0)
 	}

@@ -89,7 +89,7 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 func (s *Spec) prepare(im *image) error {
 	u := &s.Process.User
 	if s.NewSession {
-		im.try(unix.SYS_SETSID) // EPERM: this process leads a process group, and has a session already
+		im.try(unix.SYS_SETSID) // EPERM: this process leads a group, and so has a session already
 	}
 	s.prepareStreams(im)
 	if s.SetUser && u.Umask != nil {

@@ -91,7 +91,8 @@ func TestSidecarsErrors(t *testing.T) {
 	if err := sidecars.Do(); err == nil || err.Error() != want {
 		t.Errorf("Do() = %v, want %s", err, want)
 	}
-	if got, want := sidecars.Describe().String(), "start beside the workload a,b,c a=[a] b=[b] c=[c]"; got != want {
+	want = "start beside the workload a,b,c a=[a] b=[b] c=[c]"
+	if got := sidecars.Describe().String(); got != want {
 		t.Errorf("Describe() = %s, want %s", got, want)
 	}
 }

@@ -71,7 +71,8 @@ func resetOpenFileLimit() {
 func (s *Spec) start(try func(*image) (failure, error)) error {
 	args := s.Process.Args
 	if len(args) == 0 {
-		return &StartError{Op: "execute", Err: errors.New("no program given"), Code: poweroff.NotFound}
+		err := errors.New("no program given")
+		return &StartError{Op: "execute", Err: err, Code: poweroff.NotFound}
 	}
 	paths := []string{s.Path}
 	if s.Path == "" {
@@ -89,7 +90,8 @@ func (s *Spec) start(try func(*image) (failure, error)) error {
 		return im.startError(args[0], f)
 	}
 	script := paths[f.path]
-	if im, err = s.image([]string{Shell}, append([]string{Shell, script}, args[1:]...)); err != nil {
+	im, err = s.image([]string{Shell}, append([]string{Shell, script}, args[1:]...))
+	if err != nil {
 		return err
 	}
 	f, err = try(im)
@@ -99,9 +101,10 @@ func (s *Spec) start(try func(*image) (failure, error)) error {
 	case f.call < len(im.calls):
 		return im.startError(args[0], f)
 	}
+	err = fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno)
 	return &StartError{
 		Op:   fmt.Sprintf("execute %q", args[0]),
-		Err:  fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno),
+		Err:  err,
 		Code: poweroff.NotExecutable,
 	}
 }
@@ -140,11 +143,11 @@ func (im *image) become() failure {
 	var result uintptr
 	for i := range im.calls {
 		c := &im.calls[i]
-		first := c.args[0]
+		a := c.args
 		if c.useResult {
-			first = result
+			a[0] = result
 		}
-		r, _, errno := syscall.RawSyscall6(c.number, first, c.args[1], c.args[2], c.args[3], c.args[4], 0)
+		r, _, errno := syscall.RawSyscall6(c.number, a[0], a[1], a[2], a[3], a[4], 0)
 		if errno != 0 && !c.optional {
 			return failure{call: i, errno: errno}
 		}
@@ -184,7 +187,8 @@ func (im *image) execute() failure {
 func resetSignals() {
 	var action [8]uint64 // struct sigaction with SIG_DFL, which is 0
 	for sig := uintptr(1); sig <= lastSignal; sig++ {
-		syscall.RawSyscall6(sysSigaction, sig, uintptr(unsafe.Pointer(&action)), 0, sigsetSize, 0, 0)
+		syscall.RawSyscall6(sysSigaction, sig, uintptr(unsafe.Pointer(&action)),
+			0, sigsetSize, 0, 0)
 	}
 }
 

@@ -64,11 +64,14 @@ func TestStartState(t *testing.T) {
 		Process: specs.Process{
 			Args: []string{"sh", "-c", `
 				grep -E '^(Uid|Gid|Groups|Umask)' /proc/self/status
-				awk '/open files/ {print "nofile", $4, $5}; /core file/ {print "core", $5, $6}' /proc/self/limits
+				awk '/open files/ {print "nofile", $4, $5}
+					/core file/ {print "core", $5, $6}' /proc/self/limits
 				set -- $(cat /proc/$$/stat); test $1 = $6 && echo leader
 				ls /proc/$$/fd | tr '\n' ' '; printf '%s|%s' "$A" "$1"`, "zero", "one"},
-			Env:  []string{"A=a b", "PATH=/usr/bin:/bin"},
-			User: specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}, Umask: new(uint32(0o027))},
+			Env: []string{"A=a b", "PATH=/usr/bin:/bin"},
+			User: specs.User{
+				UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}, Umask: new(uint32(0o027)),
+			},
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_CORE", Soft: 1, Hard: oci.Unlimited},
 				{Type: "RLIMIT_AS", Soft: 1 << 30, Hard: 1 << 30},
@@ -111,10 +114,12 @@ func TestStartErrors(t *testing.T) {
 		}
 		return path
 	}
-	elf := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 11) + "\xb7\x00" + strings.Repeat("\x00", 44)
+	elf := "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 11) + "\xb7" + strings.Repeat("\x00", 45)
 	file("nox", "#!/bin/sh\n", 0o644)
-	limits := func(l specs.POSIXRlimit) []specs.POSIXRlimit { return []specs.POSIXRlimit{l} }
-	above := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 1 << 40} // above fs.nr_open
+	program := func(args ...string) specs.Process { return specs.Process{Args: args} }
+	limited := func(limit specs.POSIXRlimit) specs.Process {
+		return specs.Process{Args: []string{"true"}, Rlimits: []specs.POSIXRlimit{limit}}
+	}
 	for _, c := range []struct {
 		name string
 		in   specs.Process
@@ -123,27 +128,28 @@ func TestStartErrors(t *testing.T) {
 		want string
 	}{
 		{"nothing", specs.Process{}, 127, nil, "no program given"},
-		{"empty name", specs.Process{Args: []string{""}}, 127, unix.ENOENT, `execute ""`},
-		{"missing", specs.Process{Args: []string{dir + "/missing"}}, 127, unix.ENOENT, "no such file"},
+		{"empty name", program(""), 127, unix.ENOENT, `execute ""`},
+		{"missing", program(dir + "/missing"), 127, unix.ENOENT, "no such file"},
 		{"not in PATH", specs.Process{Args: []string{"nosuch"}, Env: []string{"PATH=/bin:" + dir}},
 			127, unix.ENOENT, "not in PATH (/bin:" + dir + ")"},
-		{"missing interpreter", specs.Process{Args: []string{file("interp", "#! /no/such -x\n", 0o755)}},
+		{"missing interpreter", program(file("interp", "#! /no/such -x\n", 0o755)),
 			127, unix.ENOENT, "its interpreter /no/such does not"},
-		{"directory", specs.Process{Args: []string{dir}}, 126, unix.EACCES, "is a directory"},
-		{"no x bit", specs.Process{Args: []string{dir + "/nox"}},
+		{"directory", program(dir), 126, unix.EACCES, "is a directory"},
+		{"no x bit", program(dir + "/nox"),
 			126, unix.EACCES, "has no execute permission (mode 0644)"},
-		{"no x bit in PATH", specs.Process{Args: []string{"nox"}, Env: []string{"PATH=" + dir + ":/bin"}},
+		{"no x bit in PATH",
+			specs.Process{Args: []string{"nox"}, Env: []string{"PATH=" + dir + ":/"}},
 			126, unix.EACCES, dir + "/nox has no execute permission"},
-		{"other machine", specs.Process{Args: []string{file("elf", elf, 0o755)}},
+		{"other machine", program(file("elf", elf, 0o755)),
 			126, unix.ENOEXEC, "is a program for arm64"},
-		{"garbage", specs.Process{Args: []string{file("garbage", "\x00\x01\x02", 0o755)}},
+		{"garbage", program(file("garbage", "\x00\x01\x02", 0o755)),
 			126, unix.ENOEXEC, "neither a program nor a script"},
-		{"NUL in an argument", specs.Process{Args: []string{"sh", "a\x00b"}}, 125, nil, `execute "sh": NUL byte`},
+		{"NUL in an argument", program("sh", "a\x00b"), 125, nil, `execute "sh": NUL byte`},
 		{"NUL in the environment", specs.Process{Args: []string{"sh"}, Env: []string{"A=\x00"}},
 			125, nil, `execute "sh": NUL byte`},
-		{"limit", specs.Process{Args: []string{"true"}, Rlimits: limits(above)},
-			125, unix.EPERM, "set RLIMIT_NOFILE=1:1099511627776"},
-		{"unknown limit", specs.Process{Args: []string{"true"}, Rlimits: limits(specs.POSIXRlimit{Type: "RLIMIT_X"})},
+		{"limit", limited(specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 1 << 40}),
+			125, unix.EPERM, "set RLIMIT_NOFILE=1:1099511627776"}, // above fs.nr_open
+		{"unknown limit", limited(specs.POSIXRlimit{Type: "RLIMIT_X"}),
 			125, nil, `set RLIMIT_X=0:0: Linux has no resource "RLIMIT_X"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -170,12 +176,16 @@ func TestStartErrors(t *testing.T) {
 // A file without an executable format is a script for the shell, as in execvp(3).
 func TestStartScript(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(dir+"/my-script", []byte("echo \"$0 $*\"; exit 5\n"), 0o755); err != nil {
+	script := []byte("echo \"$0 $*\"; exit 5\n")
+	if err := os.WriteFile(dir+"/my-script", script, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	out, text := output(t)
 	spec := Spec{
-		Process: specs.Process{Args: []string{"my-script", "a", "b c"}, Env: []string{"PATH=/bin:" + dir}},
+		Process: specs.Process{
+			Args: []string{"my-script", "a", "b c"},
+			Env:  []string{"PATH=/bin:" + dir},
+		},
 		Streams: [3]int{1: int(out.Fd())},
 	}
 	pid, err := spec.Start()
@@ -202,7 +212,8 @@ func TestStartScriptWithoutShell(t *testing.T) {
 		}
 		_, err := (&Spec{Process: specs.Process{Args: []string{script}}}).Start()
 		want := script + " is a script without #!, and /bin/sh can't run it"
-		if ExitCode(err) != 126 || !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), want) {
+		if ExitCode(err) != 126 || !errors.Is(err, unix.ENOENT) ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("Start() = %v with code %d, want 126 and %s", err, ExitCode(err), want)
 		}
 	})
@@ -238,7 +249,8 @@ func TestExec(t *testing.T) {
 		// This one succeeds, and its exit status is that of the test.
 		spec = Spec{Process: specs.Process{
 			Args: []string{"sh", "-c", `test $$ = 1 || { echo "process $$, want 1"; exit 1; }
-				test "$(cat /proc/1/comm)" = sh && grep -q '^SigBlk:.0*$' /proc/self/status && echo PASS`},
+				test "$(cat /proc/1/comm)" = sh || exit
+				grep -q '^SigBlk:.0*$' /proc/self/status && echo PASS`},
 			Env: []string{"PATH=/usr/bin:/bin"},
 		}}
 		t.Error(spec.Exec())
@@ -271,8 +283,8 @@ func TestStartSignals(t *testing.T) {
 	defer signal.Reset()
 	runtime.LockOSThread() // Start runs on a thread that blocks signals
 	defer runtime.UnlockOSThread()
-	mask := setSignalMask(sigset{1<<(unix.SIGTERM-1) | 1<<(unix.SIGALRM-1)})
-	defer setSignalMask(mask)
+	blocked := sigset{1<<(unix.SIGTERM-1) | 1<<(unix.SIGALRM-1)}
+	defer setSignalMask(setSignalMask(blocked))
 
 	out, text := output(t)
 	spec := Spec{
@@ -288,7 +300,7 @@ func TestStartSignals(t *testing.T) {
 	if got := text(); got != want {
 		t.Errorf("signals of the program = %s, want %s", got, want)
 	}
-	if got, want := setSignalMask(sigset{}), uint64(1<<(unix.SIGTERM-1)|1<<(unix.SIGALRM-1)); got[0] != want {
-		t.Errorf("mask of this thread after Start = %#x, want %#x", got[0], want)
+	if got := setSignalMask(sigset{}); got[0] != blocked[0] {
+		t.Errorf("mask of this thread after Start = %#x, want %#x", got[0], blocked[0])
 	}
 }

@@ -98,8 +98,8 @@ func (s *Spec) prepareScheduling(im *image) error {
 	p := &s.Process
 	if p.OOMScoreAdj != nil {
 		score := strconv.Itoa(*p.OOMScoreAdj)
-		op, path := "set oom_score_adj "+score, "/proc/self/oom_score_adj" // "self" will be the child
-		im.do(op, unix.SYS_OPENAT, 0, im.text(path), unix.O_WRONLY|unix.O_CLOEXEC)
+		op, path := "set oom_score_adj "+score, im.text("/proc/self/oom_score_adj")
+		im.do(op, unix.SYS_OPENAT, 0, path, unix.O_WRONLY|unix.O_CLOEXEC)
 		im.do(op, unix.SYS_WRITE, 0, im.text(score), uintptr(len(score))).useResult = true
 	}
 	if a := p.ExecCPUAffinity; a != nil {

@@ -25,7 +25,8 @@ func status(t *testing.T, spec Spec, script string) string {
 		t.Fatal(err)
 	}
 	if script == "" {
-		spec.Process.Args = []string{"grep", "-E", "^(Uid|Gid|Groups|Cap|NoNewPrivs|Cpus_allowed_list)", "/proc/self/status"}
+		const fields = "^(Uid|Gid|Groups|Cap|NoNewPrivs)"
+		spec.Process.Args = []string{"grep", "-E", fields, "/proc/self/status"}
 	} else {
 		spec.Process.Args = []string{"sh", "-c", script}
 	}
@@ -56,7 +57,8 @@ func bounding(t *testing.T) []string {
 	t.Helper()
 	var set oci.CapabilitySet
 	for n := range 64 {
-		if has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0); err == nil && has == 1 {
+		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
+		if err == nil && has == 1 {
 			set |= 1 << n
 		}
 	}
@@ -70,20 +72,25 @@ func TestStartCapabilities(t *testing.T) {
 	const kill, chown, bind = "CAP_KILL", "CAP_CHOWN", "CAP_NET_BIND_SERVICE"
 	list := func(names ...string) []string { return names }
 	all := bounding(t)
-	allButKill := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == kill })
+	isKill := func(name string) bool { return name == kill }
+	allButKill := slices.DeleteFunc(slices.Clone(all), isKill)
 	user := specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}}
-	few := &specs.LinuxCapabilities{Bounding: list(kill, chown), Effective: list(kill), Permitted: list(kill)}
+	few := &specs.LinuxCapabilities{
+		Bounding: list(kill, chown), Effective: list(kill), Permitted: list(kill),
+	}
 	for _, c := range []struct {
 		name    string
 		process specs.Process
 		setUser bool
 		want    string
 	}{
-		{"root", specs.Process{}, false, "CapInh: 0 CapPrm: " + hex(t, all...) + " CapEff: " + hex(t, all...) +
-			" CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"user", specs.Process{User: user}, true, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " +
-			hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"no new privileges", specs.Process{User: user, NoNewPrivileges: true}, true, "CapAmb: 0 NoNewPrivs: 1"},
+		{"root", specs.Process{}, false,
+			"CapInh: 0 CapPrm: " + hex(t, all...) + " CapEff: " + hex(t, all...) +
+				" CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
+		{"user", specs.Process{User: user}, true, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 " +
+			"CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
+		{"no new privileges", specs.Process{User: user, NoNewPrivileges: true}, true,
+			"CapAmb: 0 NoNewPrivs: 1"},
 		{
 			// The kernel gives root the bounding set on execution, whatever it had before.
 			"root with few", specs.Process{Capabilities: few}, false,
@@ -101,12 +108,13 @@ func TestStartCapabilities(t *testing.T) {
 		{
 			"user with some",
 			specs.Process{User: user, Capabilities: &specs.LinuxCapabilities{
-				Bounding: list(kill, chown, bind), Effective: list(kill, bind), Permitted: list(kill, bind),
-				Inheritable: list(bind, chown), Ambient: list(bind),
+				Bounding: list(kill, chown, bind), Effective: list(kill, bind),
+				Permitted: list(kill, bind), Inheritable: list(bind, chown), Ambient: list(bind),
 			}},
 			true,
-			"Uid: 1234 1234 1234 1234 Gid: 2345 2345 2345 2345 Groups: 7 9 CapInh: " + hex(t, bind, chown) +
-				" CapPrm: " + hex(t, bind) + " CapEff: " + hex(t, bind) +
+			"Uid: 1234 1234 1234 1234 Gid: 2345 2345 2345 2345 Groups: 7 9 " +
+				"CapInh: " + hex(t, bind, chown) + " CapPrm: " + hex(t, bind) +
+				" CapEff: " + hex(t, bind) +
 				" CapBnd: " + hex(t, kill, chown, bind) + " CapAmb: " + hex(t, bind),
 		},
 		{
@@ -119,7 +127,7 @@ func TestStartCapabilities(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := status(t, Spec{Process: c.process, SetUser: c.setUser}, "")
+			got := status(t, Spec{Process: c.process, SetUser: c.setUser}, "") + " "
 			want := strings.ReplaceAll(c.want, ": 0 Cap", ": "+hex(t)+" Cap")
 			want = strings.ReplaceAll(want+" ", "CapAmb: 0 ", "CapAmb: "+hex(t)+" ")
 			if !strings.Contains(got, want) {
@@ -153,8 +161,9 @@ func TestStartScheduling(t *testing.T) {
 	if got != want {
 		t.Errorf("state = %s, want %s", got, want)
 	}
-	if own, err := os.ReadFile("/proc/self/oom_score_adj"); err != nil || strings.TrimSpace(string(own)) == "321" {
-		t.Errorf("this process's oom_score_adj = %s, %v, want it unchanged", own, err)
+	score, err := os.ReadFile("/proc/self/oom_score_adj")
+	if err != nil || strings.TrimSpace(string(score)) == "321" {
+		t.Errorf("this process's oom_score_adj = %s, %v, want it unchanged", score, err)
 	}
 }
 
@@ -163,9 +172,15 @@ func TestStartStateErrors(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	list := func(names ...string) []string { return names }
-	capabilities := func(c specs.LinuxCapabilities) specs.Process { return specs.Process{Capabilities: &c} }
-	scheduler := func(s specs.Scheduler) specs.Process { return specs.Process{Scheduler: &s} }
+	kill, chown := []string{"CAP_KILL"}, []string{"CAP_CHOWN"}
+	capabilities := func(c specs.LinuxCapabilities) specs.Process {
+		return specs.Process{Capabilities: &c}
+	}
+	scheduler := func(
+		policy specs.LinuxSchedulerPolicy, flags ...specs.LinuxSchedulerFlag,
+	) specs.Process {
+		return specs.Process{Scheduler: &specs.Scheduler{Policy: policy, Flags: flags}}
+	}
 	cpus := func(list string) specs.Process {
 		return specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Final: list}}
 	}
@@ -178,24 +193,24 @@ func TestStartStateErrors(t *testing.T) {
 		want    string
 	}{
 		{"effective but not permitted",
-			capabilities(specs.LinuxCapabilities{Effective: list("CAP_KILL", "CAP_CHOWN"), Permitted: list("CAP_KILL")}),
+			capabilities(specs.LinuxCapabilities{Effective: chown, Permitted: kill}),
 			"set the capabilities CAP_KILL: operation not permitted"},
 		{"ambient but not inheritable",
-			capabilities(specs.LinuxCapabilities{Ambient: list("CAP_CHOWN"), Permitted: list("CAP_CHOWN")}),
+			capabilities(specs.LinuxCapabilities{Ambient: chown, Permitted: chown}),
 			"set the ambient capability CAP_CHOWN: operation not permitted"},
 		{"inheritable but not bounding",
-			capabilities(specs.LinuxCapabilities{Inheritable: list("CAP_CHOWN")}),
+			capabilities(specs.LinuxCapabilities{Inheritable: chown}),
 			"set the capabilities : operation not permitted"},
 		{"unknown capability",
-			capabilities(specs.LinuxCapabilities{Bounding: list("CAP_X")}),
+			capabilities(specs.LinuxCapabilities{Bounding: []string{"CAP_X"}}),
 			`set the capabilities: unknown capability "CAP_X"`},
-		{"OOM score", specs.Process{OOMScoreAdj: new(1001)}, "set oom_score_adj 1001: invalid argument"},
+		{"OOM score", specs.Process{OOMScoreAdj: new(1001)},
+			"set oom_score_adj 1001: invalid argument"},
 		{"CPUs", cpus("1023"), "set the CPUs 1023: invalid argument"},
 		{"malformed CPUs", cpus("1-"), "set the CPUs 1-: malformed list"},
-		{"scheduler", scheduler(specs.Scheduler{Policy: specs.SchedISO}), "set the scheduler SCHED_ISO: invalid argument"},
-		{"unknown scheduler", scheduler(specs.Scheduler{Policy: "X"}), `set the scheduler X: unknown policy "X"`},
-		{"unknown flag",
-			scheduler(specs.Scheduler{Policy: specs.SchedOther, Flags: []specs.LinuxSchedulerFlag{"F"}}),
+		{"scheduler", scheduler(specs.SchedISO), "set the scheduler SCHED_ISO: invalid argument"},
+		{"unknown scheduler", scheduler("X"), `set the scheduler X: unknown policy "X"`},
+		{"unknown flag", scheduler(specs.SchedOther, "F"),
 			`set the scheduler SCHED_OTHER F: unknown flag "F"`},
 		{"I/O class", ioPriority("X", 0), "set the I/O priority X priority=0: invalid argument"},
 		{"I/O priority", ioPriority(specs.IOPRIO_CLASS_BE, 8),
@@ -210,7 +225,10 @@ func TestStartStateErrors(t *testing.T) {
 		})
 	}
 	// To setresuid(2), the largest number means no change.
-	spec := Spec{Process: specs.Process{Args: []string{"/bin/true"}, User: specs.User{UID: 1<<32 - 1}}, SetUser: true}
+	spec := Spec{
+		Process: specs.Process{Args: []string{"/bin/true"}, User: specs.User{UID: 1<<32 - 1}},
+		SetUser: true,
+	}
 	pid, err := spec.Start()
 	if err != nil {
 		t.Fatal(err)
@@ -275,8 +293,10 @@ func TestStartClosedStreams(t *testing.T) {
 			for _, fd := range c.closed {
 				unix.Close(fd)
 			}
-			const script = `for fd in $(seq 3 300); do test -e /proc/$$/fd/$fd && exit 3; done; n=0
-				for fd in 0 1 2; do test "$(readlink /proc/$$/fd/$fd)" = /dev/null && n=$((n+1)); done; exit 1$n`
+			const script = `cd /proc/$$/fd
+				for fd in $(seq 3 300); do test -e $fd && exit 3; done; n=0
+				for fd in 0 1 2; do test "$(readlink $fd)" = /dev/null && n=$((n+1)); done
+				exit 1$n`
 			spec := Spec{
 				Process:     specs.Process{Args: []string{"/bin/sh", "-c", script}},
 				Streams:     c.streams,
@@ -304,7 +324,8 @@ func TestStartClosedStreams(t *testing.T) {
 				}
 			}
 			if ws := wait(t, pid); ws.ExitStatus() != 10+want {
-				t.Errorf("%v: exit status = %d, want %d: 10 and the number of /dev/null", c, ws.ExitStatus(), 10+want)
+				t.Errorf("%v: exit status = %d, want %d: 10 and the number of /dev/null",
+					c, ws.ExitStatus(), 10+want)
 			}
 		}
 	})
@@ -318,7 +339,8 @@ func TestStartDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.TrimSpace(string(own)) + " Securebits: [none] Parent death signal: [none]"; got != want {
+	want := strings.TrimSpace(string(own)) + " Securebits: [none] Parent death signal: [none]"
+	if got != want {
 		t.Errorf("state = %s, want %s", got, want)
 	}
 }
@@ -333,7 +355,8 @@ func TestExecState(t *testing.T) {
 				Args: []string{"/no/such"},
 				User: specs.User{UID: 1234, GID: 5},
 				Capabilities: &specs.LinuxCapabilities{
-					Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill, Ambient: kill,
+					Bounding: kill, Effective: kill, Permitted: kill, Inheritable: kill,
+					Ambient: kill,
 				},
 				NoNewPrivileges: true,
 				OOMScoreAdj:     new(55),
@@ -352,19 +375,24 @@ func TestExecState(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, field := range []string{"Uid", "Gid", "Groups", "CapPrm", "CapBnd", "CapAmb", "NoNewPrivs"} {
+		for _, field := range []string{
+			"Uid", "Gid", "Groups", "CapPrm", "CapBnd", "CapAmb", "NoNewPrivs",
+		} {
 			if a, b := line(string(before), field), line(string(after), field); a != b || a == "" {
 				t.Errorf("after a failed Exec: %s, want %s", b, a)
 			}
 		}
-		set := hex(t, kill...)
 		spec.Process.Args = []string{"/bin/sh", "-c", `
-			want="Uid: 1234 1234 1234 1234 Gid: 5 5 5 5 CapInh: ` + set + ` CapPrm: ` + set + ` CapEff: ` + set +
-			` CapBnd: ` + set + ` CapAmb: ` + set + ` NoNewPrivs: 1 policy 3 oom 55 pid 1"
+			want="Uid: 1234 1234 1234 1234 Gid: 5 5 5 5
+				CapInh: $set CapPrm: $set CapEff: $set CapBnd: $set CapAmb: $set
+				NoNewPrivs: 1 policy 3 oom 55 pid 1"
 			set -- $(cat /proc/self/stat); policy=${41}
-			got=$(echo $(grep -E '^(Uid|Gid|Cap|NoNew)' /proc/self/status) policy $policy oom $(cat /proc/self/oom_score_adj) pid $$)
-			test "$got" = "$want" && echo PASS && exit; echo "state = $got"; echo "want $want"; exit 1`}
-		spec.Process.Env = []string{"PATH=/usr/bin:/bin"}
+			got=$(grep -E '^(Uid|Gid|Cap|NoNew)' /proc/self/status
+				echo policy $policy oom $(cat /proc/self/oom_score_adj) pid $$)
+			want=$(echo $want) got=$(echo $got)
+			test "$got" = "$want" && echo PASS && exit
+			echo "state = $got"; echo "want $want"; exit 1`}
+		spec.Process.Env = []string{"PATH=/usr/bin:/bin", "set=" + hex(t, kill...)}
 		t.Error(spec.Exec())
 	})
 }

@@ -23,7 +23,8 @@ func terminal(t *testing.T) (tty int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty, err = unix.Open("/dev/pts/"+strconv.Itoa(number), unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	path := "/dev/pts/" + strconv.Itoa(number)
+	tty, err = unix.Open(path, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,6 +39,7 @@ func TestWindowSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(null)
+	box := func(height, width uint) *specs.Box { return &specs.Box{Height: height, Width: width} }
 	env := []string{"LINES=1", "LINES=50", "COLUMNS=132", "LINESX=7"}
 	for _, c := range []struct {
 		has  [2]uint16 // height and width
@@ -46,13 +48,13 @@ func TestWindowSize(t *testing.T) {
 	}{
 		{[2]uint16{}, WindowSize{}, [2]uint16{24, 80}},
 		{[2]uint16{}, WindowSize{Env: env}, [2]uint16{50, 132}},
-		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}, Env: env}, [2]uint16{10, 20}},
-		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Width: 20}, Env: env}, [2]uint16{50, 20}},
+		{[2]uint16{}, WindowSize{ConsoleSize: box(10, 20), Env: env}, [2]uint16{10, 20}},
+		{[2]uint16{}, WindowSize{ConsoleSize: box(0, 20), Env: env}, [2]uint16{50, 20}},
 		{[2]uint16{}, WindowSize{Env: []string{"LINES=0", "COLUMNS=65536"}}, [2]uint16{24, 80}},
 		{[2]uint16{}, WindowSize{Env: []string{"LINES=", "COLUMNS=-1"}}, [2]uint16{24, 80}},
-		{[2]uint16{}, WindowSize{ConsoleSize: &specs.Box{Height: 1 << 20, Width: 1}}, [2]uint16{65535, 1}},
-		{[2]uint16{0, 99}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}}, [2]uint16{10, 99}},
-		{[2]uint16{5, 6}, WindowSize{ConsoleSize: &specs.Box{Height: 10, Width: 20}, Env: env}, [2]uint16{5, 6}},
+		{[2]uint16{}, WindowSize{ConsoleSize: box(1<<20, 1)}, [2]uint16{65535, 1}},
+		{[2]uint16{0, 99}, WindowSize{ConsoleSize: box(10, 20)}, [2]uint16{10, 99}},
+		{[2]uint16{5, 6}, WindowSize{ConsoleSize: box(10, 20), Env: env}, [2]uint16{5, 6}},
 	} {
 		size := &unix.Winsize{Row: c.has[0], Col: c.has[1]}
 		if err := unix.IoctlSetWinsize(tty, unix.TIOCSWINSZ, size); err != nil {
@@ -101,7 +103,8 @@ func TestStartTerminal(t *testing.T) {
 		}
 		// dash exits with 2 if the redirection fails.
 		if ws := wait(t, pid); min(ws.ExitStatus(), 1) != c.want {
-			t.Errorf("streams %d: opening /dev/tty ended with %d, want %d", c.streams, ws.ExitStatus(), c.want)
+			t.Errorf("streams %d: status of opening /dev/tty = %d, want %d",
+				c.streams, ws.ExitStatus(), c.want)
 		}
 	}
 }
