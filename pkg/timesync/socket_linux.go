@@ -6,31 +6,33 @@ import (
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// socket is where datagrams arrive.
+// socket receives datagrams.
 type socket interface {
 	fd() int
-	// receive returns the length of the next datagram, of which b gets the beginning, and its sender. Without one its error is
-	// EAGAIN.
+	// receive returns the length of the next datagram, whose beginning it stores in b, and the
+	// sender. The error is EAGAIN if no datagram is queued.
 	receive(b *[size]byte) (n int, from Address, err error)
 	close()
 }
 
-// vsock is a datagram socket of AF_VSOCK, vsock(7).
+// vsock is the descriptor of a datagram socket of AF_VSOCK, vsock(7).
 type vsock int
 
 func listen() (socket, error) {
 	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		if err = unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: Port}); err == nil {
-			return vsock(fd), nil
-		}
-		unix.Close(fd)
+	if err != nil {
+		return nil, err
 	}
-	return nil, err
+	address := &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: Port}
+	if err := unix.Bind(fd, address); err != nil {
+		_ = unix.Close(fd)
+		return nil, err
+	}
+	return vsock(fd), nil
 }
 
-// missing tells whether an error of listen means that there is no vsock, or none with datagrams.
-func missing(err error) bool {
+// isMissing reports whether an error of listen means that there is no vsock with datagrams.
+func isMissing(err error) bool {
 	switch err {
 	case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV:
 		return true
@@ -40,7 +42,7 @@ func missing(err error) bool {
 
 func (s vsock) fd() int { return int(s) }
 
-func (s vsock) close() { unix.Close(int(s)) }
+func (s vsock) close() { _ = unix.Close(int(s)) }
 
 func (s vsock) receive(b *[size]byte) (n int, from Address, err error) {
 	var sender unix.RawSockaddrVM
@@ -54,8 +56,8 @@ func (s vsock) receive(b *[size]byte) (n int, from Address, err error) {
 	return d.Len, from, nil
 }
 
-// HasDevice tells whether this machine is connected to a host by vsock, in the opinion of its /dev/vsock. Without one, a
-// socket can be there nevertheless, for connections within the machine.
+// HasDevice reports whether a vsock device connects this machine to a host. Without one, Sync may
+// have a socket nevertheless, for connections within the machine.
 func HasDevice() bool {
 	fd, err := unix.Open("/dev/vsock", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -9,22 +9,25 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// Config says how a Sync works.
+// Config is the configuration of a Sync.
 type Config struct {
 	Policy
 	Clock Clock // nil: SystemClock
 
-	// Warn is told once of a socket that is lost, and of a clock that can't be set. Nil: nobody is.
+	// Warn, unless nil, receives an error once when the socket is lost, and once when the clock
+	// can't be changed.
 	Warn func(error)
-	// Trace is told of datagrams: of each that is refused, and of each that counts for the clock. Nil: nobody is.
+	// Trace, unless nil, receives each datagram that is refused or used for the clock.
 	Trace func(Event)
 }
 
 const (
-	// retryInterval is the time after which a socket that is taken, or was lost, is tried again.
+	// retryInterval is the time between attempts to open the socket if its port is taken, or after
+	// it was lost.
 	retryInterval = 10 * time.Second
-	// mostDatagrams is how many one Run takes. More of them wait for the next one: others have something to do, too.
-	mostDatagrams = 32
+	// maxDatagrams limits the datagrams that one Run reads, so that a flood can't keep the caller
+	// from other work.
+	maxDatagrams = 32
 )
 
 // Sync keeps a clock right. It is a loop.Task.
@@ -32,20 +35,19 @@ type Sync struct {
 	cfg    Config
 	counts Counts
 
-	listen func() (socket, error)
-	socket socket        // nil: none
-	never  bool          // there will be none
-	retry  time.Duration // when to try again, by loop.Now
+	listen  func() (socket, error)
+	socket  socket        // nil: none
+	missing bool          // there will be no socket
+	retry   time.Duration // when to open the socket, by loop.Now
 
-	lost     bool  // reported, and no datagram since
-	clockErr error // reported last
-
+	lost     bool  // the loss of the socket was reported, and no datagram has come since
+	clockErr error // of the last change of the clock
 	datagram [size]byte
 }
 
 var _ loop.Task = (*Sync)(nil)
 
-// New returns a Sync that has no socket yet.
+// New returns a Sync without a socket.
 func New(cfg Config) *Sync {
 	if cfg.Clock == nil {
 		cfg.Clock = SystemClock{}
@@ -53,29 +55,26 @@ func New(cfg Config) *Sync {
 	return &Sync{cfg: cfg, listen: listen}
 }
 
-// Open opens the socket. An error means that Run will try again. Where there is no vsock, there is nothing to do, now and
-// later, and that is no error.
+// Open opens the socket. After an error, Run tries again. It is no error if the machine has no
+// vsock: see Missing.
 func (s *Sync) Open() error {
-	var err error
-	if s.socket, err = s.listen(); err == nil {
-		return nil
-	}
-	s.socket = nil
-	if missing(err) {
-		s.never = true
-		return nil
-	}
-	s.retry = loop.Now() + retryInterval
-	if err != nil {
+	socket, err := s.listen()
+	switch {
+	case err == nil:
+		s.socket = socket
+	case isMissing(err):
+		s.missing = true
+	default:
+		s.retry = loop.Now() + retryInterval
 		return fmt.Errorf("listen to vsock port 123: %w", err)
 	}
 	return nil
 }
 
-// Adopt takes over the socket of another Sync, instead of Open.
+// Adopt takes over the socket fd of another Sync, instead of Open.
 func (s *Sync) Adopt(fd int) { s.socket = vsock(fd) }
 
-// FD returns the descriptor of the socket, -1 if there is none.
+// FD returns the descriptor of the socket, or -1 if there is none.
 func (s *Sync) FD() int {
 	if s.socket == nil {
 		return -1
@@ -83,70 +82,78 @@ func (s *Sync) FD() int {
 	return s.socket.fd()
 }
 
-// Missing tells whether Open has found that there is no vsock, and never will be.
-func (s *Sync) Missing() bool { return s.never }
+// Missing reports whether Open has found that the machine has no vsock with datagrams.
+func (s *Sync) Missing() bool { return s.missing }
 
 // Close closes the socket for good.
 func (s *Sync) Close() {
 	if s.socket != nil {
 		s.socket.close()
 	}
-	s.socket, s.never = nil, true
+	s.socket, s.missing = nil, true
 }
 
-// Counts returns the counts.
+// Counts returns the numbers of datagrams so far.
 func (s *Sync) Counts() Counts { return s.counts }
 
-// Poll implements loop.Task.
 func (s *Sync) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	switch {
 	case s.socket != nil:
 		return append(fds, unix.PollFd{Fd: int32(s.socket.fd()), Events: unix.POLLIN}), loop.Forever
-	case s.never:
+	case s.missing:
 		return fds, loop.Forever
 	}
 	return fds, max(0, s.retry-loop.Now())
 }
 
-// Run implements loop.Task: it takes the datagrams that are waiting, and sees to the clock by the newest that can be
-// believed. What an older one says was right when it came.
+// Run reads the queued datagrams, and corrects the clock by the newest one that is acceptable:
+// older ones were right only when they came.
 func (s *Sync) Run() {
-	if s.socket == nil && (s.never || loop.Now() < s.retry || s.Open() != nil || s.socket == nil) {
+	if s.socket == nil && !s.missing && loop.Now() >= s.retry {
+		_ = s.Open() // the first attempt was reported
+	}
+	if s.socket == nil {
 		return
 	}
 	var newest Time
-	var sender Address
-	for range mostDatagrams {
+	for range maxDatagrams {
 		n, from, err := s.socket.receive(&s.datagram)
-		if err == unix.EAGAIN {
-			break
-		}
 		if err == unix.EINTR {
 			continue
+		}
+		if err == unix.EAGAIN {
+			break
 		}
 		if err != nil {
 			s.lose(err)
 			break
 		}
-		s.counts.Received++
-		s.lost = false
-		t, err := Parse(s.datagram[:min(n, size)])
-		if from != (Address{HostCID, Port}) {
-			err = ErrSender
+		if t, ok := s.accept(n, from); ok {
+			newest = t
 		}
-		if err != nil {
-			s.counts.Refused++
-			s.trace(Event{From: from, Err: err})
-			continue
-		}
-		newest, sender = t, from
 	}
 	if newest != 0 {
-		s.apply(newest, sender)
+		s.apply(newest)
 	}
 }
 
-// lose gives up a socket that has failed.
+// accept returns the time in a datagram of n bytes. It returns false for one that is refused.
+func (s *Sync) accept(n int, from Address) (t Time, ok bool) {
+	s.counts.Received++
+	s.lost = false
+	t, err := Parse(s.datagram[:min(n, size)])
+	if from != hostClock {
+		err = ErrSender
+	}
+	if err != nil {
+		s.counts.Refused++
+		s.trace(Event{From: from, Err: err})
+		return 0, false
+	}
+	return t, true
+}
+
+// lose closes a socket that has failed.
 func (s *Sync) lose(err error) {
 	s.socket.close()
 	s.socket = nil
@@ -157,9 +164,9 @@ func (s *Sync) lose(err error) {
 	}
 }
 
-// apply sees to the clock.
-func (s *Sync) apply(host Time, from Address) {
-	e := Event{From: from, Offset: time.Duration(host - s.cfg.Clock.Now())}
+// apply steps or slews the clock, or keeps it if it is right enough by the host's time.
+func (s *Sync) apply(host Time) {
+	e := Event{From: hostClock, Offset: time.Duration(host - s.cfg.Clock.Now())}
 	e.Action = s.cfg.Decide(e.Offset)
 	s.counts.Offset = e.Offset
 	switch e.Action {

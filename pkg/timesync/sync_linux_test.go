@@ -12,7 +12,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// fakeClock notes what is done to it. That of this machine is nobody's to set.
+// fakeClock records what is done to it. A test must not set the machine's clock.
 type fakeClock struct {
 	now  Time
 	done []string
@@ -21,11 +21,11 @@ type fakeClock struct {
 
 func (c *fakeClock) Now() Time { return c.now }
 
-func (c *fakeClock) Step(offset time.Duration) error { return c.note("step", offset) }
+func (c *fakeClock) Step(offset time.Duration) error { return c.record("step", offset) }
 
-func (c *fakeClock) Slew(offset time.Duration) error { return c.note("slew", offset) }
+func (c *fakeClock) Slew(offset time.Duration) error { return c.record("slew", offset) }
 
-func (c *fakeClock) note(what string, offset time.Duration) error {
+func (c *fakeClock) record(what string, offset time.Duration) error {
 	if c.err != nil {
 		return c.err
 	}
@@ -36,13 +36,13 @@ func (c *fakeClock) note(what string, offset time.Duration) error {
 	return nil
 }
 
-// fakeSocket has a list of datagrams and errors.
+// fakeSocket returns datagrams and errors from a list.
 type fakeSocket struct {
-	queue  []any // []byte from the host, from, or error
+	queue  []any // []byte (from the host), from, or error
 	closed bool
 }
 
-// from is a datagram of somebody else.
+// from is a datagram of another sender.
 type from struct {
 	Address
 	datagram []byte
@@ -70,11 +70,11 @@ func (s *fakeSocket) receive(b *[size]byte) (int, Address, error) {
 	}
 }
 
-// bench is a Sync and what it sees.
+// bench is a Sync with fakes around it.
 type bench struct {
 	*Sync
 	clock    fakeClock
-	sockets  []any // what listen returns: *fakeSocket, or error
+	sockets  []any // the results of listen: *fakeSocket or error
 	warnings []string
 	events   []Event
 }
@@ -100,7 +100,7 @@ func newBench(policy Policy, sockets ...any) *bench {
 	return b
 }
 
-// at is a datagram that is ahead of start.
+// at returns a datagram of the host that is ahead of start by offset.
 func at(offset time.Duration) []byte { return datagram(uint64(start+Time(offset)), size) }
 
 var strict = Policy{Threshold: DefaultThreshold}
@@ -116,19 +116,26 @@ func TestRun(t *testing.T) {
 		counts Counts
 	}{
 		{"nothing", strict, nil, nil, Counts{}},
-		{"ahead", strict, []any{at(time.Hour)}, []string{"step 1h0m0s"}, Counts{Received: 1, Stepped: 1, Offset: time.Hour}},
-		{"behind", strict, []any{at(-time.Hour)}, []string{"step -1h0m0s"}, Counts{Received: 1, Stepped: 1, Offset: -time.Hour}},
+		{"ahead", strict, []any{at(time.Hour)}, []string{"step 1h0m0s"},
+			Counts{Received: 1, Stepped: 1, Offset: time.Hour}},
+		{"behind", strict, []any{at(-time.Hour)}, []string{"step -1h0m0s"},
+			Counts{Received: 1, Stepped: 1, Offset: -time.Hour}},
 		{"whole buffer", strict, []any{datagram(uint64(start)+1e9, 3732)}, []string{"step 1s"},
 			Counts{Received: 1, Stepped: 1, Offset: time.Second}},
-		{"right", strict, []any{at(50 * time.Millisecond)}, nil, Counts{Received: 1, Offset: 50 * time.Millisecond}},
+		{"right", strict, []any{at(50 * time.Millisecond)}, nil,
+			Counts{Received: 1, Offset: 50 * time.Millisecond}},
 		{"slew", slewing, []any{at(-50 * time.Millisecond)}, []string{"slew -50ms"},
 			Counts{Received: 1, Slewed: 1, Offset: -50 * time.Millisecond}},
 		{"newest", strict, []any{at(time.Hour), at(time.Minute), at(time.Second)}, []string{"step 1s"},
 			Counts{Received: 3, Stepped: 1, Offset: time.Second}},
-		{"refused", strict, []any{at(time.Hour)[:7], datagram(1, size), []byte{}}, nil, Counts{Received: 3, Refused: 3}},
-		{"wrong sender", strict, []any{from{stranger, at(time.Hour)}, from{Address{HostCID, 124}, at(time.Hour)},
-			from{Address{3, Port}, at(time.Hour)}, from{Address{}, at(time.Hour)}}, nil, Counts{Received: 4, Refused: 4}},
-		{"refused after believed", strict, []any{at(time.Second), from{stranger, at(time.Hour)}, []byte{1}},
+		{"refused", strict, []any{at(time.Hour)[:7], datagram(1, size), []byte{}}, nil,
+			Counts{Received: 3, Refused: 3}},
+		{"wrong sender", strict, []any{
+			from{stranger, at(time.Hour)}, from{Address{HostCID, 124}, at(time.Hour)},
+			from{Address{3, Port}, at(time.Hour)}, from{Address{}, at(time.Hour)}}, nil,
+			Counts{Received: 4, Refused: 4}},
+		{"refused after accepted", strict,
+			[]any{at(time.Second), from{stranger, at(time.Hour)}, []byte{1}},
 			[]string{"step 1s"}, Counts{Received: 3, Refused: 2, Stepped: 1, Offset: time.Second}},
 		{"interrupted", strict, []any{unix.EINTR, at(time.Second)}, []string{"step 1s"},
 			Counts{Received: 1, Stepped: 1, Offset: time.Second}},
@@ -138,14 +145,15 @@ func TestRun(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.Run()
-		if got := b.Counts(); got != tt.counts || !slices.Equal(b.clock.done, tt.done) || b.warnings != nil {
-			t.Errorf("%s: counts %+v, clock %q, warnings %q, want %+v, %q, none", tt.name, got, b.clock.done, b.warnings,
-				tt.counts, tt.done)
+		got := b.Counts()
+		if got != tt.counts || !slices.Equal(b.clock.done, tt.done) || b.warnings != nil {
+			t.Errorf("%s: counts %+v, clock %q, warnings %q, want %+v, %q, none",
+				tt.name, got, b.clock.done, b.warnings, tt.counts, tt.done)
 		}
 	}
 }
 
-// One Run does not take all that somebody can send.
+// One Run reads a limited number of datagrams, however many are queued.
 func TestRunIsBounded(t *testing.T) {
 	s := &fakeSocket{queue: slices.Repeat([]any{[]byte{1}}, 1000)}
 	b := newBench(strict, s)
@@ -153,14 +161,16 @@ func TestRunIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Run()
-	if taken := 1000 - len(s.queue); taken != mostDatagrams {
-		t.Errorf("Run() took %d datagrams, want %d", taken, mostDatagrams)
+	if read := 1000 - len(s.queue); read != maxDatagrams {
+		t.Errorf("Run() read %d datagrams, want %d", read, maxDatagrams)
 	}
 }
 
 func TestTrace(t *testing.T) {
 	stranger := Address{1, 1024}
-	b := newBench(strict, &fakeSocket{queue: []any{[]byte{1}, from{stranger, at(0)}, at(time.Hour), at(time.Second)}})
+	b := newBench(strict, &fakeSocket{queue: []any{
+		[]byte{1}, from{stranger, at(0)}, at(time.Hour), at(time.Second),
+	}})
 	b.clock.err = unix.EPERM
 	if err := b.Open(); err != nil {
 		t.Fatal(err)
@@ -177,7 +187,7 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// A clock that can't be set costs one warning, until it has worked again.
+// A clock that can't be set causes one warning, and another one after it has worked again.
 func TestClockFails(t *testing.T) {
 	s := &fakeSocket{}
 	b := newBench(strict, s)
@@ -200,17 +210,17 @@ func TestClockFails(t *testing.T) {
 	}
 }
 
-// timeOut lets the time until the next attempt pass, which Poll must have asked for.
+// timeOut checks that Poll waits for the next attempt to open the socket, and makes it due.
 func (b *bench) timeOut(t *testing.T) {
 	t.Helper()
 	fds, wait := b.Poll(nil)
 	if len(fds) != 0 || wait <= retryInterval/2 || wait > retryInterval {
-		t.Errorf("Poll() = %v, %v, want to wait for the next attempt", fds, wait)
+		t.Errorf("Poll() = %v, %v, want no descriptor, the retry interval", fds, wait)
 	}
 	b.Run() // too early
 	b.retry = loop.Now()
 	if _, wait := b.Poll(nil); wait != 0 {
-		t.Errorf("Poll() with an attempt due waits %v", wait)
+		t.Errorf("Poll() with an attempt due waits %v, want 0", wait)
 	}
 }
 
@@ -223,15 +233,17 @@ func TestSocketTaken(t *testing.T) {
 		b.timeOut(t)
 		b.Run()
 	}
-	if fds, wait := b.Poll(nil); len(fds) != 1 || fds[0].Fd != 42 || fds[0].Events != unix.POLLIN || wait != loop.Forever {
-		t.Errorf("Poll() = %v, %v, want the socket and no end", fds, wait)
+	fds, wait := b.Poll(nil)
+	want := []unix.PollFd{{Fd: 42, Events: unix.POLLIN}}
+	if !slices.Equal(fds, want) || wait != loop.Forever {
+		t.Errorf("Poll() = %v, %v, want %v, Forever", fds, wait, want)
 	}
 	if b.Counts().Stepped != 1 || b.warnings != nil {
-		t.Errorf("counts %+v, warnings %q, want a step, and no warnings but Open's error", b.Counts(), b.warnings)
+		t.Errorf("counts %+v, warnings %q, want a step and no warnings", b.Counts(), b.warnings)
 	}
 }
 
-// A socket that is lost again and again costs one warning, until a datagram has come.
+// A socket that is lost again and again causes one warning, and another one after a datagram.
 func TestSocketLost(t *testing.T) {
 	first := &fakeSocket{queue: []any{at(time.Second), unix.ENETDOWN}}
 	last := &fakeSocket{queue: []any{at(0), unix.ENETDOWN}}
@@ -241,7 +253,8 @@ func TestSocketLost(t *testing.T) {
 	}
 	b.Run()
 	if !first.closed || b.FD() != -1 || b.Counts().Stepped != 1 {
-		t.Errorf("closed %v, FD %d, counts %+v, want it closed, -1, and what came before applied", first.closed, b.FD(), b.Counts())
+		t.Errorf("closed %v, FD() = %d, counts %+v, want true, -1, a step by the earlier datagram",
+			first.closed, b.FD(), b.Counts())
 	}
 	for _, warnings := range []int{1, 1, 2} {
 		b.timeOut(t)
@@ -255,7 +268,7 @@ func TestSocketLost(t *testing.T) {
 	}
 }
 
-// Without vsock there is nothing to do, and nothing to say.
+// Without vsock, Sync does nothing and warns of nothing.
 func TestNoVsock(t *testing.T) {
 	for _, errno := range []unix.Errno{
 		unix.EAFNOSUPPORT, unix.ENODEV, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP,
@@ -265,8 +278,10 @@ func TestNoVsock(t *testing.T) {
 			t.Errorf("Open() with %v = %v, want nil", errno, err)
 		}
 		b.Run()
-		if fds, wait := b.Poll(nil); len(fds) != 0 || wait != loop.Forever || b.FD() != -1 || b.warnings != nil {
-			t.Errorf("with %v: Poll() = %v, %v, FD() = %d, warnings %q", errno, fds, wait, b.FD(), b.warnings)
+		fds, wait := b.Poll(nil)
+		if len(fds) != 0 || wait != loop.Forever || !b.Missing() || b.FD() != -1 || b.warnings != nil {
+			t.Errorf("with %v: Poll() = %v, %v, Missing() = %v, FD() = %d, warnings %q",
+				errno, fds, wait, b.Missing(), b.FD(), b.warnings)
 		}
 	}
 }
@@ -279,12 +294,14 @@ func TestClose(t *testing.T) {
 	}
 	b.Close()
 	b.Run()
-	if fds, wait := b.Poll(nil); !s.closed || len(fds) != 0 || wait != loop.Forever || b.Counts() != (Counts{}) {
+	fds, wait := b.Poll(nil)
+	if !s.closed || len(fds) != 0 || wait != loop.Forever || b.Counts() != (Counts{}) {
 		t.Errorf("after Close: closed %v, Poll() = %v, %v, counts %+v", s.closed, fds, wait, b.Counts())
 	}
 }
 
-// A Sync that takes over a socket gets what waits there. An AF_UNIX one stands in for it; its sender is nobody's host.
+// Adopt takes over a socket and the datagrams that are queued there. The test uses an AF_UNIX
+// socket, whose sender is not the host.
 func TestAdopt(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -306,14 +323,14 @@ func TestAdopt(t *testing.T) {
 		b.Run()
 	}
 	if got, want := b.Counts(), (Counts{Received: 2, Refused: 2}); got != want || b.clock.done != nil {
-		t.Errorf("counts %+v, clock %q, want %+v, nothing done", got, b.clock.done, want)
+		t.Errorf("counts %+v, clock %q, want %+v, none", got, b.clock.done, want)
 	}
 	if e := b.events[0]; e.Err != ErrSender || e.From != (Address{}) {
-		t.Errorf("event = %+v, want a refused sender that is unknown", e)
+		t.Errorf("event = %+v, want a refused unknown sender", e)
 	}
 }
 
-// What comes every minute for years leaves no garbage behind.
+// A datagram allocates nothing: they come every minute, for years.
 func TestRunAllocatesNothing(t *testing.T) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -327,26 +344,23 @@ func TestRunAllocatesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		unix.Write(fds[1], b)
 		s.Run()
-		s.apply(start, Address{})
+		s.apply(start)
 	}); n != 0 {
 		t.Errorf("a datagram makes %v allocations, want 0", n)
 	}
 }
 
 func TestOps(t *testing.T) {
-	b := newBench(Policy{Threshold: DefaultThreshold, Slew: true}, &fakeSocket{queue: []any{at(time.Hour)}})
-	var texts []string
+	policy := Policy{Threshold: DefaultThreshold, Slew: true}
+	b := newBench(policy, &fakeSocket{queue: []any{at(time.Hour)}})
 	for _, op := range []interface{ Do() error }{Start{b.Sync}, Apply{b.Sync}} {
 		if err := op.Do(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	d := Start{b.Sync}.Describe()
-	for _, a := range d.Details {
-		texts = append(texts, a.Name+"="+a.Value)
-	}
-	if want := []string{"stepAbove=100ms", "below=slew"}; !slices.Equal(texts, want) {
-		t.Errorf("attributes = %q, want %q", texts, want)
+	want := `listen to the host's clock "vsock port 123" stepAbove=100ms below=slew`
+	if got := (Start{b.Sync}).Describe().String(); got != want {
+		t.Errorf("Describe() = %s, want %s", got, want)
 	}
 	if got, want := b.clock.done, []string{"step 1h0m0s"}; !slices.Equal(got, want) {
 		t.Errorf("clock %q, want %q", got, want)

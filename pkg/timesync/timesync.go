@@ -1,10 +1,11 @@
-// Package timesync keeps a guest's clock at that of its libkrun host, which sends its time in datagrams over vsock: once a
-// minute, and at once after it slept.
+// Package timesync keeps a guest's clock at that of its libkrun host, which sends its time in
+// datagrams over vsock: once a minute, and immediately after it slept.
 //
-// A datagram begins with CLOCK_REALTIME in nanoseconds, 8 bytes, little-endian. libkrun sends its whole buffer, of some
-// 3.7 kB; what is behind the time means nothing. A Sync believes those that come from port 123 of the host, and only times
-// that a clock can show. Where the clock is off by more than a threshold, it is stepped; else it is left alone or, where
-// that is asked for, slewed: sped up or slowed down until it is right, so that it never goes back.
+// A datagram begins with the host's CLOCK_REALTIME in nanoseconds, 8 bytes, little-endian. libkrun
+// sends its whole buffer of some 3.7 kB; the bytes after the time have no meaning. A Sync accepts
+// datagrams from port 123 of the host only, and only times that a clock can show. It steps a clock
+// that is off by more than a threshold. A clock that is off by less is left alone or, if the Policy
+// says so, slewed: sped up or slowed down until it is right, so that it never goes back.
 package timesync
 
 import (
@@ -16,19 +17,19 @@ import (
 const (
 	// Port is the vsock port of both sides.
 	Port = 123
-	// HostCID is the host's address, VMADDR_CID_HOST.
+	// HostCID is the vsock address of the host, VMADDR_CID_HOST.
 	HostCID = 2
-	// DefaultThreshold is that of libkrun's own init.
+	// DefaultThreshold is the threshold of libkrun's own init.
 	DefaultThreshold = 100 * time.Millisecond
 )
 
-// Time is a real time in nanoseconds since 1970, as of CLOCK_REALTIME.
+// Time is a value of CLOCK_REALTIME: nanoseconds since 1970.
 type Time int64
 
-// What a clock can show.
+// The range of times that are accepted.
 const (
 	earliest Time = 1577836800e9 // 2020
-	latest   Time = 7258118400e9 // 2200; Linux takes no time beyond 2232
+	latest   Time = 7258118400e9 // 2200; Linux accepts no time after 2232
 )
 
 // Reasons to refuse a datagram.
@@ -38,10 +39,10 @@ var (
 	ErrSender = errors.New("not from the host's port 123")
 )
 
-// size is how much of a datagram is looked at.
+// size is the length of the part of a datagram that has a meaning.
 const size = 8
 
-// Parse returns the time that a datagram brings, or why it is refused.
+// Parse returns the time in a datagram. The error is ErrShort or ErrTime.
 func Parse(datagram []byte) (Time, error) {
 	if len(datagram) < size {
 		return 0, ErrShort
@@ -53,20 +54,23 @@ func Parse(datagram []byte) (Time, error) {
 	return Time(t), nil
 }
 
-// Address is a vsock address.
+// Address is a vsock address, vsock(7).
 type Address struct{ CID, Port uint32 }
 
-// Action is what a datagram leads to.
+// hostClock is the only sender whose datagrams are accepted.
+var hostClock = Address{HostCID, Port}
+
+// Action is what a Sync does upon a datagram.
 type Action uint8
 
-// The actions.
 const (
-	Refuse Action = iota // it is not believed
+	Refuse Action = iota // the datagram is not accepted
 	Keep                 // the clock is right enough
-	Slew                 // the clock is to be right in a minute
+	Slew                 // the clock is corrected gradually, within a minute
 	Step                 // the clock is set
 )
 
+// String returns the action as a past participle, such as "stepped".
 func (a Action) String() string {
 	switch a {
 	case Refuse:
@@ -80,13 +84,13 @@ func (a Action) String() string {
 	}
 }
 
-// Policy says what to do about a clock that is off.
+// Policy decides what to do about a clock that is off.
 type Policy struct {
 	Threshold time.Duration // the clock is stepped if it is off by more
-	Slew      bool          // and slewed if by less
+	Slew      bool          // the clock is slewed if it is off by less; else it is kept
 }
 
-// Decide returns what to do about an offset: the host's time less that of the clock.
+// Decide returns the action for an offset: the host's time minus the clock's.
 func (p Policy) Decide(offset time.Duration) Action {
 	switch {
 	case offset.Abs() > p.Threshold:
@@ -97,18 +101,18 @@ func (p Policy) Decide(offset time.Duration) Action {
 	return Keep
 }
 
-// Event is a datagram and what came of it.
+// Event is a datagram and its result.
 type Event struct {
 	From   Address
 	Action Action
-	Offset time.Duration // the host's time less that of the clock; 0 if refused
-	Err    error         // why it is refused, or why the clock could not be set
+	Offset time.Duration // the host's time minus the clock's; 0 if the datagram was refused
+	Err    error         // why the datagram was refused, or why the clock could not be changed
 }
 
-// Counts are the datagrams so far. Of several that were waiting, only the newest counts for the clock.
+// Counts are numbers of datagrams since the start. Of several datagrams that are read together,
+// only the newest one changes the clock.
 type Counts struct {
 	Received, Refused, Stepped, Slewed uint64
 
-	// Offset is the last one found.
-	Offset time.Duration
+	Offset time.Duration // of the last accepted datagram
 }

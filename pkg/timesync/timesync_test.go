@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// datagram is one of n bytes that brings the time ns.
+// datagram returns n bytes with the time ns, and other bytes after it.
 func datagram(ns uint64, n int) []byte {
 	b := make([]byte, max(n, size))
 	binary.LittleEndian.PutUint64(b, ns)
