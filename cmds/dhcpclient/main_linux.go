@@ -1,58 +1,60 @@
-// Dhcpclient configures network interfaces by DHCP and router advertisements, and keeps them so.
+// Dhcpclient configures network interfaces by DHCP and IPv6 router advertisements.
 //
 // Synopsis:
 //
-//	dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release] [-json] [-v] [--force]
+//	dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release] [-json] [-v]
+//	           [--force]
 //
 // Description:
 //
-// It does by hand what init does for KRUN_DHCP: asks for an IPv4 lease, listens to IPv6 routers, asks DHCPv6 servers where
-// these say so, applies what it gets, prints it, and then stays to renew leases until it is interrupted.
+// Dhcpclient does by hand what init does for KRUN_DHCP. It asks for an IPv4 lease, listens to IPv6
+// routers, and asks a DHCPv6 server if they say so. It applies and prints what it gets, and keeps
+// running to renew the leases until it is interrupted.
 //
-// Exit codes: 0, 1 no answer in time, 2 wrong usage, 3 refused by the server, 4 not possible here: no such interface, say,
-// or a lease that can't be applied. Of several interfaces the worst counts, but where one is configured and dhcpclient stays, it
-// is 0 when it is interrupted.
+// Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 failure, such as
+// a missing interface or a lease that can't be applied. With several interfaces, the highest code
+// counts. If dhcpclient keeps running because at least one interface is configured, the code is 0
+// when it is interrupted.
 package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/network"
-	"github.com/krunbox/krunbox/pkg/option"
-	"github.com/krunbox/krunbox/pkg/signals"
 )
 
-const usage = `usage: dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release] [-json] [-v] [--force]
-dhcpclient gets addresses, routes and name servers by DHCP and from IPv6 routers, applies and prints them, and stays to
-renew them until it is interrupted.
-  -i IFACE     the interfaces, or all (default eth0); the first one's default route is used
+const usage = `usage: dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release]
+                  [-json] [-v] [--force]
+dhcpclient gets addresses, routes and name servers by DHCP and from IPv6 routers, applies and prints
+them, and keeps running to renew the leases until it is interrupted.
+  -i IFACE     the interfaces, or "all" (default eth0); the first one's default route is preferred
   -4, -6       only IPv4, only IPv6
   -timeout D   how long to wait for an answer (default 10s)
-  -n           only ask what would be offered, change nothing
-  -once        end when it is applied: a lease is not renewed, and removed when it expires
-  -release     give the IPv4 lease back to its server, and remove what it brought; init, if it keeps that lease, asks for
-               it again when half of its time is over
+  -n           print what servers offer, change nothing
+  -once        exit when the lease is applied; it is not renewed, and removed when it expires
+  -release     return the IPv4 lease to its server and remove its configuration; if init keeps that
+               lease, init asks for it again at half of its time
   -json        print the result as JSON
-  -v           print each packet in a line, to standard error
-  --force      act on the machine's own network; needed inside a guest, where it is the guest's
-Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 the server refused; 4 the interface can't be used, or configured.
+  -v           print a line for each packet, to standard error
+  --force      act on the machine's own network; needed inside a guest, where that is the guest's
+Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 another failure.
 Examples:
-  dhcpclient -n                      # who answers on eth0, and with what?
+  dhcpclient -n                      # which server answers on eth0, and what does it offer?
   dhcpclient -v -n -i eth1 -timeout 2s
   dhcpclient --force -once -json | jq .
-  dhcpclient --force -v -4           # stays, and shows renewals
+  dhcpclient --force -v -4           # keeps running and shows renewals
 `
 
 // Exit codes.
@@ -65,14 +67,14 @@ const (
 
 func main() { os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr)) }
 
-// client is what the options say.
+// client has the options and streams of the command.
 type client struct {
 	interfaces               string
 	only4, only6             bool
 	timeout                  time.Duration
 	offerOnly, once, release bool
 	asJSON, verbose, force   bool
-	resume                   bool
+	resume                   bool // used by init: continue with the leases on standard input
 	stdin                    io.Reader
 	stdout, stderr           io.Writer
 }
@@ -80,8 +82,8 @@ type client struct {
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	c := client{stdin: stdin, stdout: stdout, stderr: stderr}
 	err := c.parse(args[min(1, len(args)):])
-	if errors.Is(err, option.ErrHelp) {
-		io.WriteString(stdout, usage)
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Fprint(stdout, usage)
 		return 0
 	}
 	if err != nil {
@@ -94,38 +96,38 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			return failed
 		}
 	}
-	if c.release {
-		return c.giveBack()
+	switch {
+	case c.release:
+		return c.releaseAll()
+	case c.resume:
+		return c.takeOver()
 	}
 	return c.acquire()
 }
 
-// parse takes the options, of which those that contradict each other are an error.
 func (c *client) parse(args []string) error {
-	c.interfaces = "eth0"
-	timeout := "10s"
-	operands, err := option.Parse(args,
-		option.Text("i", &c.interfaces), option.Flag("4", &c.only4), option.Flag("6", &c.only6),
-		option.Text("timeout", &timeout), option.Flag("n", &c.offerOnly), option.Flag("once", &c.once),
-		option.Flag("release", &c.release), option.Flag("json", &c.asJSON), option.Flag("v", &c.verbose),
-		option.Flag("force", &c.force),
-		option.Flag("resume", &c.resume)) // init's own: go on with the leases on standard input
-	if err != nil {
+	flags := flag.NewFlagSet("dhcpclient", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.StringVar(&c.interfaces, "i", "eth0", "")
+	flags.BoolVar(&c.only4, "4", false, "")
+	flags.BoolVar(&c.only6, "6", false, "")
+	flags.DurationVar(&c.timeout, "timeout", 10*time.Second, "")
+	flags.BoolVar(&c.offerOnly, "n", false, "")
+	flags.BoolVar(&c.once, "once", false, "")
+	flags.BoolVar(&c.release, "release", false, "")
+	flags.BoolVar(&c.asJSON, "json", false, "")
+	flags.BoolVar(&c.verbose, "v", false, "")
+	flags.BoolVar(&c.force, "force", false, "")
+	flags.BoolVar(&c.resume, "resume", false, "")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	c.timeout, err = option.Duration(timeout)
-	exclusive := 0
-	for _, given := range []bool{c.offerOnly, c.once, c.release} {
-		if given {
-			exclusive++
-		}
-	}
 	switch {
-	case err != nil:
-		return fmt.Errorf("-timeout: %w", err)
-	case len(operands) > 0:
-		return fmt.Errorf("%s: %w", operands[0], errors.New("unexpected argument"))
-	case exclusive > 1:
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case c.timeout < 0:
+		return fmt.Errorf("-timeout: %v is negative", c.timeout)
+	case c.offerOnly && c.once, c.offerOnly && c.release, c.once && c.release:
 		return errors.New("-n, -once and -release exclude each other")
 	case c.release && c.only6:
 		return errors.New("-release is for IPv4")
@@ -135,11 +137,11 @@ func (c *client) parse(args []string) error {
 	return nil
 }
 
-func (c *client) warn(err error) {
-	io.WriteString(c.stderr, "dhcpclient: "+boot.Line(err)+"\n")
-}
+func (c *client) warn(err error) { fmt.Fprintln(c.stderr, "dhcpclient:", boot.Line(err)) }
 
-// config is what the options mean for a Network.
+func (c *client) warnf(format string, args ...any) { c.warn(fmt.Errorf(format, args...)) }
+
+// config returns the configuration of the Network.
 func (c *client) config() network.Config {
 	cfg := network.Config{
 		IPv4:      !c.only6 || c.only4,
@@ -151,30 +153,15 @@ func (c *client) config() network.Config {
 		cfg.Interfaces = strings.Split(c.interfaces, ",")
 	}
 	if c.verbose {
-		cfg.Trace = func(line string) { io.WriteString(c.stderr, line+"\n") }
+		cfg.Trace = func(line string) { fmt.Fprintln(c.stderr, line) }
 	}
 	return cfg
 }
 
-// acquire gets leases, prints them and, unless told otherwise, keeps them.
+// acquire gets leases, prints them and, unless the options say otherwise, keeps them.
 func (c *client) acquire() int {
 	n := network.New(c.config())
 	l := loop.Loop{Tasks: []loop.Task{n}, Warn: c.warn}
-	if c.resume {
-		// It was executed from a descriptor; in the list of processes it is to have a name.
-		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("dhcpclient\x00"))), 0, 0, 0)
-		handover, err := io.ReadAll(c.stdin)
-		if err == nil {
-			err = n.Resume(handover)
-		}
-		if err != nil {
-			c.warn(err)
-		}
-		if len(n.Interfaces()) == 0 {
-			return failed
-		}
-		return c.keep(&l)
-	}
 	if err := n.Start(); err != nil {
 		c.warn(err)
 		return failed
@@ -188,34 +175,51 @@ func (c *client) acquire() int {
 		all = append(all, i.Status())
 	}
 	code := c.report(all)
-	// What one interface has is to be kept, whatever the others have not got.
 	if c.offerOnly || c.once || !slices.ContainsFunc(all, configured) {
 		return code
 	}
 	return c.keep(&l)
 }
 
-// keep renews leases until a signal says that it is enough.
+// takeOver keeps the leases of the process that wrote standard input.
+func (c *client) takeOver() int {
+	// The process was executed from a descriptor, and has the name of that.
+	_ = os.WriteFile("/proc/self/comm", []byte("dhcpclient"), 0)
+	n := network.New(c.config())
+	handover, err := io.ReadAll(c.stdin)
+	if err == nil {
+		err = n.Resume(handover)
+	}
+	if err != nil {
+		c.warn(err)
+	}
+	if len(n.Interfaces()) == 0 {
+		return failed
+	}
+	return c.keep(&loop.Loop{Tasks: []loop.Task{n}, Warn: c.warn})
+}
+
+// keep renews leases until a signal arrives.
 func (c *client) keep(l *loop.Loop) int {
-	pipe, err := signals.Open(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
+	signals, err := loop.NotifySignals(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	if err != nil {
 		c.warn(err)
 		return failed
 	}
 	for len(l.Tasks) > 0 {
-		if ready, err := l.Step(pipe.FD(), loop.Forever); ready || err != nil {
+		if ready, err := l.Step(signals.FD(), loop.Forever); ready || err != nil {
 			return 0
 		}
 	}
-	return failed
+	return failed // the network panicked
 }
 
-// configured tells whether an interface has got something.
+// configured reports whether an interface has an address, or a router to get one from.
 func configured(s network.Status) bool {
 	return !s.Failed && (s.Lease != nil || s.Lease6 != nil || len(s.Routers) > 0)
 }
 
-// report prints what there is, and returns the exit code it stands for.
+// report prints the state of the interfaces, and returns the exit code.
 func (c *client) report(all []network.Status) int {
 	code := 0
 	for _, s := range all {
@@ -224,45 +228,45 @@ func (c *client) report(all []network.Status) int {
 			code = max(code, failed)
 		case configured(s):
 		case s.Refused:
-			c.warn(fmt.Errorf("%s: %w", s.Name, errors.New("the server refused a lease")))
+			c.warnf("%s: the server refused a lease", s.Name)
 			code = max(code, refused)
 		case !s.Carrier:
-			c.warn(fmt.Errorf("%s is missing or not connected: %w", s.Name, unix.ENETDOWN))
+			c.warnf("%s is missing or not connected: %w", s.Name, unix.ENETDOWN)
 			code = max(code, failed)
 		default:
-			c.warn(fmt.Errorf("%s: %w", s.Name, errors.New("no answer within "+c.timeout.String())))
+			c.warnf("%s: no answer within %v", s.Name, c.timeout)
 			code = max(code, noAnswer)
 		}
 	}
-	text := appendText
+	write := writeText
 	if c.asJSON {
-		text = appendJSON
+		write = writeJSON
 	}
-	if _, err := c.stdout.Write(text(nil, all)); err != nil {
+	if err := write(c.stdout, all); err != nil {
 		c.warn(err)
 		return failed
 	}
 	return code
 }
 
-// giveBack releases the lease of each interface.
-func (c *client) giveBack() int {
+// releaseAll releases the lease of each interface.
+func (c *client) releaseAll() int {
 	code := 0
 	for name := range strings.SplitSeq(c.interfaces, ",") {
 		cfg := c.config()
 		cfg.Interfaces, cfg.IPv4, cfg.IPv6 = []string{name}, true, false
 		released, err := network.Release(cfg, c.timeout)
+		if err == nil {
+			err = c.printReleased(name, released)
+		}
+		if err != nil {
+			c.warn(err)
+		}
 		switch {
 		case errors.Is(err, network.ErrNoAnswer):
-			c.warn(err)
 			code = max(code, noAnswer)
 		case err != nil:
-			c.warn(err)
-			code = max(code, failed)
-		case c.asJSON:
-			io.WriteString(c.stdout, string(appendReleased(nil, name, released))+"\n")
-		default:
-			io.WriteString(c.stdout, name+": released "+released.String()+"\n")
+			code = failed
 		}
 	}
 	return code

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
+	"net/netip"
 	"os"
 	"os/exec"
 	"reflect"
@@ -11,45 +13,56 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
 	"github.com/krunbox/krunbox/pkg/guard"
-	"github.com/krunbox/krunbox/pkg/inet"
 	"github.com/krunbox/krunbox/pkg/network"
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 )
 
-// What changes nothing, whatever machine this is: no test here gets as far as an interface.
+// command runs dhcpclient with arguments that are separated by blanks.
+func command(args string, stdout, stderr io.Writer) int {
+	argv := append([]string{"dhcpclient"}, strings.Fields(args)...)
+	return run(argv, strings.NewReader(""), stdout, stderr)
+}
+
+// TestRun has command lines that change nothing: none of them gets as far as an interface.
 func TestRun(t *testing.T) {
+	const exclusive = "dhcpclient: -n, -once and -release exclude each other\n"
+	const missing = "dhcpclient: find interface nosuch0: no such device\n"
 	for args, want := range map[string]struct {
 		code           int
 		stdout, stderr string // how they begin
 	}{
 		"--help":              {0, usage, ""},
-		"-bogus":              {2, "", "dhcpclient: -bogus: no such option\n"},
-		"eth0":                {2, "", "dhcpclient: eth0: unexpected argument\n"},
-		"-timeout soon":       {2, "", `dhcpclient: -timeout: "soon": want a time`},
-		"-timeout -1s":        {2, "", `dhcpclient: -timeout: "-1s": want a time`},
-		"-n -once":            {2, "", "dhcpclient: -n, -once and -release exclude each other\n"},
+		"-bogus":              {2, "", "dhcpclient: flag provided but not defined: -bogus\n"},
+		"eth0":                {2, "", `dhcpclient: unexpected argument "eth0"` + "\n"},
+		"-timeout soon":       {2, "", `dhcpclient: invalid value "soon" for flag -timeout`},
+		"-timeout -1s":        {2, "", "dhcpclient: -timeout: -1s is negative"},
+		"-n -once":            {2, "", exclusive},
 		"-release -6":         {2, "", "dhcpclient: -release is for IPv4\n"},
 		"-release -i all":     {2, "", "dhcpclient: -release needs the names of interfaces\n"},
-		"-n -release":         {2, "", "dhcpclient: -n, -once and -release exclude each other\n"},
-		"-n -i nosuch0":       {4, "", "dhcpclient: find interface nosuch0: no such device\n"},
+		"-n -release":         {2, "", exclusive},
+		"-once -release":      {2, "", exclusive},
+		"-n -i nosuch0":       {4, "", missing},
 		"-n -i ../../all":     {4, "", "dhcpclient: configure interface ../../all: not a name"},
-		"-n -i nosuch0 -json": {4, "", "dhcpclient: find interface nosuch0: no such device\n"},
+		"-n -i nosuch0 -json": {4, "", missing},
 	} {
 		var stdout, stderr strings.Builder
-		code := run(append([]string{"dhcpclient"}, strings.Fields(args)...), strings.NewReader(""), &stdout, &stderr)
-		if code != want.code || !strings.HasPrefix(stdout.String(), want.stdout) || !strings.HasPrefix(stderr.String(), want.stderr) ||
+		code := command(args, &stdout, &stderr)
+		if code != want.code || !strings.HasPrefix(stdout.String(), want.stdout) ||
+			!strings.HasPrefix(stderr.String(), want.stderr) ||
 			strings.Count(stderr.String(), "\n") > 1 {
-			t.Errorf("dhcpclient %s = %d, %q, %q, want %d, %q, %q", args, code, stdout.String(), stderr.String(), want.code, want.stdout, want.stderr)
+			t.Errorf("dhcpclient %s = %d, %q, %q, want %d, %q, %q", args,
+				code, stdout.String(), stderr.String(), want.code, want.stdout, want.stderr)
 		}
 	}
 }
 
-// The help has examples, each of which would be accepted.
+// TestExamples parses the examples of the usage.
 func TestExamples(t *testing.T) {
 	_, examples, ok := strings.Cut(usage, "\nExamples:\n")
 	if !ok {
@@ -61,16 +74,17 @@ func TestExamples(t *testing.T) {
 		args := strings.Fields(command)
 		var c client
 		if c.parse(args[1:]) != nil || args[0] != "dhcpclient" {
-			t.Errorf("%q is no example", line)
+			t.Errorf("example %q is not a valid command", line)
 		}
 	}
 }
 
-// It acts on no machine that somebody might work at, and says why. To ask for offers is no act.
+// TestGuardInNamespace checks that dhcpclient refuses to change this machine, and only asks for
+// offers.
 func TestGuardInNamespace(t *testing.T) {
 	const child = "KRUNBOX_TEST_DHCPCLIENT"
 	if args, ok := os.LookupEnv(child); ok {
-		os.Exit(run(append([]string{"dhcpclient"}, strings.Fields(args)...), os.Stdin, os.Stdout, os.Stderr))
+		os.Exit(command(args, os.Stdout, os.Stderr))
 	}
 	nstest.Run(t, func(t *testing.T, _ string) {
 		for args, want := range map[string]string{
@@ -80,19 +94,21 @@ func TestGuardInNamespace(t *testing.T) {
 			"-resume":                    guard.ErrOwnMachine.Error(),
 			"-i nosuch0 -n":              "find interface nosuch0: no such device",
 			"-i nosuch0 -release -force": "find interface nosuch0: no such device",
-			"-resume -force":             "malformed hand-over of the network",
+			"-resume -force":             "malformed handover of the network: ",
 		} {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^TestGuardInNamespace$")
 			cmd.Env = append(os.Environ(), child+"="+args)
 			out, err := cmd.CombinedOutput()
-			if got := "dhcpclient: " + want + "\n"; string(out) != got || cmd.ProcessState.ExitCode() != failed {
-				t.Errorf("dhcpclient %s = %v, %q, want %d, %q", args, err, out, failed, got)
+			want = "dhcpclient: " + want
+			if !strings.HasPrefix(string(out), want) || strings.Count(string(out), "\n") != 1 ||
+				cmd.ProcessState.ExitCode() != failed {
+				t.Errorf("dhcpclient %s = %v, %q, want %d, %q", args, err, out, failed, want)
 			}
 		}
 	})
 }
 
-// What becomes of an interface where nobody answers, and of one that nothing is connected to.
+// TestNoAnswerInNamespace has interfaces without a server, and without a carrier.
 func TestNoAnswerInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		veth := &netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0"}, PeerName: "peer"}
@@ -103,19 +119,25 @@ func TestNoAnswerInNamespace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		notConnected := func(name string) string {
+			return "dhcpclient: " + name + " is missing or not connected: network is down\n"
+		}
+		noAnswerOn := func(name string) string {
+			return "dhcpclient: " + name + ": no answer within 10ms\n"
+		}
 		for _, want := range []struct {
 			args   string
 			code   int
 			stderr string
 		}{
-			{"-n -4", failed, "dhcpclient: eth0 is missing or not connected: network is down\n"},
-			{"-once -4 -i eth0,eth1", failed, "dhcpclient: eth0 is missing or not connected: network is down\n" +
-				"dhcpclient: eth1 is missing or not connected: network is down\n"},
-			{"", 0, ""}, // to plug the cable in
-			{"-n -4 -timeout 10ms", noAnswer, "dhcpclient: eth0: no answer within 10ms\n"},
-			{"-once -i all -timeout 10ms", noAnswer, "dhcpclient: peer: no answer within 10ms\ndhcpclient: eth0: no answer within 10ms\n"},
-			{"-n -6 -json -timeout 10ms", noAnswer, "dhcpclient: eth0: no answer within 10ms\n"},
-			{"-release -timeout 10ms", failed, "dhcpclient: eth0: no address from a lease: cannot assign requested address\n"},
+			{"-n -4", failed, notConnected("eth0")},
+			{"-once -4 -i eth0,eth1", failed, notConnected("eth0") + notConnected("eth1")},
+			{"", 0, ""}, // plug the cable in
+			{"-n -4 -timeout 10ms", noAnswer, noAnswerOn("eth0")},
+			{"-once -i all -timeout 10ms", noAnswer, noAnswerOn("peer") + noAnswerOn("eth0")},
+			{"-n -6 -json -timeout 10ms", noAnswer, noAnswerOn("eth0")},
+			{"-release -timeout 10ms", failed, "dhcpclient: eth0: no address from a lease: " +
+				"cannot assign requested address\n"},
 		} {
 			if want.args == "" {
 				if err := netlink.LinkSetUp(peer); err != nil {
@@ -124,20 +146,24 @@ func TestNoAnswerInNamespace(t *testing.T) {
 				continue
 			}
 			var stdout, stderr strings.Builder
-			code := run(append([]string{"dhcpclient"}, strings.Fields(want.args)...), nil, &stdout, &stderr)
+			code := command(want.args, &stdout, &stderr)
 			if code != want.code || stderr.String() != want.stderr {
-				t.Errorf("dhcpclient %s = %d, %q, want %d, %q", want.args, code, stderr.String(), want.code, want.stderr)
+				t.Errorf("dhcpclient %s = %d, %q, want %d, %q",
+					want.args, code, stderr.String(), want.code, want.stderr)
 			}
 			if strings.Contains(want.args, "-json") && !json.Valid([]byte(stdout.String())) {
-				t.Errorf("%q is no JSON", stdout.String())
+				t.Errorf("dhcpclient %s prints %q, want JSON", want.args, stdout.String())
 			}
 		}
 	})
 }
 
-// Exit codes say what is wrong with the interface that is worst off.
+// TestReport checks the exit code, which is that of the interface with the worst state.
 func TestReport(t *testing.T) {
 	leased := network.Status{Name: "ok", Carrier: true, Lease: statuses[0].Lease}
+	silent := network.Status{Name: "a", Carrier: true}
+	refusing := network.Status{Name: "b", Carrier: true, Refused: true}
+	failing := network.Status{Name: "d", Carrier: true, Lease: leased.Lease, Failed: true}
 	for _, c := range []struct {
 		statuses []network.Status
 		code     int
@@ -147,26 +173,29 @@ func TestReport(t *testing.T) {
 		{[]network.Status{leased}, 0, ""},
 		{[]network.Status{{Name: "six", Carrier: true, Routers: statuses[0].Routers}}, 0, ""},
 		{[]network.Status{{Name: "six", Carrier: true, Lease6: statuses[0].Lease6}}, 0, ""},
-		{[]network.Status{leased, {Name: "a", Carrier: true}}, noAnswer, "dhcpclient: a: no answer within 10s\n"},
-		{[]network.Status{{Name: "a", Carrier: true}, {Name: "b", Carrier: true, Refused: true}}, refused,
+		{[]network.Status{leased, silent}, noAnswer, "dhcpclient: a: no answer within 10s\n"},
+		{[]network.Status{silent, refusing}, refused,
 			"dhcpclient: a: no answer within 10s\ndhcpclient: b: the server refused a lease\n"},
-		{[]network.Status{{Name: "b", Carrier: true, Refused: true}, {Name: "c"}}, failed,
-			"dhcpclient: b: the server refused a lease\ndhcpclient: c is missing or not connected: network is down\n"},
-		// That it could not be applied was said when it was tried.
-		{[]network.Status{{Name: "d", Carrier: true, Lease: statuses[0].Lease, Failed: true}, leased}, failed, ""},
+		{[]network.Status{refusing, {Name: "c"}}, failed,
+			"dhcpclient: b: the server refused a lease\n" +
+				"dhcpclient: c is missing or not connected: network is down\n"},
+		// The failure has already been reported.
+		{[]network.Status{failing, leased}, failed, ""},
 	} {
 		var stdout, stderr strings.Builder
 		cl := client{timeout: 10 * time.Second, stdout: &stdout, stderr: &stderr}
 		if code := cl.report(c.statuses); code != c.code || stderr.String() != c.stderr {
-			t.Errorf("report(%+v) = %d, %q, want %d, %q", c.statuses, code, stderr.String(), c.code, c.stderr)
+			t.Errorf("report(%+v) = %d, %q, want %d, %q",
+				c.statuses, code, stderr.String(), c.code, c.stderr)
 		}
-		if got := string(appendText(nil, c.statuses)); stdout.String() != got {
-			t.Errorf("report(%+v) prints %q, want %q", c.statuses, stdout.String(), got)
+		var want strings.Builder
+		if writeText(&want, c.statuses); stdout.String() != want.String() {
+			t.Errorf("report(%+v) prints %q, want %q", c.statuses, stdout.String(), want.String())
 		}
 	}
 	full := client{stdout: failingWriter{}, stderr: io.Discard}
 	if code := full.report([]network.Status{leased}); code != failed {
-		t.Errorf("report that can't be written = %d, want %d", code, failed)
+		t.Errorf("report to a full device = %d, want %d", code, failed)
 	}
 }
 
@@ -174,28 +203,44 @@ type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, unix.ENOSPC }
 
-func addr(a, b, c, d byte) inet.Addr { return inet.Addr4([4]byte{a, b, c, d}) }
-
-func addr6(last byte) inet.Addr { return inet.Addr6([16]byte{0x20, 1, 0xd, 0xb8, 15: last}) }
+func addrs(list ...string) (all []netip.Addr) {
+	for _, s := range list {
+		all = append(all, netip.MustParseAddr(s))
+	}
+	return all
+}
 
 var statuses = []network.Status{
 	{
 		Name: "eth0", Carrier: true, MTU: 1400,
 		Lease: &dhcp4.Lease{
-			Address: inet.Prefix{Addr: addr(192, 0, 2, 7), Bits: 24}, Server: addr(192, 0, 2, 1), Broadcast: addr(192, 0, 2, 255),
-			Routes: []dhcp4.Route{{Destination: inet.Prefix{Addr: addr(0, 0, 0, 0)}, Gateway: addr(192, 0, 2, 1)},
-				{Destination: inet.Prefix{Addr: addr(10, 0, 0, 0), Bits: 8}}},
-			DNS: []inet.Addr{addr(192, 0, 2, 53)}, Domain: "example.org", Search: []string{"a.example", "b.example"}, Hostname: "box",
+			Address:   netip.MustParsePrefix("192.0.2.7/24"),
+			Server:    netip.MustParseAddr("192.0.2.1"),
+			Broadcast: netip.MustParseAddr("192.0.2.255"),
+			Routes: []dhcp4.Route{
+				{
+					Destination: netip.MustParsePrefix("0.0.0.0/0"),
+					Gateway:     netip.MustParseAddr("192.0.2.1"),
+				},
+				{Destination: netip.MustParsePrefix("10.0.0.0/8")},
+			},
+			DNS:    addrs("192.0.2.53"),
+			Domain: "example.org", Search: []string{"a.example", "b.example"}, Hostname: "box",
 			Duration: time.Hour, T1: 30 * time.Minute, T2: dhcp4.Infinite,
 		},
-		Routers: []inet.Addr{addr6(1)}, DNS: []inet.Addr{addr6(0x53)}, Search: []string{"a.example"},
-		Lease6: &dhcp6.Lease{Addresses: []dhcp6.Address{{Addr: addr6(0x77)}}, DNS: []inet.Addr{addr6(0x53), addr6(0x54)},
-			Search: []string{"a.example", "c.example"}},
+		Routers: addrs("2001:db8::1"),
+		DNS:     addrs("2001:db8::53"),
+		Search:  []string{"a.example"},
+		Lease6: &dhcp6.Lease{
+			Addresses: []dhcp6.Address{{Addr: netip.MustParseAddr("2001:db8::77")}},
+			DNS:       addrs("2001:db8::53", "2001:db8::54"),
+			Search:    []string{"a.example", "c.example"},
+		},
 	},
 	{Name: "eth1"},
 }
 
-func TestAppendText(t *testing.T) {
+func TestWriteText(t *testing.T) {
 	const want = `interface       eth0
 address         192.0.2.7/24
 server          192.0.2.1
@@ -214,28 +259,49 @@ IPv6 addresses  2001:db8::77
 IPv6 dns        2001:db8::53, 2001:db8::54
 IPv6 search     a.example, c.example
 `
-	if got := string(appendText(nil, statuses)); got != want {
-		t.Errorf("appendText() =\n%s\nwant\n%s", got, want)
+	var got strings.Builder
+	if err := writeText(&got, statuses); err != nil || got.String() != want {
+		t.Errorf("writeText() = %v,\n%s\nwant\n%s", err, got.String(), want)
 	}
 }
 
-func TestAppendJSON(t *testing.T) {
+func TestWriteJSON(t *testing.T) {
+	var b bytes.Buffer
+	if err := writeJSON(&b, statuses); err != nil {
+		t.Fatal(err)
+	}
 	var got []map[string]any
-	if err := json.Unmarshal(appendJSON(nil, statuses), &got); err != nil {
+	if err := json.Unmarshal(b.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
 	list := func(s ...any) []any { return s }
 	want := []map[string]any{{
-		"interface": "eth0", "address": "192.0.2.7/24", "server": "192.0.2.1", "broadcast": "192.0.2.255",
-		"routes": list("0.0.0.0/0 via 192.0.2.1", "10.0.0.0/8 on link"), "dns": list("192.0.2.53"), "domain": "example.org",
-		"search": list("a.example", "b.example"), "hostname": "box", "lease": 3600.0, "renew": 1800.0, "rebind": "infinite", "mtu": 1400.0,
-		"ipv6Routers": list("2001:db8::1"), "ipv6Addresses": list("2001:db8::77"), "ipv6Dns": list("2001:db8::53", "2001:db8::54"),
-		"ipv6Search": list("a.example", "c.example"),
+		"interface": "eth0", "address": "192.0.2.7/24", "server": "192.0.2.1",
+		"broadcast": "192.0.2.255",
+		"routes":    list("0.0.0.0/0 via 192.0.2.1", "10.0.0.0/8 on link"),
+		"dns":       list("192.0.2.53"), "domain": "example.org",
+		"search": list("a.example", "b.example"), "hostname": "box",
+		"lease": 3600.0, "renew": 1800.0, "rebind": "infinite", "mtu": 1400.0,
+		"ipv6Routers":   list("2001:db8::1"),
+		"ipv6Addresses": list("2001:db8::77"),
+		"ipv6Dns":       list("2001:db8::53", "2001:db8::54"),
+		"ipv6Search":    list("a.example", "c.example"),
 	}, {"interface": "eth1"}}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("appendJSON() = %v, want %v", got, want)
+		t.Errorf("writeJSON() = %v, want %v", got, want)
 	}
-	if err := json.Unmarshal(appendReleased(nil, "eth0", statuses[0].Lease.Address), &map[string]string{}); err != nil {
-		t.Errorf("appendReleased(): %v", err)
+}
+
+func TestPrintReleased(t *testing.T) {
+	for asJSON, want := range map[bool]string{
+		false: "eth0: released 192.0.2.7/24\n",
+		true:  `{"interface": "eth0", "released": "192.0.2.7/24"}` + "\n",
+	} {
+		var got strings.Builder
+		c := client{asJSON: asJSON, stdout: &got}
+		err := c.printReleased("eth0", statuses[0].Lease.Address)
+		if err != nil || got.String() != want {
+			t.Errorf("printReleased(), JSON %v = %q, %v, want %q", asJSON, got.String(), err, want)
+		}
 	}
 }

@@ -1,174 +1,177 @@
 package main
 
 import (
+	"fmt"
+	"io"
+	"net/netip"
+	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/krunbox/krunbox/pkg/dhcp4"
-	"github.com/krunbox/krunbox/pkg/inet"
+	"github.com/krunbox/krunbox/pkg/dhcp6"
 	"github.com/krunbox/krunbox/pkg/network"
 )
 
-// A field is a line of what is printed of an interface: a text, or a list of them, or a number.
+// fields are the known properties of an interface, in the order in which they are printed.
+type fields []field
+
 type field struct {
-	name string // in JSON; the table has blanks for capitals
-	text string
-	list []string
-	// number is printed in JSON, and text in the table.
-	number int64
-	kind   kind
+	name  string // in JSON; the table has blanks instead of capitals
+	value any    // a []string, or a single value
 }
 
-type kind uint8
+// lifetime is a time that is printed as in package time, and in JSON as a number of seconds.
+type lifetime time.Duration
 
-const (
-	isText kind = iota
-	isList
-	isNumber
-)
+func (l lifetime) String() string {
+	if time.Duration(l) == dhcp4.Infinite {
+		return "infinite"
+	}
+	return time.Duration(l).String()
+}
 
-// fields returns what is known of an interface. What is not known is left out.
-func fields(s network.Status) []field {
-	var f []field
-	text := func(name, value string) {
-		if value != "" {
-			f = append(f, field{name: name, text: value})
-		}
+func (l lifetime) MarshalJSONTo(e *jsontext.Encoder) error {
+	if time.Duration(l) == dhcp4.Infinite {
+		return e.WriteToken(jsontext.String(l.String()))
 	}
-	list := func(name string, values []string) {
-		if len(values) > 0 {
-			f = append(f, field{name: name, list: values, kind: isList})
-		}
+	return e.WriteToken(jsontext.Int(int64(time.Duration(l) / time.Second)))
+}
+
+// fieldsOf returns what is known of an interface.
+func fieldsOf(s network.Status) fields {
+	var lease dhcp4.Lease
+	var lease6 dhcp6.Lease
+	var mtu uint32
+	if s.Lease != nil {
+		lease = *s.Lease
 	}
-	seconds := func(name string, d time.Duration) {
-		switch {
-		case d == dhcp4.Infinite:
-			text(name, "infinite")
-		case d > 0:
-			f = append(f, field{name: name, text: d.String(), number: int64(d / time.Second), kind: isNumber})
-		}
-	}
-	text("interface", s.Name)
-	if l := s.Lease; l != nil {
-		text("address", l.Address.String())
-		text("server", l.Server.String())
-		if l.Broadcast.IsValid() {
-			text("broadcast", l.Broadcast.String())
-		}
-		var routes []string
-		for _, r := range l.Routes {
-			routes = append(routes, route(r))
-		}
-		list("routes", routes)
-		list("dns", addresses(l.DNS))
-		text("domain", l.Domain)
-		list("search", l.Search)
-		text("hostname", l.Hostname)
-		seconds("lease", l.Duration)
-		seconds("renew", l.T1)
-		seconds("rebind", l.T2)
+	if s.Lease6 != nil {
+		lease6 = *s.Lease6
 	}
 	if s.Lease != nil || len(s.Routers) > 0 {
-		f = append(f, field{name: "mtu", text: strconv.Itoa(int(s.MTU)), number: int64(s.MTU), kind: isNumber})
+		mtu = s.MTU
 	}
-	list("ipv6Routers", addresses(s.Routers))
-	if l := s.Lease6; l != nil {
-		var own []string
-		for _, a := range l.Addresses {
-			own = append(own, a.Addr.String())
-		}
-		list("ipv6Addresses", own)
+	all := fields{
+		{"interface", s.Name},
+		{"address", lease.Address},
+		{"server", lease.Server},
+		{"broadcast", lease.Broadcast},
+		{"routes", texts(lease.Routes, route)},
+		{"dns", texts(lease.DNS, netip.Addr.String)},
+		{"domain", lease.Domain},
+		{"search", lease.Search},
+		{"hostname", lease.Hostname},
+		{"lease", lifetime(lease.Duration)},
+		{"renew", lifetime(lease.T1)},
+		{"rebind", lifetime(lease.T2)},
+		{"mtu", mtu},
+		{"ipv6Routers", texts(s.Routers, netip.Addr.String)},
+		{"ipv6Addresses", texts(lease6.Addresses, address)},
+		{"ipv6Dns", texts(union(s.DNS, lease6.DNS), netip.Addr.String)},
+		{"ipv6Search", union(s.Search, lease6.Search)},
 	}
-	var dns6, search6 []string
-	if l := s.Lease6; l != nil {
-		dns6, search6 = addresses(l.DNS), l.Search
-	}
-	list("ipv6Dns", union(addresses(s.DNS), dns6))
-	list("ipv6Search", union(s.Search, search6))
-	return f
+	return slices.DeleteFunc(all, func(f field) bool {
+		v := reflect.ValueOf(f.value)
+		return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+	})
 }
+
+func address(a dhcp6.Address) string { return a.Addr.String() }
 
 func route(r dhcp4.Route) string {
 	if !r.Gateway.IsValid() || r.Gateway.IsUnspecified() {
-		return r.Destination.String() + " on link"
+		return fmt.Sprintf("%v on link", r.Destination)
 	}
-	return r.Destination.String() + " via " + r.Gateway.String()
+	return fmt.Sprintf("%v via %v", r.Destination, r.Gateway)
 }
 
-func addresses(list []inet.Addr) []string {
-	var texts []string
-	for _, a := range list {
-		texts = append(texts, a.String())
+func texts[T any](list []T, text func(T) string) (all []string) {
+	for _, v := range list {
+		all = append(all, text(v))
 	}
-	return texts
+	return all
 }
 
-// union returns a and what b has beyond that.
-func union(a, b []string) []string {
+// union returns a and the elements of b that are not in a.
+func union[T comparable](a, b []T) []T {
 	all := slices.Clone(a)
-	for _, s := range b {
-		if !slices.Contains(all, s) {
-			all = append(all, s)
+	for _, v := range b {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
 		}
 	}
 	return all
 }
 
-// appendText appends a table.
-func appendText(b []byte, all []network.Status) []byte {
+// writeText writes a table of the interfaces that have more than a name.
+func writeText(w io.Writer, all []network.Status) error {
+	var b []byte
 	for _, s := range all {
-		known := fields(s)
+		known := fieldsOf(s)
 		if len(known) == 1 {
-			continue // its name
+			continue
 		}
 		for _, f := range known {
-			value := f.text
-			if f.kind == isList {
-				value = strings.Join(f.list, ", ")
+			value := f.value
+			if list, ok := value.([]string); ok {
+				value = strings.Join(list, ", ")
 			}
 			name := f.name
 			if rest, ok := strings.CutPrefix(name, "ipv6"); ok {
 				name = "IPv6 " + strings.ToLower(rest)
 			}
-			b = append(b, name+strings.Repeat(" ", max(1, 16-len(name)))+value+"\n"...)
+			b = fmt.Appendf(b, "%-15s %v\n", name, value)
 		}
 	}
-	return b
+	_, err := w.Write(b)
+	return err
 }
 
-// appendJSON appends an array of objects. Times are seconds, or "infinite".
-func appendJSON(b []byte, all []network.Status) []byte {
-	b = append(b, '[')
-	for i, s := range all {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, "\n  {"...)
-		for k, f := range fields(s) {
-			if k > 0 {
-				b = append(b, ", "...)
-			}
-			b = append(boot.AppendJSON(b, f.name), ": "...)
-			switch f.kind {
-			case isText:
-				b = boot.AppendJSON(b, f.text)
-			case isNumber:
-				b = strconv.AppendInt(b, f.number, 10)
-			case isList:
-				b = boot.AppendJSONList(b, f.list)
-			}
-		}
-		b = append(b, '}')
+// MarshalJSONTo encodes the fields as the members of an object.
+func (f fields) MarshalJSONTo(e *jsontext.Encoder) error {
+	if err := e.WriteToken(jsontext.BeginObject); err != nil {
+		return err
 	}
-	return append(b, "\n]\n"...)
+	for _, member := range f {
+		if err := e.WriteToken(jsontext.String(member.name)); err != nil {
+			return err
+		}
+		if err := json.MarshalEncode(e, member.value); err != nil {
+			return err
+		}
+	}
+	return e.WriteToken(jsontext.EndObject)
 }
 
-// appendReleased appends an object for a lease that was given back.
-func appendReleased(b []byte, name string, address inet.Prefix) []byte {
-	b = boot.AppendJSON(append(b, `{"interface": `...), name)
-	b = boot.AppendJSON(append(b, `, "released": `...), address.String())
-	return append(b, '}')
+// writeJSON writes an array with an object for each interface.
+func writeJSON(w io.Writer, all []network.Status) error {
+	list := []fields{}
+	for _, s := range all {
+		list = append(list, fieldsOf(s))
+	}
+	return marshal(w, list)
+}
+
+// printReleased prints that the lease of an interface was released.
+func (c *client) printReleased(name string, address netip.Prefix) error {
+	if c.asJSON {
+		return marshal(c.stdout, fields{{"interface", name}, {"released", address}})
+	}
+	_, err := fmt.Fprintf(c.stdout, "%s: released %v\n", name, address)
+	return err
+}
+
+// marshal writes a line of JSON.
+func marshal(w io.Writer, v any) error {
+	b, err := json.Marshal(v, jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true))
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
 }
