@@ -154,17 +154,10 @@ func TestStartErrors(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := (&Spec{Process: c.in}).Start()
-			if err == nil {
-				t.Fatal("Start() = nil, want an error")
-			}
-			if got := ExitCode(err); got != c.code {
-				t.Errorf("ExitCode(%v) = %d, want %d", err, got, c.code)
-			}
-			if c.err != nil && !errors.Is(err, c.err) {
-				t.Errorf("Start() = %v, want it to wrap %v", err, c.err)
-			}
-			if !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Start() = %v, want it to say %q", err, c.want)
+			if err == nil || ExitCode(err) != c.code || c.err != nil && !errors.Is(err, c.err) ||
+				!strings.Contains(err.Error(), c.want) {
+				t.Errorf("Start() = %v with code %d, want ...%s... with code %d, wrapping %v",
+					err, ExitCode(err), c.want, c.code, c.err)
 			}
 		})
 	}

@@ -65,32 +65,41 @@ func bounding(t *testing.T) []string {
 	return set.Names()
 }
 
-func TestStartCapabilities(t *testing.T) {
+type capabilityTest struct {
+	name    string
+	process specs.Process
+	setUser bool
+	want    string // a part of /proc/self/status, with single blanks; 0 is an empty set
+}
+
+func testCapabilities(t *testing.T, tests []capabilityTest) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to change its identity")
 	}
-	const kill, chown, bind = "CAP_KILL", "CAP_CHOWN", "CAP_NET_BIND_SERVICE"
-	list := func(names ...string) []string { return names }
-	all := bounding(t)
-	isKill := func(name string) bool { return name == kill }
-	allButKill := slices.DeleteFunc(slices.Clone(all), isKill)
-	user := specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}}
-	few := &specs.LinuxCapabilities{
-		Bounding: list(kill, chown), Effective: list(kill), Permitted: list(kill),
+	for _, c := range tests {
+		t.Run(c.name, func(t *testing.T) {
+			got := status(t, Spec{Process: c.process, SetUser: c.setUser}, "") + " "
+			want := strings.ReplaceAll(c.want, ": 0 Cap", ": "+hex(t)+" Cap")
+			want = strings.ReplaceAll(want+" ", "CapAmb: 0 ", "CapAmb: "+hex(t)+" ")
+			if !strings.Contains(got, want) {
+				t.Errorf("state = %s\nwant %s", got, want)
+			}
+		})
 	}
-	for _, c := range []struct {
-		name    string
-		process specs.Process
-		setUser bool
-		want    string
-	}{
+}
+
+var testUser = specs.User{UID: 1234, GID: 2345, AdditionalGids: []uint32{7, 9}}
+
+func TestStartCapabilities(t *testing.T) {
+	const kill, chown = "CAP_KILL", "CAP_CHOWN"
+	all := bounding(t)
+	few := &specs.LinuxCapabilities{
+		Bounding: []string{kill, chown}, Effective: []string{kill}, Permitted: []string{kill},
+	}
+	testCapabilities(t, []capabilityTest{
 		{"root", specs.Process{}, false,
 			"CapInh: 0 CapPrm: " + hex(t, all...) + " CapEff: " + hex(t, all...) +
 				" CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"user", specs.Process{User: user}, true, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 " +
-			"CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
-		{"no new privileges", specs.Process{User: user, NoNewPrivileges: true}, true,
-			"CapAmb: 0 NoNewPrivs: 1"},
 		{
 			// The kernel gives root the bounding set on execution, whatever it had before.
 			"root with few", specs.Process{Capabilities: few}, false,
@@ -105,9 +114,23 @@ func TestStartCapabilities(t *testing.T) {
 		},
 		{"root with none", specs.Process{Capabilities: &specs.LinuxCapabilities{}}, false,
 			"CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: 0 CapAmb: 0"},
+	})
+}
+
+func TestStartUserCapabilities(t *testing.T) {
+	const kill, chown, bind = "CAP_KILL", "CAP_CHOWN", "CAP_NET_BIND_SERVICE"
+	list := func(names ...string) []string { return names }
+	all := bounding(t)
+	isKill := func(name string) bool { return name == kill }
+	allButKill := slices.DeleteFunc(slices.Clone(all), isKill)
+	testCapabilities(t, []capabilityTest{
+		{"user", specs.Process{User: testUser}, true, "Groups: 7 9 CapInh: 0 CapPrm: 0 CapEff: 0 " +
+			"CapBnd: " + hex(t, all...) + " CapAmb: 0 NoNewPrivs: 0"},
+		{"no new privileges", specs.Process{User: testUser, NoNewPrivileges: true}, true,
+			"CapAmb: 0 NoNewPrivs: 1"},
 		{
 			"user with some",
-			specs.Process{User: user, Capabilities: &specs.LinuxCapabilities{
+			specs.Process{User: testUser, Capabilities: &specs.LinuxCapabilities{
 				Bounding: list(kill, chown, bind), Effective: list(kill, bind),
 				Permitted: list(kill, bind), Inheritable: list(bind, chown), Ambient: list(bind),
 			}},
@@ -119,22 +142,13 @@ func TestStartCapabilities(t *testing.T) {
 		},
 		{
 			"user with all but one",
-			specs.Process{User: user, Capabilities: &specs.LinuxCapabilities{
+			specs.Process{User: testUser, Capabilities: &specs.LinuxCapabilities{
 				Bounding: allButKill, Effective: all, Permitted: all,
 			}},
 			true,
 			"CapInh: 0 CapPrm: 0 CapEff: 0 CapBnd: " + hex(t, allButKill...) + " CapAmb: 0",
 		},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			got := status(t, Spec{Process: c.process, SetUser: c.setUser}, "") + " "
-			want := strings.ReplaceAll(c.want, ": 0 Cap", ": "+hex(t)+" Cap")
-			want = strings.ReplaceAll(want+" ", "CapAmb: 0 ", "CapAmb: "+hex(t)+" ")
-			if !strings.Contains(got, want) {
-				t.Errorf("state = %s\nwant %s", got, want)
-			}
-		})
-	}
+	})
 }
 
 // States that need more rights than root of a container has are tested in a guest.
@@ -224,7 +238,13 @@ func TestStartStateErrors(t *testing.T) {
 			}
 		})
 	}
-	// To setresuid(2), the largest number means no change.
+}
+
+// To setresuid(2), the largest number means no change.
+func TestStartLargestUID(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root")
+	}
 	spec := Spec{
 		Process: specs.Process{Args: []string{"/bin/true"}, User: specs.User{UID: 1<<32 - 1}},
 		SetUser: true,
@@ -265,6 +285,11 @@ func TestStartWithoutRights(t *testing.T) {
 	})
 }
 
+// countNull is a script that exits with 10 plus the number of its standard streams that are
+// /dev/null, or with 3 if it has other descriptors.
+const countNull = `cd /proc/$$/fd; for fd in $(seq 3 300); do test -e $fd && exit 3; done; n=0
+	for fd in 0 1 2; do test "$(readlink $fd)" = /dev/null && n=$((n+1)); done; exit 1$n`
+
 // A closed standard stream is /dev/null for the program. This process's streams don't change.
 func TestStartClosedStreams(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
@@ -293,12 +318,8 @@ func TestStartClosedStreams(t *testing.T) {
 			for _, fd := range c.closed {
 				unix.Close(fd)
 			}
-			const script = `cd /proc/$$/fd
-				for fd in $(seq 3 300); do test -e $fd && exit 3; done; n=0
-				for fd in 0 1 2; do test "$(readlink $fd)" = /dev/null && n=$((n+1)); done
-				exit 1$n`
 			spec := Spec{
-				Process:     specs.Process{Args: []string{"/bin/sh", "-c", script}},
+				Process:     specs.Process{Args: []string{"/bin/sh", "-c", countNull}},
 				Streams:     c.streams,
 				CloseOthers: true,
 			}
@@ -324,8 +345,7 @@ func TestStartClosedStreams(t *testing.T) {
 				}
 			}
 			if ws := wait(t, pid); ws.ExitStatus() != 10+want {
-				t.Errorf("%v: exit status = %d, want %d: 10 and the number of /dev/null",
-					c, ws.ExitStatus(), 10+want)
+				t.Errorf("%v: exit status = %d, want %d", c, ws.ExitStatus(), 10+want)
 			}
 		}
 	})

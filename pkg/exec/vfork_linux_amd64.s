@@ -5,8 +5,8 @@
 
 // func vfork() int
 //
-// The child runs on the parent's stack and overwrites what lies below the frame of vfork's caller, the return address among
-// it: that waits in a register.
+// The child runs on the parent's stack and overwrites the part below the frame of vfork's caller. The
+// return address is there, so the parent keeps it in a register, which the child has its own copy of.
 TEXT ·vfork(SB), NOSPLIT|NOFRAME, $0-8
 	MOVL	$SYS_clone, AX
 	MOVL	$FLAGS, DI

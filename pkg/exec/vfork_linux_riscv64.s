@@ -5,7 +5,8 @@
 
 // func vfork() int
 //
-// The child runs on the parent's stack; the return address is in RA, where it does not get.
+// The child runs on the parent's stack. The return address is in RA, of which the child has its own
+// copy.
 TEXT ·vfork(SB), NOSPLIT|NOFRAME, $0-8
 	MOV	$SYS_clone, A7
 	MOV	$FLAGS, A0
