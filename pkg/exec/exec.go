@@ -4,8 +4,8 @@
 // capabilities, resource limits, scheduling, standard streams, session. It starts a program as a
 // child, or replaces this process by it.
 //
-// The state is set between fork and exec by system calls, so no state is ever this process's own.
-// Package syscall can set only a part of it there.
+// It forks by itself, because package syscall can set only a part of that state between fork and
+// exec, and because limits and rights that are set before fork would be those of this process.
 package exec
 
 import (
