@@ -2,12 +2,14 @@ package guestconfig
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
-	"github.com/krunbox/krunbox/pkg/oci"
-	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // ociFile is what a container engine writes for the krun handler of crun.
@@ -21,17 +23,36 @@ func ociFile(t testing.TB) []byte {
 
 func TestParseOCIFile(t *testing.T) {
 	want := Config{
-		Args: []string{"/usr/bin/server", "--title", `Café "Zur Post"`, "", "--", "a\tb\nc && d"},
-		Env: []string{
-			"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm-256color",
-			"container=podman", "GREETING=grüß dich 👋", "EMPTY=", "HOSTNAME=orchard", "HOME=/home/app",
+		Process: specs.Process{
+			Args: []string{"/usr/bin/server", "--title", `Café "Zur Post"`, "", "--", "a\tb\nc && d"},
+			Env: []string{
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm-256color",
+				"container=podman", "GREETING=grüß dich 👋", "EMPTY=", "HOSTNAME=orchard", "HOME=/home/app",
+			},
+			Cwd: "/srv/app",
+			User: specs.User{
+				UID: 1000, GID: 984, Umask: new(uint32(0o22)), AdditionalGids: []uint32{10, 984, 65534},
+			},
+			Rlimits: []specs.POSIXRlimit{
+				{Type: "RLIMIT_NOFILE", Soft: 524288, Hard: 1048576},
+				{Type: "RLIMIT_CORE", Hard: 1<<64 - 1},
+			},
+			Capabilities: &specs.LinuxCapabilities{
+				Bounding:  []string{"CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"},
+				Effective: []string{"CAP_CHOWN"},
+				Permitted: []string{"CAP_CHOWN"},
+			},
+			OOMScoreAdj: new(0),
+			Terminal:    true,
+			ConsoleSize: &specs.Box{Height: 50, Width: 132},
 		},
-		Cwd:      "/srv/app",
+		HasUser:  true,
 		Hostname: "orchard",
-		User:     &User{UID: 1000, GID: 984, Umask: new(uint32(0o22)), AdditionalGIDs: []uint32{10, 984, 65534}},
-		Rlimits:  []rlimit.Limit{{Resource: 7, Soft: 524288, Hard: 1048576}, {Resource: 4, Hard: rlimit.Infinity}},
-		Mounts: []Mount{
-			{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
+		Mounts: []specs.Mount{
+			{
+				Destination: "/proc", Type: "proc", Source: "proc",
+				Options: []string{"nosuid", "noexec", "nodev"},
+			},
 			{
 				Destination: "/dev/shm", Type: "tmpfs", Source: "tmpfs",
 				Options: []string{"nosuid", "nodev", "mode=1777", "size=65536000"},
@@ -42,18 +63,15 @@ func TestParseOCIFile(t *testing.T) {
 				Options: []string{"bind", "rprivate"},
 			},
 		},
-		RootReadonly:   true,
-		MaskedPaths:    []string{"/proc/kcore", "/sys/firmware"},
-		ReadonlyPaths:  []string{"/proc/sys"},
-		MountNamespace: true,
-		Capabilities: &oci.Capabilities{
-			Bounding: capability("CAP_CHOWN", "CAP_KILL", "CAP_NET_BIND_SERVICE"), Effective: capability("CAP_CHOWN"),
-			Permitted: capability("CAP_CHOWN"),
+		RootReadonly: true,
+		Linux: specs.Linux{
+			MaskedPaths:   []string{"/proc/kcore", "/sys/firmware"},
+			ReadonlyPaths: []string{"/proc/sys"},
+			Sysctl:        map[string]string{"net.ipv4.ping_group_range": "0 0"},
+			Namespaces: []specs.LinuxNamespace{
+				{Type: "pid"}, {Type: "network", Path: "/run/netns/orchard"}, {Type: "mount"},
+			},
 		},
-		OOMScoreAdj: new(0),
-		Terminal:    true,
-		ConsoleSize: Size{Height: 50, Width: 132},
-		Sysctls:     []Sysctl{{"net.ipv4.ping_group_range", "0 0"}},
 		Unsupported: []string{"linux.seccomp"},
 	}
 	if got, err := Parse(ociFile(t)); err != nil || !equal(got, want) {
@@ -90,8 +108,8 @@ func TestParseSize(t *testing.T) {
 	const start, end = `{"args": ["`, `"]}`
 	room := MaxSize - len(start) - len(end)
 	got, err := Parse([]byte(start + strings.Repeat("x", room) + end))
-	if err != nil || len(got.Args) != 1 || len(got.Args[0]) != room {
-		t.Errorf("Parse of %d bytes = %d arguments, %v, want 1 of %d bytes", MaxSize, len(got.Args), err, room)
+	if err != nil || len(got.Process.Args) != 1 || len(got.Process.Args[0]) != room {
+		t.Errorf("Parse of %d bytes = %d arguments, %v, want 1 of %d bytes", MaxSize, len(got.Process.Args), err, room)
 	}
 	for _, size := range []int{room + 1, 10_000_000} {
 		const want = "larger than 8388608 bytes"
@@ -114,16 +132,21 @@ func TestParseDepth(t *testing.T) {
 			t.Errorf("Parse(%.40s...), %d deep = %v, want no error", in, maxDepth, err)
 		}
 	}
-	for _, test := range []struct{ in, want string }{
-		{nested(`{"a":`, "1", "}", maxDepth+1), "line 1, column 641: nested more than 128 deep"},
-		{`{"a":` + nested("[", "", "]", maxDepth), "line 1, column 133: nested more than 128 deep"},
-		{`{"a":` + nested("[", "", "", 1_000_000), "line 1, column 133: nested more than 128 deep"},
-		{`{"mounts":[{"gidMappings":` + nested(`{"a":[`, "", "", 500_000),
-			"line 1, column 404: mounts[0].gidMappings: nested more than 128 deep"},
-		{nested("[", "", "", 1_000_000), "line 1, column 1: expected an object, found a list"},
+	for _, test := range []struct{ in, place, field string }{
+		{nested(`{"a":`, "1", "}", maxDepth+1), "line 1, column 641: ", "a.a.a.a.a."},
+		{`{"a":` + nested("[", "", "]", maxDepth), "line 1, column 133: ", "a[0][0][0]"},
+		{`{"a":` + nested("[", "", "", 1_000_000), "line 1, column 133: ", "a[0][0][0]"},
+		{
+			`{"mounts":[{"gidMappings":` + nested(`{"a":[`, "", "", 500_000),
+			"line 1, column 404: ", "mounts[0].gidMappings.a[0].a[0].a",
+		},
+		{nested("[", "", "", 1_000_000), "line 1, column 129: ", "[0][0][0]"},
 	} {
-		if _, err := Parse([]byte(test.in)); err == nil || err.Error() != test.want {
-			t.Errorf("Parse(%.40s...) = %v, want %s", test.in, err, test.want)
+		const problem = "...: nested more than 128 deep"
+		_, err := Parse([]byte(test.in))
+		if err == nil || !strings.HasPrefix(err.Error(), test.place+test.field) ||
+			!strings.HasSuffix(err.Error(), problem) {
+			t.Errorf("Parse(%.40s...) = %v, want %s%s%s", test.in, err, test.place, test.field, problem)
 		}
 	}
 }
@@ -146,15 +169,15 @@ func TestParseElements(t *testing.T) {
 	for _, test := range []struct{ in, want string }{
 		{
 			"{" + list("args", `""`, maxElements+1) + "}",
-			"line 1, column 786442: args: more than 262144 list elements",
+			"line 1, column 786442: args[262144]: more than 262144 list elements",
 		},
 		{
 			"{" + list("args", `""`, maxElements) + "," + list("mounts", "{}", 1) + "}",
-			"line 1, column 786453: mounts: more than 262144 list elements",
+			"line 1, column 786453: mounts[0]: more than 262144 list elements",
 		},
 		{
 			"{" + list("args", `""`, maxElements) + `,"linux":{"sysctl":{"a":"b"}}}`,
-			"line 1, column 786466: linux.sysctl.a: more than 262144 list elements",
+			"line 1, column 786462: linux.sysctl: more than 262144 list elements",
 		},
 	} {
 		if _, err := Parse([]byte(test.in)); err == nil || err.Error() != test.want {
@@ -163,16 +186,52 @@ func TestParseElements(t *testing.T) {
 	}
 }
 
-func TestSkipAllocatesNothing(t *testing.T) {
-	data := []byte(`{"a": [1, -2.5e3, true, false, null, "\u0041\n", {"\u0062": {}, "c": []}]}`)
-	allocs := testing.AllocsPerRun(10, func() {
-		r := reader{data: data}
-		if err := r.skip(); err != nil || r.pos != len(data) {
-			t.Fatalf("skip() of %s = %v at byte %d, want no error at %d", data, err, r.pos, len(data))
+// Files that take far more room in memory than on disk, or that make the search for the position of
+// an error slow, are parsed within limits.
+func TestParseHostile(t *testing.T) {
+	const limit = 384 << 20 // bytes allocated in total, most of which can be freed meanwhile
+	fill := func(start, repeat, end string, n int) string {
+		n = min(n, (MaxSize-len(start)-len(end))/len(repeat))
+		return start + strings.TrimSuffix(strings.Repeat(repeat, n), ",") + end
+	}
+	wrong := `,"linux": {"rootfsPropagation": "x"}}`
+	sysctls := strings.Builder{}
+	for i := range maxElements {
+		fmt.Fprintf(&sysctls, `"%x":"",`, i)
+	}
+	for _, test := range []struct{ name, in string }{
+		{"arguments", fill(`{"args":[`, `"",`, `]}`, maxElements)},
+		{"long argument", fill(`{"args":["`, `\n`, `"]}`, MaxSize)},
+		{"odd argument", fill(`{"args":["`, "\xff\\n", `"]}`, MaxSize)},
+		{"mounts", fill(`{"mounts":[`, `{},`, `]}`, maxElements)},
+		{"mappings", fill(`{"mounts":[`, `{"uidMappings":[1]},`, `]}`, maxElements)},
+		{"devices", fill(`{"linux":{"devices":[`, `{"path":"a","type":"x"},`, `]}}`, maxElements)},
+		{"sysctls", `{"linux":{"sysctl":{` + strings.TrimSuffix(sysctls.String(), ",") + `}}}`},
+		{"groups", fill(`{"process":{"user":{"additionalGids":[`, `1,`, `]}}}`, maxElements)},
+		{"limits", fill(`{"process":{"rlimits":[`, `{"type":"RLIMIT_AS"},`, `]}}`, maxElements)},
+		{"capabilities", fill(`{"process":{"capabilities":{"bounding":[`, `"a",`, `]}}}`, maxElements)},
+		{"flags", fill(`{"process":{"scheduler":{"flags":[`, `"a",`, `]}}}`, maxElements)},
+		{"unknown", fill(`{`, `"a":1,`, `}`, MaxSize)},
+		{"unknown objects", fill(`{"a":[`, `{},`, `]}`, MaxSize)},
+		{"deep", fill(`{"a":`, `[`, ``, MaxSize)},
+		{"long name", fill(`{"a`, `\n`, `":1}`, MaxSize)},
+		{"long name of many", fill(fill(`{"a`, `a`, `":[`, MaxSize/2), `1,`, `]`+wrong, MaxSize)},
+		{"objects", fill(`{`, `"process":{},`, `}`, MaxSize)},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		start := time.Now()
+		_, err := Parse([]byte(test.in))
+		took := time.Since(start)
+		runtime.ReadMemStats(&after)
+		allocated := after.TotalAlloc - before.TotalAlloc
+		t.Logf("%s: %d bytes of JSON, %d MB, %v, error %v", test.name, len(test.in), allocated>>20, took, err)
+		if allocated > limit {
+			t.Errorf("Parse(%.40s...) allocates %d MB, want at most %d", test.in, allocated>>20, limit>>20)
 		}
-	})
-	if allocs != 0 {
-		t.Errorf("skip() of %s makes %v allocations, want 0", data, allocs)
+		if err != nil && len(err.Error()) > 1000 {
+			t.Errorf("Parse(%.40s...) returns an error of %d bytes", test.in, len(err.Error()))
+		}
 	}
 }
 
