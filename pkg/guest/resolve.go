@@ -20,7 +20,7 @@ type Sources struct {
 	Params bootparam.Params
 	Config guestconfig.Config
 	// Passwd and Group are the contents of the image's /etc/passwd and /etc/group, nil if it lacks
-	// them.
+	// them. Group is used only if Config.User is set.
 	Passwd, Group []byte
 	// LeaseHostname is the host name that a lease brings, "" if none does.
 	LeaseHostname string

@@ -158,11 +158,12 @@ func (g *Guest) setConfig(file string, data []byte, err error) error {
 // prepareSettings decides what the workload runs as. A missing passwd or group file counts as empty.
 func (g *Guest) prepareSettings() (err error) {
 	const limit = 1 << 20
-	passwd, _ := imagefile.Read(g.Root+"/etc/passwd", limit)
-	group, _ := imagefile.Read(g.Root+"/etc/group", limit)
-	g.Settings, err = guest.Resolve(guest.Sources{
-		Params: g.Params, Config: g.Config, Passwd: passwd, Group: group, LeaseHostname: g.leaseHostname,
-	})
+	s := guest.Sources{Params: g.Params, Config: g.Config, LeaseHostname: g.leaseHostname}
+	s.Passwd, _ = imagefile.Read(g.Root+"/etc/passwd", limit)
+	if g.Config.User != "" {
+		s.Group, _ = imagefile.Read(g.Root+"/etc/group", limit)
+	}
+	g.Settings, err = guest.Resolve(s)
 	return err
 }
 
