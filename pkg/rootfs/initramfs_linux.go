@@ -14,7 +14,7 @@ import (
 // original root is needed any more.
 //
 // It does nothing if the original root is not an initramfs, or if this process is not the machine's
-// init: in a container, a directory of somebody else can look like an initramfs.
+// init: in a container, a directory that is in use elsewhere can look like an initramfs.
 type FreeInitramfs struct{ Original *OriginalRoot }
 
 func (FreeInitramfs) Describe() op.Description {
