@@ -6,49 +6,50 @@
 //
 // Description:
 //
-// It does by hand what init does: it listens to vsock port 123, believes what comes from port 123 of the host, and steps
-// the clock if that is off by more than the threshold. It stays until it is interrupted; on SIGUSR1 it prints what has come
-// so far.
+// It does what init does by itself: it listens to vsock port 123, accepts datagrams from port 123
+// of the host, and steps the clock if it is off by more than the threshold. It runs until it is
+// interrupted. On SIGUSR1 it prints a summary of the datagrams so far.
 //
-// With -slew, a clock that is off by less is corrected gradually. It then never goes back, and runs at 98.7 to 101.3 % of its
-// speed for an offset of 100 ms, which is made up for in a minute.
+// With -slew, a clock that is off by less is corrected gradually. It then never goes back, and runs
+// at 98.7 to 101.3 % of its speed for an offset of 100 ms, which takes a minute.
 //
-// Exit codes: 0, 1 no datagram in time, 2 wrong usage, 4 not possible here: no vsock, its port is taken, or the clock can't
-// be set.
+// Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 the machine has no vsock, the port is in
+// use, or the clock can't be set.
 package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"os"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/multicall/os"
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/loop"
-	"github.com/krunbox/krunbox/pkg/option"
-	"github.com/krunbox/krunbox/pkg/signals"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
-const usage = `usage: krun-timesync [-once [-timeout D]] [-threshold D] [-slew] [-n] [-json] [-v] [--force]
-krun-timesync keeps the clock at that of the host, which sends its time over vsock, once a minute as a rule. It stays until
-it is interrupted, and prints a summary on SIGUSR1. Where init keeps the clock, the port is taken.
-  -once          end after one datagram, and print the offset (host less guest) and what was done
-  -timeout D     with -once: how long to wait for it (default 70s)
+const usage = `usage: krun-timesync [-once [-timeout D]] [-threshold D] [-slew] [-n] [-json] [-v]
+                     [--force]
+Keep the clock at that of the host, which sends its time over vsock, usually once a minute, until
+interrupted. SIGUSR1 prints a summary. Where init keeps the clock, the vsock port is in use.
+  -once          end after one datagram; print the offset (host minus guest) and what was done
+  -timeout D     with -once: how long to wait for the datagram (default 70s)
   -threshold D   step the clock if it is off by more (default 100ms)
-  -slew          correct it gradually if it is off by less: an eighth of the rest each second, and never back
+  -slew          if it is off by less, correct it gradually: an eighth of the rest each second
   -n             print the offset of each datagram, change nothing
-  -json          print JSON, an object a line
-  -v             print each datagram in a line, also those that are refused, to standard error
-  --force        set the machine's own clock; needed inside a guest, where it is the guest's
-Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 no vsock, its port is taken, or the clock can't be set.
+  -json          print JSON, an object per line
+  -v             print a line for each datagram, also if it is refused, to standard error
+  --force        set the clock though this is not PID 1; needed inside a guest
+Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 no vsock, the port is in use, or the clock
+can't be set.
 Examples:
-  krun-timesync -n -once             # how far off is this clock?
+  krun-timesync -n -once             # how far off is the clock?
   krun-timesync --force -once -json | jq .offsetNs
   krun-timesync --force -slew -v &
   kill -USR1 $!
@@ -61,38 +62,35 @@ const (
 	failed     = 4
 )
 
-// defaultTimeout is a little more than the time between two datagrams.
+// defaultTimeout is a little more than the time between two datagrams of the host.
 const defaultTimeout = 70 * time.Second
 
 func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 
-// command is what the options say.
+// command is a call of krun-timesync: its options, and what has come of it.
 type command struct {
 	once, reportOnly, asJSON, verbose, force bool
-	inherit                                  bool
-	timeoutText, thresholdText               string
+	inherit                                  bool // an option of init: standard input is the socket
 	timeout                                  time.Duration
 	policy                                   timesync.Policy
 	stdout, stderr                           io.Writer
 
-	counted *timesync.Event // the last datagram that was believed
+	accepted *timesync.Event // the last datagram that was not refused
 }
 
 func run(args []string, stdout, stderr io.Writer) int {
-	c := command{stdout: stdout, stderr: stderr}
-	operands, err := option.Parse(args[min(1, len(args)):],
-		option.Flag("once", &c.once), option.Text("timeout", &c.timeoutText), option.Text("threshold", &c.thresholdText),
-		option.Flag("slew", &c.policy.Slew), option.Flag("n", &c.reportOnly), option.Flag("json", &c.asJSON),
-		option.Flag("v", &c.verbose), option.Flag("force", &c.force),
-		option.Flag("inherit", &c.inherit)) // init's own: standard input is the socket
-	if errors.Is(err, option.ErrHelp) {
-		io.WriteString(stdout, usage)
+	c := command{
+		timeout: defaultTimeout,
+		policy:  timesync.Policy{Threshold: timesync.DefaultThreshold},
+		stdout:  stdout,
+		stderr:  stderr,
+	}
+	err := c.parse(args[min(1, len(args)):])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
 		return 0
-	}
-	if err == nil {
-		err = c.check(operands)
-	}
-	if err != nil {
+	case err != nil:
 		c.warn(err)
 		return misused
 	}
@@ -105,74 +103,133 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return c.sync()
 }
 
-func (c *command) check(operands []string) (err error) {
-	if c.timeoutText != "" && !c.once {
+// parse sets the options. Its error may be flag.ErrHelp.
+func (c *command) parse(args []string) error {
+	flags := flag.NewFlagSet("krun-timesync", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.BoolVar(&c.once, "once", false, "")
+	flags.BoolVar(&c.policy.Slew, "slew", false, "")
+	flags.BoolVar(&c.reportOnly, "n", false, "")
+	flags.BoolVar(&c.asJSON, "json", false, "")
+	flags.BoolVar(&c.verbose, "v", false, "")
+	flags.BoolVar(&c.force, "force", false, "")
+	flags.BoolVar(&c.inherit, "inherit", false, "")
+	withTimeout := false
+	flags.Func("timeout", "", func(s string) (err error) {
+		withTimeout = true
+		c.timeout, err = duration(s)
+		return err
+	})
+	flags.Func("threshold", "", func(s string) (err error) {
+		c.policy.Threshold, err = duration(s)
+		return err
+	})
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if withTimeout && !c.once {
 		return errors.New("-timeout is for -once")
-	}
-	c.timeout, c.policy.Threshold = defaultTimeout, timesync.DefaultThreshold
-	if c.timeoutText != "" {
-		if c.timeout, err = option.Duration(c.timeoutText); err != nil {
-			return fmt.Errorf("-timeout: %w", err)
-		}
-	}
-	if c.thresholdText != "" {
-		if c.policy.Threshold, err = option.Duration(c.thresholdText); err != nil {
-			return fmt.Errorf("-threshold: %w", err)
-		}
-	}
-	if len(operands) > 0 {
-		return fmt.Errorf("%s: %w", operands[0], errors.New("unexpected argument"))
 	}
 	return nil
 }
 
-func (c *command) warn(err error) {
-	io.WriteString(c.stderr, "krun-timesync: "+boot.Line(err)+"\n")
+// duration parses a time that is not negative.
+func duration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, errors.New("want a time such as 500ms, 10s or 2m")
+	}
+	return d, nil
 }
 
-// sync keeps the clock, until a signal or, with -once, a datagram says that it is enough.
+func (c *command) warn(err error) { fmt.Fprintln(c.stderr, "krun-timesync:", boot.Line(err)) }
+
+// sync keeps the clock, until a signal comes or, with -once, a datagram. It returns the exit code.
 func (c *command) sync() int {
-	// Executed from a descriptor, or as krunbox, it has another name in the list of processes.
-	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData("krun-timesync\x00"))), 0, 0, 0)
+	// Executed from a descriptor, or as krunbox, the process has another name.
+	name := []byte("krun-timesync\x00")
+	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
 
 	s := timesync.New(c.config())
 	defer s.Close()
-	if c.inherit {
-		s.Adopt(0)
-	} else if err := s.Open(); err != nil {
+	if err := c.open(s); err != nil {
 		c.warn(err)
-		if c.once {
+		if c.once || s.Missing() {
 			return failed
 		}
-	} else if s.FD() < 0 {
-		c.warn(errors.New("this machine has no vsock with datagrams"))
-		return failed
 	}
-	pipe, err := signals.Open(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1)
+	// SIGPIPE would end the process when nobody reads its output any more.
+	signals, err := loop.NotifySignals(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1,
+		unix.SIGPIPE)
 	if err != nil {
 		c.warn(err)
 		return failed
 	}
+	defer signals.Close()
 	if c.verbose && s.FD() >= 0 {
-		io.WriteString(c.stderr, "listening to vsock port 123\n")
+		fmt.Fprintln(c.stderr, "listening to vsock port 123")
 	}
-	l := loop.Loop{Tasks: []loop.Task{s}, Warn: c.warn}
-	if c.once {
-		return c.waitForOne(&l, pipe, s)
-	}
-	for len(l.Tasks) > 0 {
-		if end, err := c.step(&l, loop.Forever, pipe, s); end || err != nil {
-			return 0
-		}
-	}
-	return failed
+	return c.wait(s, signals)
 }
 
-// config is what the options mean for a Sync.
+// open gives the Sync its socket.
+func (c *command) open(s *timesync.Sync) error {
+	if c.inherit {
+		s.Adopt(0)
+		return nil
+	}
+	err := s.Open()
+	if s.Missing() {
+		return errors.New("this machine has no vsock with datagrams")
+	}
+	return err
+}
+
+// wait runs the Sync until it has done its work, and returns the exit code.
+func (c *command) wait(s *timesync.Sync, signals *loop.Signals) int {
+	tasks := loop.Loop{Tasks: []loop.Task{s}, Warn: c.warn}
+	deadline := loop.Now() + c.timeout
+	for !c.once || c.accepted == nil {
+		limit := loop.Forever
+		if c.once {
+			if limit = deadline - loop.Now(); limit <= 0 {
+				c.warn(fmt.Errorf("no datagram from the host within %v", c.timeout))
+				return noDatagram
+			}
+		}
+		if _, err := tasks.Step(signals.FD(), limit); err != nil {
+			c.warn(err)
+			return failed
+		}
+		if len(tasks.Tasks) == 0 { // it panicked, and was reported
+			return failed
+		}
+		for sig := signals.Next(); sig != 0; sig = signals.Next() {
+			switch {
+			case sig == unix.SIGUSR1:
+				c.print(countsLine(s.Counts(), c.asJSON))
+			case sig == unix.SIGPIPE:
+			case c.once:
+				return failed
+			default:
+				return 0
+			}
+		}
+	}
+	if c.accepted.Err != nil {
+		return failed
+	}
+	return 0
+}
+
+// config returns the configuration of the Sync.
 func (c *command) config() timesync.Config {
 	cfg := timesync.Config{Policy: c.policy, Warn: c.warn}
 	if c.reportOnly {
-		cfg.Clock = untouched{}
+		cfg.Clock = readOnlyClock{}
 	}
 	if c.once || c.reportOnly || c.verbose {
 		cfg.Trace = c.trace
@@ -180,64 +237,28 @@ func (c *command) config() timesync.Config {
 	return cfg
 }
 
-// untouched is the clock when nothing is to be changed.
-type untouched struct{ timesync.SystemClock }
+// readOnlyClock is the clock if nothing is to be changed.
+type readOnlyClock struct{ timesync.SystemClock }
 
-func (untouched) Step(time.Duration) error { return nil }
-func (untouched) Slew(time.Duration) error { return nil }
+func (readOnlyClock) Step(time.Duration) error { return nil }
+func (readOnlyClock) Slew(time.Duration) error { return nil }
 
+// trace prints a datagram as the options ask for.
 func (c *command) trace(e timesync.Event) {
 	if c.verbose {
-		_, _ = c.stderr.Write(appendTrace(nil, e))
+		fmt.Fprint(c.stderr, traceLine(e))
 	}
 	if e.Action == timesync.Refuse {
 		return
 	}
-	c.counted = &e
+	c.accepted = &e
 	if c.once || c.reportOnly {
-		c.print(appendEvent(nil, e, c.reportOnly, c.asJSON))
+		c.print(eventLine(e, c.reportOnly, c.asJSON))
 	}
 }
 
-func (c *command) print(line []byte) {
-	if _, err := c.stdout.Write(line); err != nil {
+func (c *command) print(line string) {
+	if _, err := io.WriteString(c.stdout, line); err != nil {
 		c.warn(err)
 	}
-}
-
-// step waits for datagrams and signals. It returns whether a signal says that it is enough.
-func (c *command) step(l *loop.Loop, limit time.Duration, pipe *signals.Pipe, s *timesync.Sync) (end bool, err error) {
-	ready, err := l.Step(pipe.FD(), limit)
-	if !ready || err != nil {
-		return false, err
-	}
-	for {
-		sig, err := pipe.Next()
-		if sig != unix.SIGUSR1 || err != nil {
-			return true, err
-		}
-		c.print(appendCounts(nil, s.Counts(), c.asJSON))
-		if !pipe.Pending() {
-			return false, nil
-		}
-	}
-}
-
-// waitForOne waits for a datagram that can be believed.
-func (c *command) waitForOne(l *loop.Loop, pipe *signals.Pipe, s *timesync.Sync) int {
-	deadline := loop.Now() + c.timeout
-	for c.counted == nil && len(l.Tasks) > 0 {
-		left := deadline - loop.Now()
-		if left <= 0 {
-			c.warn(errors.New("no datagram from the host within " + c.timeout.String()))
-			return noDatagram
-		}
-		if end, err := c.step(l, left, pipe, s); end || err != nil {
-			return failed
-		}
-	}
-	if c.counted == nil || c.counted.Err != nil {
-		return failed
-	}
-	return 0
 }

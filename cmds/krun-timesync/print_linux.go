@@ -1,70 +1,68 @@
 package main
 
 import (
-	"strconv"
-	"time"
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
-// appendTrace appends a line for a datagram, whatever came of it.
-func appendTrace(b []byte, e timesync.Event) []byte {
-	b = append(b, "from "...)
-	b = strconv.AppendUint(b, uint64(e.From.CID), 10)
-	b = strconv.AppendUint(append(b, ':'), uint64(e.From.Port), 10)
-	b = append(b, ": "...)
-	if e.Action != timesync.Refuse {
-		return appendEvent(b, e, false, false)
+// traceLine returns a line for any datagram.
+func traceLine(e timesync.Event) string {
+	from := fmt.Sprintf("from %d:%d: ", e.From.CID, e.From.Port)
+	if e.Action == timesync.Refuse {
+		return from + "refused: " + boot.Line(e.Err) + "\n"
 	}
-	return append(b, "refused: "+boot.Line(e.Err)+"\n"...)
+	return from + eventLine(e, false, false)
 }
 
-// appendEvent appends a line for a datagram that was believed.
-func appendEvent(b []byte, e timesync.Event, reportOnly, asJSON bool) []byte {
-	if !asJSON {
-		b = append(b, "offset "+e.Offset.String()+": "...)
-		switch {
-		case e.Err != nil:
-			b = append(b, "not "+e.Action.String()+": "+boot.Line(e.Err)...)
-		case reportOnly && e.Action != timesync.Keep:
-			b = append(b, "would be "+e.Action.String()...)
-		default:
-			b = append(b, e.Action.String()...)
-		}
-		return append(b, '\n')
-	}
-	b = appendOffset(append(b, '{'), e.Offset)
-	b = boot.AppendJSON(append(b, `, "action": `...), e.Action.String())
-	b = strconv.AppendBool(append(b, `, "done": `...), !reportOnly && e.Err == nil)
-	if e.Err != nil {
-		b = boot.AppendJSON(append(b, `, "error": `...), boot.Line(e.Err))
-	}
-	return append(b, "}\n"...)
-}
-
-// appendCounts appends a line with the counts.
-func appendCounts(b []byte, c timesync.Counts, asJSON bool) []byte {
-	numbers := []struct {
-		name  string
-		value uint64
-	}{{"received", c.Received}, {"refused", c.Refused}, {"stepped", c.Stepped}, {"slewed", c.Slewed}}
+// eventLine returns a line, or a JSON object on one, for a datagram that was accepted. With
+// reportOnly, nothing was done about it.
+func eventLine(e timesync.Event, reportOnly, asJSON bool) string {
 	if asJSON {
-		b = append(b, '{')
-		for _, n := range numbers {
-			b = strconv.AppendUint(append(boot.AppendJSON(b, n.name), ": "...), n.value, 10)
-			b = append(b, ", "...)
+		object := struct {
+			OffsetNs int64  `json:"offsetNs"`
+			Action   string `json:"action"`
+			Done     bool   `json:"done"`
+			Error    string `json:"error,omitzero"`
+		}{int64(e.Offset), e.Action.String(), !reportOnly && e.Err == nil, ""}
+		if e.Err != nil {
+			object.Error = boot.Line(e.Err)
 		}
-		return append(appendOffset(b, c.Offset), "}\n"...)
+		return jsonLine(object)
 	}
-	for _, n := range numbers {
-		b = strconv.AppendUint(append(b, n.name+" "...), n.value, 10)
-		b = append(b, ", "...)
+	action := e.Action.String()
+	switch {
+	case e.Err != nil:
+		action = "not " + action + ": " + boot.Line(e.Err)
+	case reportOnly && e.Action != timesync.Keep:
+		action = "would be " + action
 	}
-	return append(b, "last offset "+c.Offset.String()+"\n"...)
+	return fmt.Sprintf("offset %v: %s\n", e.Offset, action)
 }
 
-// appendOffset appends a member of a JSON object.
-func appendOffset(b []byte, offset time.Duration) []byte {
-	return strconv.AppendInt(append(b, `"offsetNs": `...), int64(offset), 10)
+// countsLine returns a line, or a JSON object on one, with the counts.
+func countsLine(c timesync.Counts, asJSON bool) string {
+	if asJSON {
+		return jsonLine(struct {
+			Received uint64 `json:"received"`
+			Refused  uint64 `json:"refused"`
+			Stepped  uint64 `json:"stepped"`
+			Slewed   uint64 `json:"slewed"`
+			OffsetNs int64  `json:"offsetNs"`
+		}{c.Received, c.Refused, c.Stepped, c.Slewed, int64(c.Offset)})
+	}
+	return fmt.Sprintf("received %d, refused %d, stepped %d, slewed %d, last offset %v\n",
+		c.Received, c.Refused, c.Stepped, c.Slewed, c.Offset)
+}
+
+// jsonLine returns an object as JSON on one line. It can't fail: the objects are structs of numbers
+// and texts, and bytes that are not UTF-8 are replaced.
+func jsonLine(object any) string {
+	text, _ := json.Marshal(object, jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true),
+		jsontext.AllowInvalidUTF8(true))
+	return string(text) + "\n"
 }
