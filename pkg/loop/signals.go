@@ -40,15 +40,18 @@ func NotifySignals(signals ...os.Signal) (*Signals, error) {
 // Notify adds signals. It takes some 20 µs for each, because package runtime changes the signal
 // mask of a thread of its own and waits for it.
 func (s *Signals) Notify(signals ...os.Signal) {
-	if s != nil && len(signals) > 0 { // without arguments, signal.Notify would add all signals
-		signal.Notify(s.channel, signals...)
+	if s == nil {
+		return
+	}
+	for _, sig := range signals { // one by one: signal.Notify delivers nothing while it runs
+		signal.Notify(s.channel, sig)
 	}
 }
 
-// receive takes signals from the channel and wakes the poll loop.
+// receive takes signals from the channel and wakes the poll loop, until it receives nil.
 func (s *Signals) receive() {
 	wake := []byte{0}
-	for sig := range s.channel {
+	for sig := <-s.channel; sig != nil; sig = <-s.channel {
 		n, ok := sig.(syscall.Signal)
 		if ok && n >= 1 && n <= 64 && s.waiting.Or(1<<(n-1)) == 0 {
 			_, _ = unix.Write(s.write, wake) // fails if the pipe is full, and then it is readable
@@ -89,5 +92,5 @@ func (s *Signals) Next() syscall.Signal {
 // Close stops the reception: the signals have their default effect again. FD is closed soon after.
 func (s *Signals) Close() {
 	signal.Stop(s.channel)
-	close(s.channel)
+	s.channel <- nil
 }
