@@ -177,13 +177,6 @@ func TestChangesRoutes(t *testing.T) {
 				"10.1.0.0/16 via 127.0.0.1", "10.1.0.0/16 via 224.0.0.1",
 				"10.1.0.0/16 via fe80::1", "fd00::/64 via 10.0.2.2", "fd00::/64"),
 			[]string{"set address 10.0.2.15/24"}},
-		{"/31", nil, config("10.0.2.15/31", "0.0.0.0/0 via 10.0.2.14"),
-			[]string{"set address 10.0.2.15/31", "set route 0.0.0.0/0 via 10.0.2.14"}},
-		{"/0", nil, config("10.0.2.15/0", "0.0.0.0/0 via 10.0.2.14"),
-			[]string{
-				"set address 10.0.2.15/0", "set route 10.0.2.14/32 on link",
-				"set route 0.0.0.0/0 via 10.0.2.14",
-			}},
 		{"everything on the link", nil,
 			config("10.0.2.15/32", "0.0.0.0/0", "10.0.0.0/8 via 10.0.0.1"),
 			[]string{
@@ -193,8 +186,15 @@ func TestChangesRoutes(t *testing.T) {
 	})
 }
 
-func TestChangesIPv6(t *testing.T) {
+func TestChangesPrefixes(t *testing.T) {
 	testChanges(t, []changesTest{
+		{"/31", nil, config("10.0.2.15/31", "0.0.0.0/0 via 10.0.2.14"),
+			[]string{"set address 10.0.2.15/31", "set route 0.0.0.0/0 via 10.0.2.14"}},
+		{"/0", nil, config("10.0.2.15/0", "0.0.0.0/0 via 10.0.2.14"),
+			[]string{
+				"set address 10.0.2.15/0", "set route 10.0.2.14/32 on link",
+				"set route 0.0.0.0/0 via 10.0.2.14",
+			}},
 		{"IPv6 is not on the link", nil, config("2001:db8::7/64", "::/0 via 2001:db8::1"),
 			[]string{
 				"set address 2001:db8::7/64", "set route 2001:db8::1/128 on link",

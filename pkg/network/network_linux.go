@@ -171,6 +171,7 @@ func (n *Network) Settled() bool {
 // Interfaces returns the interfaces in the order of their priority.
 func (n *Network) Interfaces() []*Interface { return n.interfaces }
 
+// Poll adds the descriptors that the Network reads from, and returns how long it can wait.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	wait := loop.Forever
 	now := loop.Now()
@@ -237,6 +238,7 @@ func (n *Network) look() {
 	}
 }
 
+// Run handles what has arrived, and what is due.
 func (n *Network) Run() {
 	now := loop.Now()
 	if n.monitor != nil && n.monitor.Changed() {

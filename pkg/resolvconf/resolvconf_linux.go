@@ -118,7 +118,7 @@ func (f *File) mountAnyhow() error {
 		return nil
 	}
 	if overlay := mountOverlay(); overlay != nil {
-		return fmt.Errorf("mount a file over it: %v; instead: %w", err, overlay)
+		return fmt.Errorf("mount a file over it: %w; instead: %w", err, overlay)
 	}
 	if err := f.mount(); err != nil {
 		_ = unmountOverlay()
