@@ -247,6 +247,16 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 				t.Errorf("%s: received %+v, want the valid one after it", name, a)
 			}
 		}
+	})
+}
+
+// Receive skips messages that are too long or invalid.
+func TestSocketSkipsInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		w := openWire(t, "veth0")
+		s := open(t, w.ours)
+		buf := make([]byte, 2048)
+		router, wrong := addr("fe80::1"), serverOf("fd00::bad")
 		// A message that does not fit into the buffer.
 		w.write(frame(router, 255, wrong))
 		w.write(frame(router, 255, message(0, 7)))
@@ -264,16 +274,22 @@ func TestSocketDiscardsInNamespace(t *testing.T) {
 		if a := receive(t, s, buf); a.RouterLifetime != 8*time.Second {
 			t.Errorf("received %+v, want the valid one", a)
 		}
-		// A message that arrived at another interface before the socket was bound.
+	})
+}
+
+// Receive skips messages that arrived at another interface before the socket was bound to its own.
+func TestSocketBeforeBindInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		w, other := openWire(t, "veth0"), openWire(t, "veth1")
 		fd, err := openRaw(0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		early := &Socket{fd: fd, ifindex: w.ours.Attrs().Index}
-		defer early.Close()
-		other.write(frame(router, 255, wrong))
-		w.write(frame(router, 255, message(0, 9)))
-		if a := receive(t, early, buf); a.RouterLifetime != 9*time.Second {
+		s := &Socket{fd: fd, ifindex: w.ours.Attrs().Index}
+		defer s.Close()
+		other.write(frame(addr("fe80::1"), 255, serverOf("fd00::bad")))
+		w.write(frame(addr("fe80::1"), 255, message(0, 9)))
+		if a := receive(t, s, make([]byte, 2048)); a.RouterLifetime != 9*time.Second {
 			t.Errorf("received %+v, want the one from its own interface", a)
 		}
 	})

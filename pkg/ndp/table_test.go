@@ -43,77 +43,84 @@ func describe(table *Table, now time.Duration) string {
 	return strings.Join(b, ", ")
 }
 
+// step is an advertisement, or a call of Expire, and the contents of a table after it.
+type step struct {
+	at     int    // seconds
+	router string // "" calls Expire
+	b      []byte
+	want   string
+}
+
+const routerA, routerB = "fe80::a", "fe80::b"
+
+var tableSteps = map[string][]step{
+	"empty": {{0, "", nil, ""}},
+	"expires": {
+		{10, routerA, message(0x40, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(300, "lan")),
+			"router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
+		{309, "", nil, "router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
+		{310, "", nil, "router fe80::a, fd00::1, fd00::2, other, until 610"},
+		{610, "", nil, "router fe80::a, other, until 1810"},
+		{1810, "", nil, ""},
+	},
+	"the host sleeps": {
+		{10, routerA, message(0, 1800, rdnss(600, "fd00::1"), rdnss(0xffffffff, "fd00::2")),
+			"router fe80::a, fd00::1, fd00::2, until 610"},
+		{1e6, "", nil, "fd00::2"},
+		{1e6, routerB, message(0, 0, dnssl(10, "lan")), "fd00::2, lan, until 1000010"},
+	},
+	"advertised again": {
+		{10, routerA, message(0, 1800, rdnss(600, "fd00::1")),
+			"router fe80::a, fd00::1, until 610"},
+		{400, routerA, message(0, 1800, rdnss(600, "fd00::1")),
+			"router fe80::a, fd00::1, until 1000"},
+		{500, routerA, message(0, 1800, rdnss(10, "fd00::1")),
+			"router fe80::a, fd00::1, until 510"},
+		{505, routerA, message(0, 1800, rdnss(0xffffffff, "fd00::1")),
+			"router fe80::a, fd00::1, until 2305"},
+		{2305, "", nil, "fd00::1"},
+	},
+	"in parts": { // each part leaves the entries of the other in place
+		{0, routerA, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
+			"fd00::1, one, until 600"},
+		{1, routerA, message(0, 0, rdnss(600, "fd00::2"), dnssl(600, "two")),
+			"fd00::1, fd00::2, one, two, until 600"},
+		{2, routerA, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
+			"fd00::1, fd00::2, one, two, until 601"},
+	},
+	"withdrawn": {
+		{0, routerA, message(0, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(600, "one", "two")),
+			"router fe80::a, fd00::1, fd00::2, one, two, until 600"},
+		{1, routerA, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "two")),
+			"router fe80::a, fd00::2, one, until 600"},
+		{2, routerA, message(0, 1800, rdnss(0, "fd00::2"), dnssl(0, "one")),
+			"router fe80::a, until 1802"},
+		{3, routerA, message(0, 1800, rdnss(0, "fd00::9"), dnssl(0, "nine")),
+			"router fe80::a, until 1803"},
+		{4, routerA, message(0, 0), ""},
+	},
+	"two routers": {
+		{0, routerA, message(0x80, 1800, rdnss(600, "fd00::1"), dnssl(600, "lan")),
+			"router fe80::a, fd00::1, lan, managed, until 600"},
+		{1, routerB, message(0x40, 1800, rdnss(100, "fd00::2", "fd00::1"), dnssl(100, "lan")),
+			"router fe80::a, router fe80::b, fd00::1, fd00::2, lan, managed, other, until 101"},
+		// An entry that one router withdraws stays valid for the other.
+		{2, routerA, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "lan")),
+			"router fe80::a, router fe80::b, fd00::2, fd00::1, lan, other, until 101"},
+		{101, "", nil, "router fe80::a, router fe80::b, other, until 1801"},
+		{200, routerB, message(0, 1800), "router fe80::a, router fe80::b, until 1802"},
+	},
+	"no default router": { // its name servers are valid nevertheless
+		{0, routerA, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 600"},
+		{1, routerA, message(0x40, 0), "fd00::1, other, until 600"},
+		{2, routerB, message(0x80, 0), "fd00::1, managed, other, until 600"},
+		{3, "", nil, "fd00::1, other, until 600"}, // router b has no valid entries
+	},
+}
+
 // TestTable checks the contents of a table step by step.
 func TestTable(t *testing.T) {
-	type step struct {
-		at     int    // seconds
-		router string // "" calls Expire
-		b      []byte
-		want   string
-	}
-	const a, b = "fe80::a", "fe80::b"
-	for name, steps := range map[string][]step{
-		"empty": {{0, "", nil, ""}},
-		"expires": {
-			{10, a, message(0x40, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(300, "lan")),
-				"router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
-			{309, "", nil, "router fe80::a, fd00::1, fd00::2, lan, other, until 310"},
-			{310, "", nil, "router fe80::a, fd00::1, fd00::2, other, until 610"},
-			{610, "", nil, "router fe80::a, other, until 1810"},
-			{1810, "", nil, ""},
-		},
-		"the host sleeps": {
-			{10, a, message(0, 1800, rdnss(600, "fd00::1"), rdnss(0xffffffff, "fd00::2")),
-				"router fe80::a, fd00::1, fd00::2, until 610"},
-			{1e6, "", nil, "fd00::2"},
-			{1e6, b, message(0, 0, dnssl(10, "lan")), "fd00::2, lan, until 1000010"},
-		},
-		"advertised again": {
-			{10, a, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 610"},
-			{400, a, message(0, 1800, rdnss(600, "fd00::1")),
-				"router fe80::a, fd00::1, until 1000"},
-			{500, a, message(0, 1800, rdnss(10, "fd00::1")), "router fe80::a, fd00::1, until 510"},
-			{505, a, message(0, 1800, rdnss(0xffffffff, "fd00::1")),
-				"router fe80::a, fd00::1, until 2305"},
-			{2305, "", nil, "fd00::1"},
-		},
-		"in parts": { // each part leaves the entries of the other in place
-			{0, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
-				"fd00::1, one, until 600"},
-			{1, a, message(0, 0, rdnss(600, "fd00::2"), dnssl(600, "two")),
-				"fd00::1, fd00::2, one, two, until 600"},
-			{2, a, message(0, 0, rdnss(600, "fd00::1"), dnssl(600, "one")),
-				"fd00::1, fd00::2, one, two, until 601"},
-		},
-		"withdrawn": {
-			{0, a, message(0, 1800, rdnss(600, "fd00::1", "fd00::2"), dnssl(600, "one", "two")),
-				"router fe80::a, fd00::1, fd00::2, one, two, until 600"},
-			{1, a, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "two")),
-				"router fe80::a, fd00::2, one, until 600"},
-			{2, a, message(0, 1800, rdnss(0, "fd00::2"), dnssl(0, "one")),
-				"router fe80::a, until 1802"},
-			{3, a, message(0, 1800, rdnss(0, "fd00::9"), dnssl(0, "nine")),
-				"router fe80::a, until 1803"},
-			{4, a, message(0, 0), ""},
-		},
-		"two routers": {
-			{0, a, message(0x80, 1800, rdnss(600, "fd00::1"), dnssl(600, "lan")),
-				"router fe80::a, fd00::1, lan, managed, until 600"},
-			{1, b, message(0x40, 1800, rdnss(100, "fd00::2", "fd00::1"), dnssl(100, "lan")),
-				"router fe80::a, router fe80::b, fd00::1, fd00::2, lan, managed, other, until 101"},
-			// An entry that one router withdraws stays valid for the other.
-			{2, a, message(0, 1800, rdnss(0, "fd00::1"), dnssl(0, "lan")),
-				"router fe80::a, router fe80::b, fd00::2, fd00::1, lan, other, until 101"},
-			{101, "", nil, "router fe80::a, router fe80::b, other, until 1801"},
-			{200, b, message(0, 1800), "router fe80::a, router fe80::b, until 1802"},
-		},
-		"no default router": { // its name servers are valid nevertheless
-			{0, a, message(0, 1800, rdnss(600, "fd00::1")), "router fe80::a, fd00::1, until 600"},
-			{1, a, message(0x40, 0), "fd00::1, other, until 600"},
-			{2, b, message(0x80, 0), "fd00::1, managed, other, until 600"},
-			{3, "", nil, "fd00::1, other, until 600"}, // router b has no valid entries
-		},
-	} {
+	for name, steps := range tableSteps {
 		t.Run(name, func(t *testing.T) {
 			var table Table
 			for _, s := range steps {
@@ -213,6 +220,26 @@ func (m model) valid(now time.Duration) []string {
 	return slices.Compact(all)
 }
 
+// compare fails if the table's contents differ from those of the model.
+func (m model) compare(t *testing.T, table *Table, now time.Duration) {
+	t.Helper()
+	got := []string{}
+	for _, r := range table.Routers(now) {
+		got = append(got, "router "+r.String())
+	}
+	for _, s := range table.Servers(now) {
+		got = append(got, s.String())
+	}
+	got = append(got, table.Search(now)...)
+	slices.Sort(got)
+	if want := m.valid(now); !slices.Equal(got, want) {
+		t.Fatalf("at %v: table = %v, want %v", now, got, want)
+	}
+	if len(table.routers) > maxRouters {
+		t.Errorf("%d routers, want at most %d", len(table.routers), maxRouters)
+	}
+}
+
 // FuzzTable updates a table and a model with the same advertisements, of few routers and values,
 // and compares the two. Each byte of ops adds an option: three bits select a value, two a lifetime,
 // two the router, and the last one ends the advertisement. Then raw, any advertisement, must keep
@@ -228,24 +255,6 @@ func FuzzTable(f *testing.F) {
 		var table Table
 		m := model{}
 		var now time.Duration
-		check := func() {
-			t.Helper()
-			got := []string{}
-			for _, r := range table.Routers(now) {
-				got = append(got, "router "+r.String())
-			}
-			for _, s := range table.Servers(now) {
-				got = append(got, s.String())
-			}
-			got = append(got, table.Search(now)...)
-			slices.Sort(got)
-			if want := m.valid(now); !slices.Equal(got, want) {
-				t.Fatalf("at %v: table = %v, want %v", now, got, want)
-			}
-			if len(table.Routers(now)) > maxRouters || len(table.routers) > maxRouters {
-				t.Errorf("%d routers, want at most %d", len(table.routers), maxRouters)
-			}
-		}
 		var options [][]byte
 		for _, op := range ops {
 			about, lifetime := op&7, lifetimes[op>>3&3]
@@ -262,9 +271,9 @@ func FuzzTable(f *testing.F) {
 			options = nil
 			table.Update(now, a)
 			m.update(now, a)
-			check()
+			m.compare(t, &table, now)
 			now += 7 * time.Second
-			check()
+			m.compare(t, &table, now)
 		}
 		if a, err := Parse(raw, addr("fe80::99"), 255); err == nil {
 			table.Update(now, a)
