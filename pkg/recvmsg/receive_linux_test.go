@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// openSocket returns a UDP socket and a function that sends a datagram from it to itself. The socket
-// is in blocking mode.
+// openSocket returns a UDP socket and a function that sends a datagram from it to itself. The
+// socket is in blocking mode.
 func openSocket(t *testing.T) (fd int, send func(text string)) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
