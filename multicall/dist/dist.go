@@ -1,7 +1,8 @@
-// Package dist makes releases of krunbox: an archive for each platform, with manual pages and the licences of what is linked
-// in, bills of materials and checksums; or installs the same on a machine.
+// Package dist makes releases of krunbox: an archive for each platform, with manual pages, a list
+// of the linked modules and their licences; or it installs the same files on a machine.
 //
-// All bytes depend on the sources, the Go release, the version and the time that the options say, and on nothing else.
+// All output depends on the sources, the Go release, and the version and time in the options, and
+// on nothing else.
 package dist
 
 import (
@@ -11,6 +12,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,37 +23,42 @@ import (
 	"github.com/krunbox/krunbox/multicall"
 )
 
-// A Platform is what a binary is built for, in Go's names.
+// A Platform is what a binary is built for, in Go's terms.
 type Platform struct{ GOOS, GOARCH string }
 
-// String is how a platform shows in names of files.
+// String returns the platform as it is written in file names: linux-amd64.
 func (p Platform) String() string { return p.GOOS + "-" + p.GOARCH }
 
-// Platforms returns those of a release.
+// Platforms returns the platforms of a release.
 func Platforms() []Platform {
-	return []Platform{{"linux", "amd64"}, {"linux", "arm64"}, {"linux", "riscv64"}, {"freebsd", "amd64"}, {"freebsd", "arm64"}}
+	return []Platform{
+		{"linux", "amd64"}, {"linux", "arm64"}, {"linux", "riscv64"},
+		{"freebsd", "amd64"}, {"freebsd", "arm64"},
+	}
 }
 
-// Options says what to release or install.
+// Options are the options of Release and Install.
 type Options struct {
 	// Dir is the root directory of the module. Empty: the working directory.
 	Dir string
-	// Version is what "krunbox --version" prints. What is behind its "+", as commit and date, is not in names of files.
+	// Version is printed by "krunbox --version". File names contain the part before a "+", which
+	// may be followed by a commit and a date.
 	Version string
-	// Time is the time of all files, with seconds; see SourceDate.
+	// Time is the modification time of all files, in whole seconds; see SourceDate.
 	Time time.Time
-	// Progress, unless nil, is told what begins.
+	// Progress, unless nil, is called when a step begins.
 	Progress func(step string)
 
-	build func(context.Context, multicall.Options) error // multicall.Build, but in tests
+	build func(context.Context, multicall.Options) error // multicall.Build, except in tests
 }
 
+// complete checks the options and fills in the defaults.
 func (o *Options) complete() error {
 	if o.Version == "" || strings.ContainsAny(o.Version, "/ ") {
 		return fmt.Errorf("version %q: want one without blanks and slashes", o.Version)
 	}
 	if o.Time.IsZero() {
-		return errors.New("no time is named")
+		return errors.New("no time set for the files")
 	}
 	if o.Progress == nil {
 		o.Progress = func(string) {}
@@ -62,15 +69,15 @@ func (o *Options) complete() error {
 	return nil
 }
 
-// name is that of an archive's top directory.
+// name returns the name of an archive's top directory.
 func (o *Options) name(p Platform) string {
 	version, _, _ := strings.Cut(o.Version, "+")
 	return "krunbox-" + version + "-" + p.String()
 }
 
-// Release writes into the directory output, which it makes, for each platform an archive NAME.tar.gz and its bill of materials
-// NAME.cdx.json (CycloneDX 1.5), and the file SHA256SUMS on all of them. It uses no network if the modules are in the module
-// cache.
+// Release writes an archive NAME.tar.gz for each platform, and their checksums in SHA256SUMS, to
+// the directory output, which it creates if necessary. It needs no network if the modules are in
+// the module cache.
 func Release(ctx context.Context, opts Options, output string, platforms ...Platform) error {
 	if err := release(ctx, opts, output, platforms); err != nil {
 		return fmt.Errorf("release to %s: %w", output, err)
@@ -90,46 +97,35 @@ func release(ctx context.Context, opts Options, output string, platforms []Platf
 	if err := os.MkdirAll(output, 0o777); err != nil {
 		return err
 	}
-	var sums []string
-	write := func(name string, content []byte) error {
-		sums = append(sums, fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name))
-		return replace(filepath.Join(output, name), content, 0o644)
-	}
+	sums := map[string]string{} // lines of SHA256SUMS by file name
 	for _, p := range platforms {
 		opts.Progress("building for " + p.String())
-		file := filepath.Join(scratch, p.String())
-		box := multicall.Options{Dir: opts.Dir, Output: file, GOOS: p.GOOS, GOARCH: p.GOARCH, Version: opts.Version}
-		if err := opts.build(ctx, box); err != nil {
-			return err
-		}
-		binary, err := os.ReadFile(file)
+		content, err := opts.archive(ctx, p, filepath.Join(scratch, p.String()))
 		if err != nil {
 			return err
 		}
-		s, err := load(ctx, opts.Dir, p)
-		if err != nil {
+		name := opts.name(p) + ".tar.gz"
+		if err := replace(filepath.Join(output, name), content, 0o644); err != nil {
 			return err
 		}
-		archive, err := s.archive(&opts, p, binary)
-		if err != nil {
-			return err
-		}
-		bill, err := s.bill(&opts, binary)
-		if err != nil {
-			return err
-		}
-		name := opts.name(p)
-		if err := errors.Join(write(name+".tar.gz", archive), write(name+".cdx.json", bill)); err != nil {
-			return err
-		}
+		sums[name] = fmt.Sprintf("%x  %s\n", sha256.Sum256(content), name)
 	}
-	slices.SortFunc(sums, func(a, b string) int { return strings.Compare(a[2*sha256.Size:], b[2*sha256.Size:]) })
-	return replace(filepath.Join(output, "SHA256SUMS"), []byte(strings.Join(sums, "")), 0o644)
+	var text strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(sums)) {
+		text.WriteString(sums[name])
+	}
+	return replace(filepath.Join(output, "SHA256SUMS"), []byte(text.String()), 0o644)
 }
 
-// archive is a platform's tar.gz.
-func (s *source) archive(opts *Options, p Platform, binary []byte) ([]byte, error) {
-	t, err := s.tree(opts, binary, "")
+// archive builds the binary for a platform, as the file scratch, and returns the platform's tar.gz.
+func (o *Options) archive(ctx context.Context, p Platform, scratch string) ([]byte, error) {
+	err := o.build(ctx, multicall.Options{
+		Dir: o.Dir, Output: scratch, GOOS: p.GOOS, GOARCH: p.GOARCH, Version: o.Version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTree(ctx, o, p, scratch, "")
 	if err != nil {
 		return nil, err
 	}
@@ -138,39 +134,37 @@ func (s *source) archive(opts *Options, p Platform, binary []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(t.writeTar(gz, opts.name(p), opts.Time), gz.Close()); err != nil {
+	if err := errors.Join(t.writeTar(gz, o.name(p), o.Time), gz.Close()); err != nil {
 		return nil, err
 	}
 	return buf.Bytes(), nil
 }
 
-// Install installs a binary that was built for a platform, its links, manual pages and documents, below the directory prefix,
-// which is an absolute path on the machine that is to be; destdir is where that machine's root is now, "" for this one. What is
-// there already is replaced if it can be an older krunbox; something else of the same name, such as another init, is an error,
-// and nothing is changed.
-func Install(ctx context.Context, opts Options, p Platform, binary, destdir, prefix string) error {
+// Install installs a binary that was built for a platform, its links, manual pages and documents
+// below the directory prefix. Prefix is an absolute path on the target machine; destdir is where
+// that machine's root directory is now, "" for this machine.
+//
+// Files of an older krunbox are replaced. If another file has one of the names, such as another
+// init, Install fails and changes nothing.
+func Install(
+	ctx context.Context, opts Options, p Platform, binary, destdir, prefix string,
+) error {
 	if err := install(ctx, opts, p, binary, destdir, prefix); err != nil {
 		return fmt.Errorf("install %s: %w", binary, err)
 	}
 	return nil
 }
 
-func install(ctx context.Context, opts Options, p Platform, binary, destdir, prefix string) error {
+func install(
+	ctx context.Context, opts Options, p Platform, binary, destdir, prefix string,
+) error {
 	if err := opts.complete(); err != nil {
 		return err
 	}
 	if !filepath.IsAbs(prefix) {
 		return fmt.Errorf("prefix %q: want an absolute path", prefix)
 	}
-	content, err := os.ReadFile(binary)
-	if err != nil {
-		return err
-	}
-	s, err := load(ctx, opts.Dir, p)
-	if err != nil {
-		return err
-	}
-	t, err := s.tree(&opts, content, "share/doc/krunbox/")
+	t, err := newTree(ctx, &opts, p, binary, "share/doc/krunbox/")
 	if err != nil {
 		return err
 	}
@@ -179,19 +173,20 @@ func install(ctx context.Context, opts Options, p Platform, binary, destdir, pre
 	return t.install(dir)
 }
 
-// SourceDate is the time that a release of the module in dir has: that of SOURCE_DATE_EPOCH, in seconds since 1970, else of its
-// last commit.
+// SourceDate returns the time for a release of the module in dir: SOURCE_DATE_EPOCH, in seconds
+// since 1970 (see reproducible-builds.org), or else the time of the last commit.
 func SourceDate(ctx context.Context, dir string) (time.Time, error) {
 	const variable = "SOURCE_DATE_EPOCH"
 	text := os.Getenv(variable)
 	if text == "" {
 		out, err := run(ctx, dir, nil, "git", "log", "-1", "--format=%ct")
 		if err != nil {
-			return time.Time{}, fmt.Errorf("the date of this commit, instead of which there can be %s: %w", variable, err)
+			err = fmt.Errorf("%s is not set, and no commit has a date: %w", variable, err)
+			return time.Time{}, err
 		}
 		text = strings.TrimSpace(string(out))
 	}
-	seconds, err := strconv.ParseUint(text, 10, 33) // tar has room for no more
+	seconds, err := strconv.ParseUint(text, 10, 33) // a tar header has 33 bits for a time
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%s=%s: want seconds since 1970", variable, text)
 	}

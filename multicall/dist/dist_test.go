@@ -9,8 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -25,33 +25,43 @@ const moduleRoot = "../.."
 
 var sourceTime = time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
 
-// testOptions are options with which every binary is the text "binary of" and its platform.
+// testOptions returns options with which each binary is a text that names its platform and version.
 func testOptions() Options {
 	write := func(_ context.Context, o multicall.Options) error {
 		return os.WriteFile(o.Output, []byte("binary of "+o.GOOS+"-"+o.GOARCH+" "+o.Version), 0o777)
 	}
-	return Options{Dir: moduleRoot, Version: "v1.2.3+0123456789ab.2026-11-25", Time: sourceTime, build: write}
+	return Options{
+		Dir: moduleRoot, Version: "v1.2.3+0123456789ab.2026-11-25", Time: sourceTime, build: write,
+	}
 }
 
-// unpack returns the headers and contents of an archive.
-func unpack(t *testing.T, name string) (headers []*tar.Header, contents map[string]string) {
+// An archive is the contents of a tar.gz file.
+type archive struct {
+	top      string // the top directory
+	headers  []*tar.Header
+	contents map[string]string // by name below top
+}
+
+// unpack reads the archive with the top directory top from dir.
+func unpack(t *testing.T, dir, top string) archive {
 	t.Helper()
-	packed, err := os.ReadFile(name)
+	f, err := os.Open(filepath.Join(dir, top+".tar.gz"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	gz, err := gzip.NewReader(bytes.NewReader(packed))
+	defer f.Close()
+	gz, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if !gz.ModTime.IsZero() || gz.Name != "" {
-		t.Errorf("%s: gzip has time %v and name %q, want none", name, gz.ModTime, gz.Name)
+		t.Errorf("%s: gzip header has time %v and name %q, want none", top, gz.ModTime, gz.Name)
 	}
-	contents = map[string]string{}
+	a := archive{top: top, contents: map[string]string{}}
 	for r := tar.NewReader(gz); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return headers, contents
+			return a
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -60,101 +70,180 @@ func unpack(t *testing.T, name string) (headers []*tar.Header, contents map[stri
 		if err != nil {
 			t.Fatal(err)
 		}
-		headers = append(headers, h)
-		contents[h.Name] = string(content)
+		a.headers = append(a.headers, h)
+		a.contents[strings.TrimPrefix(h.Name, top+"/")] = string(content)
 	}
 }
 
-// A release has an archive and a bill for each platform, sums that are right, and the same bytes another time, wherever and
-// with whatever umask it is made.
+// TestRelease checks the archive of each platform.
 func TestRelease(t *testing.T) {
-	first, second := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b", "c")
+	output, opts := t.TempDir(), testOptions()
 	var steps []string
-	opts := testOptions()
 	opts.Progress = func(step string) { steps = append(steps, step) }
-	if err := Release(t.Context(), opts, first, Platforms()...); err != nil {
-		t.Fatal(err)
-	}
-	if err := Release(t.Context(), testOptions(), second, Platforms()...); err != nil {
+	if err := Release(t.Context(), opts, output, Platforms()...); err != nil {
 		t.Fatal(err)
 	}
 	if len(steps) != len(Platforms()) {
-		t.Errorf("progress is %q, want a step for each platform", steps)
+		t.Errorf("Release() reported the steps %q, want one for each platform", steps)
 	}
-
-	var want []string
 	for _, p := range Platforms() {
-		name := "krunbox-v1.2.3-" + p.String()
-		want = append(want, name+".cdx.json", name+".tar.gz")
+		t.Run(p.String(), func(t *testing.T) {
+			a := unpack(t, output, "krunbox-v1.2.3-"+p.String())
+			checkHeaders(t, a)
+			checkApplets(t, a, p)
+			checkModules(t, a, p)
+			want := "binary of " + p.String() + " " + opts.Version
+			if got := a.contents[initPath]; got != want {
+				t.Errorf("%s has %q, want %q", initPath, got, want)
+			}
+			for name, want := range map[string]string{"README.md": "krunbox", "LICENSE": "Apache"} {
+				if !strings.Contains(a.contents[name], want) {
+					t.Errorf("%s is missing, or lacks %q", name, want)
+				}
+			}
+		})
 	}
+}
+
+// checkHeaders checks order, owners and times of all files, and the mode and the hard link of the
+// binary.
+func checkHeaders(t *testing.T, a archive) {
+	t.Helper()
+	var names []string
+	for _, h := range a.headers {
+		names = append(names, h.Name)
+		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Gname != "" {
+			t.Errorf("%s has owner %d:%d (%q:%q), want 0:0", h.Name, h.Uid, h.Gid, h.Uname, h.Gname)
+		}
+		if !h.ModTime.Equal(sourceTime) {
+			t.Errorf("%s has time %v, want %v", h.Name, h.ModTime, sourceTime)
+		}
+		target := a.top + "/" + initPath
+		switch h.Name {
+		case target:
+			if h.Mode != 0o755 {
+				t.Errorf("%s has mode %o, want 755", h.Name, h.Mode)
+			}
+		case a.top + "/sbin/krunbox":
+			isLink := h.Typeflag == tar.TypeLink && h.Linkname == target
+			if !isLink || !slices.Contains(names, target) {
+				t.Errorf("%+v is not a hard link to %s, or precedes it", h, target)
+			}
+		}
+	}
+	if !slices.IsSorted(names) || names[0] != a.top+"/" {
+		t.Errorf("names are %q, want them sorted, and %s/ first", names, a.top)
+	}
+}
+
+// checkApplets checks that each applet of the platform has a link and a manual page.
+func checkApplets(t *testing.T, a archive, p Platform) {
+	t.Helper()
+	want := []string{"init"}
+	if p.GOOS == "linux" {
+		want = []string{"dhcpclient", "init", "krun-timesync", "mount-root", "redirect-stdio"}
+	}
+	var links, pages []string
+	for _, h := range a.headers {
+		dir, base := path.Split(strings.TrimPrefix(h.Name, a.top+"/"))
+		switch {
+		case dir == commandDir && h.Typeflag == tar.TypeSymlink && h.Linkname == binaryName:
+			links = append(links, base)
+		case dir == manualDir && h.Typeflag == tar.TypeReg:
+			pages = append(pages, strings.TrimSuffix(strings.TrimPrefix(base, "krunbox-"), ".8"))
+		}
+	}
+	if !slices.Equal(links, want) || !slices.Equal(pages, want) {
+		t.Errorf("links are %q, pages are %q, want %q", links, pages, want)
+	}
+}
+
+// checkModules checks that MODULES lists the modules that the go command links, with their hashes,
+// and that there is a licence of each, and of Go.
+func checkModules(t *testing.T, a archive, p Platform) {
+	t.Helper()
+	const format = "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}"
+	cmd := exec.Command("go", "list", "-deps", "-f", format, "./cmds/...", ownMain)
+	cmd.Dir = moduleRoot
+	cmd.Env = append(os.Environ(), "GOOS="+p.GOOS, "GOARCH="+p.GOARCH, "CGO_ENABLED=0")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Split(strings.TrimSpace(string(out)), "\n")
 	slices.Sort(want)
+	want = slices.Compact(want)
+	goSum, err := os.ReadFile(filepath.Join(moduleRoot, "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	licensed := []string{"go1.*"}
+	for line := range strings.Lines(a.contents["MODULES"]) {
+		module, hash, ok := strings.Cut(line, " h1:")
+		if !ok || !strings.Contains("\n"+string(goSum), "\n"+line) {
+			t.Errorf("MODULES has %q, want a line of go.sum (hash %q)", line, hash)
+		}
+		got = append(got, module)
+		licensed = append(licensed, strings.ReplaceAll(module, " ", "@"))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("MODULES lists %q, want %q", got, want)
+	}
+	for _, name := range licensed {
+		if !hasLicence(a, "licenses/"+name+"/*") {
+			t.Errorf("no licence of %s", name)
+		}
+	}
+}
+
+// hasLicence reports whether a file that pattern matches has the text of a well-known licence.
+func hasLicence(a archive, pattern string) bool {
+	for name, text := range a.contents {
+		if ok, _ := path.Match(pattern, name); ok {
+			text = strings.Join(strings.Fields(text), " ")
+			for _, phrase := range []string{
+				"Redistribution and use in source and binary forms", // BSD
+				"Permission is hereby granted, free of charge",      // MIT
+				"Apache License Version 2.0",
+			} {
+				if strings.Contains(text, phrase) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// TestReleaseIsReproducible checks that a second release in another directory has the same bytes,
+// and that SHA256SUMS has the checksums of all files.
+func TestReleaseIsReproducible(t *testing.T) {
+	first, second := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b", "c")
+	platforms := []Platform{{"linux", "riscv64"}, {"freebsd", "arm64"}}
+	for _, output := range []string{first, second} {
+		if err := Release(t.Context(), testOptions(), output, platforms...); err != nil {
+			t.Fatal(err)
+		}
+	}
 	var sums string
-	for _, name := range want {
+	for _, name := range []string{
+		"krunbox-v1.2.3-freebsd-arm64.tar.gz", "krunbox-v1.2.3-linux-riscv64.tar.gz",
+	} {
 		a, err := os.ReadFile(filepath.Join(first, name))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if b, err := os.ReadFile(filepath.Join(second, name)); err != nil || !bytes.Equal(a, b) {
-			t.Errorf("%s is another one in a second release (%v)", name, err)
+			t.Errorf("%s differs in a second release (%v)", name, err)
 		}
 		sums += fmt.Sprintf("%x  %s\n", sha256.Sum256(a), name)
 	}
 	if got, err := os.ReadFile(filepath.Join(first, "SHA256SUMS")); string(got) != sums {
-		t.Errorf("SHA256SUMS is %q (%v), want %q", got, err, sums)
+		t.Errorf("SHA256SUMS has %q (%v), want %q", got, err, sums)
 	}
-	entries, err := os.ReadDir(first)
-	if err != nil || len(entries) != len(want)+1 {
-		t.Errorf("release left %v (%v), want %q and SHA256SUMS", entries, err, want)
-	}
-
-	for _, p := range Platforms() {
-		top := "krunbox-v1.2.3-" + p.String()
-		headers, contents := unpack(t, filepath.Join(first, top+".tar.gz"))
-		applets := []string{"init"}
-		if p.GOOS == "linux" {
-			applets = []string{"dhcpclient", "init", "krun-timesync", "mount-root", "redirect-stdio"}
-		}
-		var links, pages, names []string
-		for _, h := range headers {
-			names = append(names, h.Name)
-			if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.Gname != "" || !h.ModTime.Equal(sourceTime) {
-				t.Errorf("%s: %s belongs to %d:%d (%q, %q) and is of %v", top, h.Name, h.Uid, h.Gid, h.Uname, h.Gname, h.ModTime)
-			}
-			switch {
-			case h.Typeflag == tar.TypeSymlink && h.Linkname == "krunbox" && path.Dir(h.Name) == top+"/sbin":
-				links = append(links, path.Base(h.Name))
-			case h.Typeflag == tar.TypeReg && path.Dir(h.Name) == top+"/share/man/man8":
-				pages = append(pages, strings.TrimSuffix(strings.TrimPrefix(path.Base(h.Name), "krunbox-"), ".8"))
-			case h.Name == top+"/sbin/krunbox":
-				if h.Typeflag != tar.TypeLink || h.Linkname != top+"/lib/krunbox/init.krun" || !slices.Contains(names, h.Linkname) {
-					t.Errorf("%s: %+v is no link to a file before it", top, h)
-				}
-			case h.Name == top+"/lib/krunbox/init.krun" && h.Mode != 0o755:
-				t.Errorf("%s: %s has mode %o", top, h.Name, h.Mode)
-			}
-		}
-		if !slices.IsSorted(names) || names[0] != top+"/" {
-			t.Errorf("%s: names are %q, want them sorted, and directories before what is in them", top, names)
-		}
-		if !slices.Equal(links, applets) || !slices.Equal(pages, applets) {
-			t.Errorf("%s: links are %q, pages %q, want %q", top, links, pages, applets)
-		}
-		if got, want := contents[top+"/lib/krunbox/init.krun"], "binary of "+p.String()+" "+opts.Version; got != want {
-			t.Errorf("%s: binary is %q, want %q", top, got, want)
-		}
-		for name, word := range map[string]string{
-			"README.md": "krunbox", "LICENSE": "Apache",
-			"licenses/golang.org/x/sys@*/LICENSE": "Redistribution", "licenses/go1.*/LICENSE": "Redistribution",
-		} {
-			found := false
-			for _, n := range names {
-				match, _ := path.Match(top+"/"+name, n)
-				found = found || match && strings.Contains(contents[n], word)
-			}
-			if !found {
-				t.Errorf("%s: no %s with %q in it", top, name, word)
-			}
-		}
+	if entries, err := os.ReadDir(first); err != nil || len(entries) != 3 {
+		t.Errorf("Release() left %v (%v), want two archives and SHA256SUMS", entries, err)
 	}
 }
 
@@ -169,14 +258,17 @@ func TestReleaseErrors(t *testing.T) {
 		{"no time", func(o *Options) { o.Time = time.Time{} }, "no time"},
 		{"no module", func(o *Options) { o.Dir = "/nonexistent" }, "/nonexistent"},
 		{"build", func(o *Options) {
-			o.build = func(context.Context, multicall.Options) error { return errors.New("does not compile") }
+			o.build = func(context.Context, multicall.Options) error {
+				return errors.New("does not compile")
+			}
 		}, "does not compile"},
 	} {
 		opts, output := testOptions(), t.TempDir()
 		tt.change(&opts)
 		err := Release(t.Context(), opts, output, Platforms()[0])
-		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), output) {
-			t.Errorf("%s: Release() = %v, want an error with %q and %s", tt.name, err, tt.want, output)
+		if err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.Contains(err.Error(), output) {
+			t.Errorf("%s: Release() = %v, want %q and %s in it", tt.name, err, tt.want, output)
 		}
 		if entries, _ := os.ReadDir(output); len(entries) > 0 {
 			t.Errorf("%s: a failed Release left %v", tt.name, entries)
@@ -184,31 +276,42 @@ func TestReleaseErrors(t *testing.T) {
 	}
 }
 
-// What goes with every copy is there, or an error names what is missing.
+// TestDocuments checks that documents returns everything that must be in each copy, and that its
+// error names what is missing.
 func TestDocuments(t *testing.T) {
 	dir := t.TempDir()
 	put := func(name string) {
 		t.Helper()
 		name = filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, nil, 0o666)); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o777), os.WriteFile(name, nil, 0o666))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	s := source{dir: dir, goroot: filepath.Join(dir, "go"), release: "go1.2.3", packages: []goPackage{
-		{Module: &goModule{Path: "example.org/b", Version: "v2.0.0", Dir: filepath.Join(dir, "b")}},
-		{Module: &goModule{Path: "example.org/a", Version: "v1.0.0", Dir: filepath.Join(dir, "a")}},
-		{Module: &goModule{Path: "example.org/b", Version: "v2.0.0", Dir: filepath.Join(dir, "b")}},
-		{Module: &goModule{Path: "example.org/main", Main: true}},
-		{Standard: true},
-	}}
+	module := func(name, version, sum string) goPackage {
+		m := goModule{Path: "example.org/" + name, Version: version, Sum: sum}
+		m.Dir = filepath.Join(dir, name)
+		return goPackage{Module: &m}
+	}
+	s := source{
+		dir: dir, goroot: filepath.Join(dir, "go"), release: "go1.2.3", packages: []goPackage{
+			module("b", "v2.0.0", ""), module("a", "v1.0.0", "h1:aaa="), module("b", "v2.0.0", ""),
+			{Module: &goModule{Path: "example.org/main", Main: true}}, {Name: "fmt"},
+		},
+	}
+	_, err := s.documents()
+	if err == nil || !strings.Contains(err.Error(), "example.org/b v2.0.0") {
+		t.Errorf("documents() = %v, want an error that names the module without a hash", err)
+	}
+	s.packages[0], s.packages[2] = module("b", "v2.0.0", "h1:b="), module("b", "v2.0.0", "h1:b=")
 	put("b/main.go")
 	put("a/license.md")
 	for _, step := range []struct{ missing, file string }{
 		{"README.md", "README.md"},
 		{"LICENSE", "LICENSE"},
 		{"licence of go1.2.3", "go/PATENTS"},
-		{"licence of go1.2.3: no file LICENSE or COPYING in " + dir + "/go", "go/LICENSE"},
-		{"licence of example.org/b@v2.0.0: no file LICENSE or COPYING in " + dir + "/b", "b/COPYING"},
+		{"licence of go1.2.3: no file LICENSE or COPYING in " + dir, "go/LICENSE"},
+		{"licence of example.org/b@v2.0.0: no file LICENSE or COPYING in " + dir, "b/COPYING"},
 	} {
 		if _, err := s.documents(); err == nil || !strings.Contains(err.Error(), step.missing) {
 			t.Errorf("documents() = %v, want an error with %q", err, step.missing)
@@ -223,83 +326,15 @@ func TestDocuments(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.name)
 	}
-	want := []string{"README.md", "LICENSE", "licenses/go1.2.3/LICENSE", "licenses/go1.2.3/PATENTS",
-		"licenses/example.org/a@v1.0.0/license.md", "licenses/example.org/b@v2.0.0/COPYING"}
+	want := []string{"MODULES", "README.md", "LICENSE", "licenses/go1.2.3/LICENSE",
+		"licenses/go1.2.3/PATENTS", "licenses/example.org/a@v1.0.0/license.md",
+		"licenses/example.org/b@v2.0.0/COPYING"}
 	if !slices.Equal(names, want) {
 		t.Errorf("documents() = %q, want %q", names, want)
 	}
-}
-
-func TestInstall(t *testing.T) {
-	destdir := t.TempDir()
-	binary := filepath.Join(destdir, "built")
-	prefix := filepath.Join(destdir, "usr", "local")
-	install := func(prefix string) error {
-		return Install(t.Context(), testOptions(), Platform{"linux", "amd64"}, binary, destdir, prefix)
-	}
-	if err := install("/usr/local"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), binary) {
-		t.Errorf("Install() without a binary = %v, want an error that names it", err)
-	}
-	for _, content := range []string{"old", "new"} {
-		if err := os.WriteFile(binary, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := install("/usr/local"); err != nil {
-			t.Fatal(err)
-		}
-		for name, mode := range map[string]fs.FileMode{
-			"sbin/krunbox": 0o755, "lib/krunbox/init.krun": 0o755, "sbin/init": 0o755, "sbin/redirect-stdio": 0o755,
-		} {
-			got, err := os.ReadFile(filepath.Join(prefix, name))
-			if err != nil || string(got) != content {
-				t.Errorf("%s has %q (%v), want %q", name, got, err, content)
-			}
-			if info, err := os.Stat(filepath.Join(prefix, name)); err != nil || info.Mode() != mode {
-				t.Errorf("%s: %v, %v, want mode %v", name, info.Mode(), err, mode)
-			}
-		}
-	}
-	for _, name := range []string{"share/man/man8/krunbox-init.8", "share/doc/krunbox/LICENSE", "share/doc/krunbox/README.md"} {
-		if info, err := os.Lstat(filepath.Join(prefix, name)); err != nil || info.Mode() != 0o644 || info.Size() == 0 {
-			t.Errorf("%s: %v, %v, want a file that all can read", name, info, err)
-		}
-	}
-	if err := install("usr"); err == nil || !strings.Contains(err.Error(), `"usr"`) {
-		t.Errorf("Install() with prefix usr = %v, want an error", err)
-	}
-}
-
-// Somebody else's init stays, and nothing is installed beside it.
-func TestInstallReplacesNothingElse(t *testing.T) {
-	binary := filepath.Join(t.TempDir(), "built")
-	if err := os.WriteFile(binary, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for name, put := range map[string]func(target string) error{
-		"sbin/init":             func(target string) error { return os.Symlink("../lib/systemd/systemd", target) },
-		"sbin/mount-root":       func(target string) error { return os.WriteFile(target, []byte("other"), 0o777) },
-		"lib/krunbox/init.krun": func(target string) error { return os.Symlink("elsewhere", target) },
-		"sbin/krunbox":          func(target string) error { return os.Mkdir(target, 0o777) },
-	} {
-		destdir := t.TempDir()
-		target := filepath.Join(destdir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(target), 0o777), put(target)); err != nil {
-			t.Fatal(err)
-		}
-		err := Install(t.Context(), testOptions(), Platform{"linux", "amd64"}, binary, destdir, "/")
-		if err == nil || !strings.Contains(err.Error(), target) {
-			t.Errorf("Install() over another %s = %v, want an error that names it", name, err)
-		}
-		var found []string
-		err = filepath.WalkDir(destdir, func(path string, d fs.DirEntry, err error) error {
-			if !d.IsDir() || path == target {
-				found = append(found, path)
-			}
-			return err
-		})
-		if err != nil || !slices.Equal(found, []string{target}) {
-			t.Errorf("after an Install() that was refused there are %q (%v), want %s alone", found, err, target)
-		}
+	list := "example.org/a v1.0.0 h1:aaa=\nexample.org/b v2.0.0 h1:b=\n"
+	if got := string(files[0].content); got != list {
+		t.Errorf("MODULES has %q, want %q", got, list)
 	}
 }
 
@@ -312,12 +347,14 @@ func TestSourceDate(t *testing.T) {
 	}
 	for _, text := range []string{"-1", "today", "99999999999"} {
 		t.Setenv("SOURCE_DATE_EPOCH", text)
-		if got, err := SourceDate(t.Context(), moduleRoot); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH="+text) {
+		got, err := SourceDate(t.Context(), moduleRoot)
+		if err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH="+text) {
 			t.Errorf("SourceDate() with %s = %v, %v, want an error", text, got, err)
 		}
 	}
 	t.Setenv("SOURCE_DATE_EPOCH", "")
-	if got, err := SourceDate(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
-		t.Errorf("SourceDate() without a repository = %v, %v, want an error with what else would do", got, err)
+	got, err := SourceDate(t.Context(), t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "SOURCE_DATE_EPOCH") {
+		t.Errorf("SourceDate(no repository) = %v, %v, want an error with the variable", got, err)
 	}
 }

@@ -11,21 +11,23 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/krunbox/krunbox/pkg/bootparam"
 )
 
 // A page is the manual page of an applet.
 type page struct{ applet, name, text string }
 
-const section = "8" // of system administration
+const section = "8" // system administration
 
-// pageTitle is the page's name. "init" by itself is the system's.
+// pageTitle returns the title of an applet's page. The title "init" belongs to the system's init.
 func pageTitle(applet string) string { return "krunbox-" + applet }
 
-// manual makes the pages of all applets.
+// manual returns the pages of all applets.
 func (s *source) manual(opts *Options) ([]page, error) {
 	var pages []page
 	for _, p := range s.applets() {
-		text, err := p.readText()
+		text, err := p.readText(s.platform.GOOS)
 		if err != nil {
 			return nil, fmt.Errorf("manual page of %s: %w", p.ImportPath, err)
 		}
@@ -35,29 +37,33 @@ func (s *source) manual(opts *Options) ([]page, error) {
 				others = append(others, path.Base(other.ImportPath))
 			}
 		}
-		pages = append(pages, page{text.name, pageTitle(text.name) + "." + section, text.page(opts, others)})
+		name := pageTitle(text.name) + "." + section
+		pages = append(pages, page{text.name, name, text.page(opts, others)})
 	}
 	return pages, nil
 }
 
-// A manualText is what an applet's source says of it: in its package comment, which follows u-root's form, and in the text that
-// --help prints.
+// A manualText is the contents of a manual page. They come from the applet's package comment, which
+// has the form of u-root's, and from the text that --help prints.
 type manualText struct {
 	name, summary string
 	synopsis      []string
-	description   []string // paragraphs; those on exit codes are in exit
-	exit          []string
-	options       []optionText
+	description   []string // paragraphs, without those on exit codes
+	exit          []string // paragraphs on exit codes
+	options       []entry
+	variables     []entry
 	examples      []string
 }
 
-type optionText struct{ names, text string }
+// An entry is an option or a variable with its description.
+type entry struct{ names, text string }
 
-// readText reads package comment and constant usage.
-func (p goPackage) readText() (manualText, error) {
+// readText reads the package comment and the constant usage.
+func (p goPackage) readText(goos string) (manualText, error) {
 	var comment, usage string
 	for _, name := range p.GoFiles {
-		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ParseComments)
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil,
+			parser.ParseComments)
 		if err != nil {
 			return manualText{}, err
 		}
@@ -75,10 +81,11 @@ func (p goPackage) readText() (manualText, error) {
 	if usage == "" {
 		return t, fmt.Errorf("%s: no constant usage", p.Dir)
 	}
-	t.readUsage(usage)
+	t.readUsage(usage, goos)
 	return t, nil
 }
 
+// usageConstant returns the value of the constant usage if d declares it.
 func usageConstant(d ast.Decl) (string, bool) {
 	g, ok := d.(*ast.GenDecl)
 	if !ok || g.Tok != token.CONST || len(g.Specs) != 1 {
@@ -96,13 +103,16 @@ func usageConstant(d ast.Decl) (string, bool) {
 	return text, err == nil
 }
 
-// readComment takes summary, synopsis and description. The options are those of --help, which has all of them.
+// readComment sets summary, synopsis, description and exit. Options are not read here: those of
+// --help are complete.
 func (t *manualText) readComment(comment string) error {
-	_, summary, _ := strings.Cut(new(doc.Package).Synopsis(comment), " ") // without the name
+	_, summary, _ := strings.Cut(new(doc.Package).Synopsis(comment), " ") // the name precedes
 	t.summary = strings.TrimSuffix(summary, ".")
 	heading := ""
 	for block := range strings.SplitSeq(comment, "\n\n") {
 		block = strings.TrimRight(block, "\n")
+		isExit := strings.HasPrefix(block, "Exit codes:") ||
+			strings.HasPrefix(block, "The exit code ")
 		switch {
 		case strings.HasSuffix(block, ":") && !strings.Contains(block, " "):
 			heading = block
@@ -110,7 +120,7 @@ func (t *manualText) readComment(comment string) error {
 			for line := range strings.Lines(block) {
 				t.synopsis = append(t.synopsis, strings.TrimSpace(line))
 			}
-		case heading == "Description:" && (strings.HasPrefix(block, "Exit codes:") || strings.HasPrefix(block, "The exit code ")):
+		case heading == "Description:" && isExit:
 			t.exit = append(t.exit, block)
 		case heading == "Description:":
 			t.description = append(t.description, block)
@@ -127,16 +137,26 @@ func (t *manualText) readComment(comment string) error {
 	return nil
 }
 
-// readUsage takes options and examples: lines indented by two blanks. Of an option, those that follow are indented further.
-func (t *manualText) readUsage(usage string) {
-	before, examples, _ := strings.Cut(usage, "\nExamples:\n")
+// readUsage sets options, variables and examples.
+//
+// An option is a line that begins with two blanks and a dash, with the lines below it that are
+// indented further. Examples are all lines below "Examples:". Usage ends in "Variables:" if the
+// applet then prints the table of package bootparam; only some of its rows are for FreeBSD.
+func (t *manualText) readUsage(usage, goos string) {
+	usage, _, hasVariables := strings.Cut(usage, "\nVariables:\n")
+	for _, row := range bootparam.Table() {
+		if hasVariables && (goos != "freebsd" || row.FreeBSD) {
+			t.variables = append(t.variables, entry{row.Name, row.Doc})
+		}
+	}
+	usage, examples, _ := strings.Cut(usage, "\nExamples:\n")
 	for line := range strings.Lines(examples) {
 		t.examples = append(t.examples, strings.TrimSpace(line))
 	}
-	for line := range strings.Lines(before) {
+	for line := range strings.Lines(usage) {
 		if names, ok := strings.CutPrefix(line, "  -"); ok {
 			names, text, _ := strings.Cut(names, "  ")
-			t.options = append(t.options, optionText{"-" + names, strings.TrimSpace(text)})
+			t.options = append(t.options, entry{"-" + names, strings.TrimSpace(text)})
 		} else if strings.HasPrefix(line, "   ") && len(t.options) > 0 {
 			last := &t.options[len(t.options)-1]
 			last.text += "\n" + strings.TrimSpace(line)
@@ -144,12 +164,13 @@ func (t *manualText) readUsage(usage string) {
 	}
 }
 
-// page is the manual page, in the macros of man(7).
+// page returns the manual page, in the macros of man(7). Others are the names of all other applets.
 func (t *manualText) page(opts *Options, others []string) string {
 	var r roff
 	title := pageTitle(t.name)
-	r.macro("TH", strings.ToUpper(title), section, opts.Time.UTC().Format("2006-01-02"), "krunbox "+opts.Version, "krunbox")
-	r.macro("nh") // names are to be found, and copied, in one piece
+	date := opts.Time.UTC().Format("2006-01-02")
+	r.macro("TH", strings.ToUpper(title), section, date, "krunbox "+opts.Version, "krunbox")
+	r.macro("nh") // hyphenated names could not be searched for or copied
 	r.macro("ad", "l")
 	r.macro("SH", "NAME")
 	r.text(title + " - " + t.summary)
@@ -162,19 +183,13 @@ func (t *manualText) page(opts *Options, others []string) string {
 		r.line(strings.TrimSpace(bold(name) + " " + escape(rest)))
 	}
 	r.macro("SH", "DESCRIPTION")
-	r.paragraphs(append(t.description, "It can be called as krunbox "+t.name+", too."))
-	if t.options != nil {
-		r.macro("SH", "OPTIONS")
-		for _, o := range t.options {
-			r.macro("TP")
-			r.line(optionNames(o.names))
-			r.text(o.text)
-		}
-	}
+	r.paragraphs(append(t.description, "It can also be called as krunbox "+t.name+"."))
+	r.entries("OPTIONS", t.options)
 	if t.exit != nil {
 		r.macro("SH", "EXIT STATUS")
 		r.paragraphs(t.exit)
 	}
+	r.entries("ENVIRONMENT", t.variables)
 	if t.examples != nil {
 		r.macro("SH", "EXAMPLES")
 		r.macro("nf")
@@ -189,71 +204,4 @@ func (t *manualText) page(opts *Options, others []string) string {
 		r.line(strings.Join(others, ",\n"))
 	}
 	return r.String()
-}
-
-// optionNames has options bold, and what they take in italics.
-func optionNames(names string) string {
-	words := strings.Fields(names)
-	for i, word := range words {
-		if strings.HasPrefix(word, "-") {
-			words[i] = bold(word)
-		} else {
-			words[i] = `\fI` + escape(word) + `\fR`
-		}
-	}
-	return strings.Join(words, " ")
-}
-
-func bold(s string) string { return `\fB` + escape(s) + `\fR` }
-
-// A roff is a document for troff.
-type roff struct{ strings.Builder }
-
-// macro writes a request or macro call.
-func (r *roff) macro(name string, args ...string) {
-	r.WriteString("." + name)
-	for _, arg := range args {
-		if strings.Contains(arg, " ") {
-			arg = `"` + escape(arg) + `"`
-		} else {
-			arg = escape(arg)
-		}
-		r.WriteString(" " + arg)
-	}
-	r.WriteString("\n")
-}
-
-// line writes a line that is escaped already.
-func (r *roff) line(s string) { r.WriteString(s + "\n") }
-
-// text writes lines of text.
-func (r *roff) text(s string) {
-	for line := range strings.SplitSeq(s, "\n") {
-		line = escape(line)
-		if strings.HasPrefix(line, ".") {
-			line = `\&` + line // no request
-		}
-		r.line(line)
-	}
-}
-
-// paragraphs writes blocks of text; those indented by a tab are to stay as they are.
-func (r *roff) paragraphs(blocks []string) {
-	for i, block := range blocks {
-		if i > 0 {
-			r.macro("PP")
-		}
-		if strings.HasPrefix(block, "\t") {
-			r.macro("nf")
-			r.text(strings.ReplaceAll(block, "\t", "    "))
-			r.macro("fi")
-		} else {
-			r.text(block)
-		}
-	}
-}
-
-// escape makes troff print the characters that s has, and not typographic ones that can't be copied to a shell.
-func escape(s string) string {
-	return strings.NewReplacer(`\`, `\e`, `-`, `\-`, `'`, `\(aq`, "`", `\(ga`, `^`, `\(ha`, `~`, `\(ti`, `"`, `\(dq`).Replace(s)
 }

@@ -9,14 +9,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/krunbox/krunbox/pkg/bootparam"
 )
 
-// hidden are options that are not for people.
+// hidden are options that init gives its own programs; manual pages do not have them.
 var hidden = []string{"dhcpclient -resume", "krun-timesync -inherit"}
 
-// Every applet has a page with all the options that its source defines, and all that --help prints as examples.
+// TestManual checks that each applet has a page with its options, examples and variables.
 func TestManual(t *testing.T) {
-	defined := regexp.MustCompile(`option\.(?:Flag|Text)\("([^"]+)"`)
 	opts := testOptions()
 	for _, p := range []Platform{{"linux", "amd64"}, {"freebsd", "arm64"}} {
 		s, err := load(t.Context(), moduleRoot, p)
@@ -28,62 +29,105 @@ func TestManual(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, applet := range s.applets() {
-			page := pages[i]
-			checkRoff(t, page.name, page.text)
-			for _, want := range []string{
-				"\n.SH NAME\n" + escape("krunbox-"+page.applet+" - "), "\n.SH SYNOPSIS\n" + bold(page.applet),
-				"\n.SH DESCRIPTION\n", "\n.SH EXAMPLES\n", "v1.2.3", `2026\-11\-25`,
-			} {
-				if !strings.Contains(page.text, want) {
-					t.Errorf("%s %s lacks %q", p, page.name, want)
+			t.Run(p.String()+"/"+pages[i].applet, func(t *testing.T) {
+				checkPage(t, pages[i], applet)
+				if pages[i].applet == "init" {
+					checkVariables(t, pages[i], p)
 				}
-			}
-			for _, name := range applet.GoFiles {
-				source, err := os.ReadFile(filepath.Join(applet.Dir, name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, match := range defined.FindAllSubmatch(source, -1) {
-					option := regexp.MustCompile(`(?m)^(.*, )?\\fB(\\-){1,2}` + regexp.QuoteMeta(escape(string(match[1]))) + `(,?\\fR|,)`)
-					isHidden := slices.Contains(hidden, page.applet+" -"+string(match[1]))
-					if option.MatchString(strings.ReplaceAll(page.text, ` \fB`, "\n\\fB")) == isHidden {
-						t.Errorf("%s %s: option -%s is there: %v", p, page.name, match[1], isHidden)
-					}
-				}
-				_, examples, _ := strings.Cut(string(source), "\nExamples:\n  ")
-				examples, _, _ = strings.Cut(examples, "\n`")
-				if !strings.Contains(page.text, escape(strings.ReplaceAll(examples, "\n  ", "\n"))) {
-					t.Errorf("%s %s lacks the examples %q", p, page.name, examples)
-				}
-			}
+			})
 		}
 	}
 }
 
-// checkRoff reports what is not in the small language that pages are written in.
+// checkPage checks that a page has its sections, and the options and examples in the source of the
+// applet.
+func checkPage(t *testing.T, page page, applet goPackage) {
+	t.Helper()
+	checkRoff(t, page.name, page.text)
+	for _, want := range []string{
+		"\n.SH NAME\n" + escape("krunbox-"+page.applet+" - "),
+		"\n.SH SYNOPSIS\n" + bold(page.applet),
+		"\n.SH DESCRIPTION\n", "\n.SH EXAMPLES\n", "v1.2.3", `2026\-11\-25`,
+	} {
+		if !strings.Contains(page.text, want) {
+			t.Errorf("%s lacks %q", page.name, want)
+		}
+	}
+	var defined []string
+	definition := regexp.MustCompile(`\.(?:\w+Var|Func|BoolFunc)\([^"]*"([^"]+)"`)
+	for _, name := range applet.GoFiles {
+		source, err := os.ReadFile(filepath.Join(applet.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range definition.FindAllSubmatch(source, -1) {
+			defined = append(defined, string(match[1]))
+		}
+		_, examples, _ := strings.Cut(string(source), "\nExamples:\n  ")
+		examples, _, _ = strings.Cut(examples, "\n`")
+		examples, _, _ = strings.Cut(examples, "\nVariables:")
+		examples = strings.ReplaceAll(examples, "\n  ", "\n")
+		if !strings.Contains(page.text, escape(examples)) {
+			t.Errorf("%s lacks the examples %q", page.name, examples)
+		}
+	}
+	_, options, _ := strings.Cut(page.text, "\n.SH OPTIONS\n")
+	options, _, _ = strings.Cut(options, "\n.SH ")
+	if (options == "") != (len(defined) == 0) {
+		t.Errorf("%s: the options are %q, and the source defines %q", page.name, options, defined)
+	}
+	for _, name := range defined {
+		// An option is at the beginning of an entry or follows another one.
+		quoted := regexp.QuoteMeta(escape(name))
+		option := regexp.MustCompile(`(?m)(^| )\\fB(\\-){1,2}` + quoted + `,?\\fR`)
+		isHidden := slices.Contains(hidden, page.applet+" -"+name)
+		if got := option.MatchString(options); got == isHidden {
+			t.Errorf("%s has option -%s: %v, want %v", page.name, name, got, !isHidden)
+		}
+	}
+}
+
+// checkVariables checks that the page of init has the variables that init takes on the platform.
+func checkVariables(t *testing.T, page page, p Platform) {
+	t.Helper()
+	_, section, _ := strings.Cut(page.text, "\n.SH ENVIRONMENT\n")
+	section, _, _ = strings.Cut(section, "\n.SH ")
+	for _, row := range bootparam.Table() {
+		want := p.GOOS == "linux" || row.FreeBSD
+		entry := ".TP\n" + bold(row.Name) + "\n" + escape(row.Doc)
+		if got := strings.Contains(section+"\n", entry+"\n"); got != want {
+			t.Errorf("%s for %s has %s: %v, want %v", page.name, p, row.Name, got, want)
+		}
+	}
+}
+
+// checkRoff reports everything that is not in the subset of roff that pages are written in. Where
+// groff is installed, it must accept the page without a warning.
 func checkRoff(t *testing.T, name, text string) {
 	t.Helper()
-	request := regexp.MustCompile(`^\.(TH [^ ]+ 8 [^ ]+ "[^"]+" krunbox|SH ([A-Z]+|"[A-Z ]+")|TP|PP|br|nf|fi|nh|ad l)$`)
+	request := regexp.MustCompile(
+		`^\.(TH [^ ]+ 8 [^ ]+ "[^"]+" krunbox|SH ([A-Z]+|"[A-Z ]+")|TP|PP|br|nf|fi|nh|ad l)$`)
 	escapes := regexp.MustCompile(`\\(e|-|&|f[BIR]|\((aq|ga|ha|ti|dq))`)
 	noFill := false
 	for line := range strings.Lines(text) {
 		line = strings.TrimSuffix(line, "\n")
+		fonts := strings.Count(line, `\fB`) + strings.Count(line, `\fI`)
 		switch rest := escapes.ReplaceAllString(line, ""); {
 		case strings.HasPrefix(line, ".") && !request.MatchString(line):
-			t.Errorf("%s: %q is no request", name, line)
-		case strings.ContainsAny(rest, "\\'`^~-\t") || strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
+			t.Errorf("%s: %q is not a known request", name, line)
+		case strings.ContainsAny(rest, "\\'`^~-") || strings.ContainsFunc(rest, isControl):
 			t.Errorf("%s: %q has characters that are not escaped", name, line)
 		case line == "" || strings.TrimSpace(line) != line && !noFill:
-			t.Errorf("%s: %q: blanks would show", name, line)
-		case strings.Count(line, `\fR`) != strings.Count(line, `\fB`)+strings.Count(line, `\fI`):
-			t.Errorf("%s: %q: a font does not end", name, line)
+			t.Errorf("%s: %q has blanks that would be visible", name, line)
+		case strings.Count(line, `\fR`) != fonts:
+			t.Errorf("%s: %q does not end a font", name, line)
 		}
 		if line == ".nf" || line == ".fi" {
 			noFill = line == ".nf"
 		}
 	}
 	if noFill || !strings.HasPrefix(text, ".TH ") {
-		t.Errorf("%s: begins without .TH, or ends in .nf", name)
+		t.Errorf("%s does not begin with .TH, or does not end .nf", name)
 	}
 	groff, err := exec.LookPath("groff")
 	if err != nil {
@@ -92,39 +136,51 @@ func checkRoff(t *testing.T, name, text string) {
 	cmd := exec.Command(groff, "-man", "-Tascii", "-ww", "-z")
 	cmd.Stdin = strings.NewReader(text)
 	if out, err := cmd.CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
-		t.Errorf("%s: groff says %q, %v", name, out, err)
+		t.Errorf("%s: groff printed %q, %v", name, out, err)
 	}
 }
 
-func TestReadText(t *testing.T) {
-	const whole = "// X does it. Well.\n//\n// Synopsis:\n//\n//\tx -n\n//\tx ARG\n//\n// Description:\n//\n" +
-		"// It's\n// .done.\n//\n//\tas\n//\t  is\n//\n// Exit codes: 0.\n//\n// Options:\n//\n//\t-n not this\npackage main\n"
-	const usage = "const usage = `usage: x -n\n       x ARG\nx does it.\n  -n    no,\n        never\n  -o O  O\nExit codes: 0.\n" +
-		"Examples:\n  x -n '\\d'\n  x ~\n`\n"
-	for _, tt := range []struct{ name, source, want string }{
-		{"whole", whole + usage, ""},
-		{"no comment", "package main\n" + usage, "no package comment"},
-		{"no synopsis", "// X does it.\npackage main\n" + usage, `no "Synopsis:"`},
-		{"no description", "// X does it.\n//\n// Synopsis:\n//\n//\tx\npackage main\n" + usage, `no "Description:"`},
-		{"no usage", whole, "no constant usage"},
-		{"no constant", whole + "var usage = ``\n", "no constant usage"},
-		{"no Go", "package", "x.go"},
-	} {
-		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "x.go"), []byte(tt.source), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		text, err := goPackage{ImportPath: "example.org/x", Dir: dir, GoFiles: []string{"x.go"}}.readText()
-		if tt.want != "" {
-			if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.Contains(err.Error(), dir) {
-				t.Errorf("%s: readText() = %v, want an error with %q and %s", tt.name, err, tt.want, dir)
-			}
-			continue
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		const want = `.TH KRUNBOX\-X 8 2026\-11\-25 "krunbox v1" krunbox
+// isControl reports whether r is not a printable ASCII character.
+func isControl(r rune) bool { return r < ' ' || r > '~' }
+
+// The source of an applet, in two parts, and its page.
+const (
+	appletComment = `//go:build linux || freebsd
+
+// X does it. Well.
+//
+// Synopsis:
+//
+//	x -n
+//	x ARG
+//
+// Description:
+//
+// It's
+// .done.
+//
+//	as
+//	  is
+//
+// Exit codes: 0.
+//
+// Options:
+//
+//	-n not this
+package main
+`
+	appletUsage = "const usage = `" + `usage: x -n
+       x ARG
+x does it.
+  -n    no,
+        never
+  -o O  O
+Exit codes: 0.
+Examples:
+  x -n '\d'
+  x ~
+` + "`\n"
+	appletPage = `.TH KRUNBOX\-X 8 2026\-11\-25 "krunbox v1" krunbox
 .nh
 .ad l
 .SH NAME
@@ -142,7 +198,7 @@ It\(aqs
       is
 .fi
 .PP
-It can be called as krunbox x, too.
+It can also be called as krunbox x.
 .SH OPTIONS
 .TP
 \fB\-n\fR
@@ -162,10 +218,46 @@ x \(ti
 \fBkrunbox\-y\fR(8),
 \fBkrunbox\-z\fR(8)
 `
-		got := text.page(&Options{Version: "v1", Time: sourceTime}, []string{"y", "z"})
-		if got != want {
-			t.Errorf("page() =\n%s, want\n%s", got, want)
+)
+
+// readTestText reads the text of an applet with the given source.
+func readTestText(t *testing.T, source string) (text manualText, dir string, err error) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "x.go"), []byte(source), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p := goPackage{ImportPath: "example.org/x", Dir: dir, GoFiles: []string{"x.go"}}
+	text, err = p.readText("linux")
+	return text, dir, err
+}
+
+func TestPage(t *testing.T) {
+	text, _, err := readTestText(t, appletComment+appletUsage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := text.page(&Options{Version: "v1", Time: sourceTime}, []string{"y", "z"})
+	if got != appletPage {
+		t.Errorf("page() =\n%s, want\n%s", got, appletPage)
+	}
+	checkRoff(t, "x", got)
+}
+
+func TestReadTextErrors(t *testing.T) {
+	for _, tt := range []struct{ name, source, want string }{
+		{"no comment", "package main\n" + appletUsage, "no package comment"},
+		{"no synopsis", "// X does it.\npackage main\n" + appletUsage, `no "Synopsis:"`},
+		{"no description", "// X does.\n//\n// Synopsis:\n//\n//\tx\npackage main\n" + appletUsage,
+			`no "Description:"`},
+		{"no usage", appletComment, "no constant usage"},
+		{"not a constant", appletComment + "var usage = ``\n", "no constant usage"},
+		{"not Go", "package", "x.go"},
+	} {
+		_, dir, err := readTestText(t, tt.source)
+		if err == nil || !strings.Contains(err.Error(), tt.want) ||
+			!strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: readText() = %v, want %q and %s in it", tt.name, err, tt.want, dir)
 		}
-		checkRoff(t, "x", got)
 	}
 }

@@ -14,36 +14,41 @@ import (
 	"strings"
 )
 
-// A source is all that is linked into the binary for a platform.
+// A source is everything that is linked into the binary for a platform.
 type source struct {
-	dir      string // of the module
+	platform Platform
+	dir      string // root of the module
 	goroot   string
 	release  string // of Go, such as go1.26.8
 	packages []goPackage
 }
 
-// A goPackage is a package as "go list" reports it.
+// A goPackage is a package, as "go list" reports it.
 type goPackage struct {
 	Name, ImportPath, Dir string
-	GoFiles, Imports      []string
-	Standard, DepOnly     bool
-	Module                *goModule
+	GoFiles               []string
+	DepOnly               bool
+	Module                *goModule // nil for the standard library
 }
 
-// A goModule is the module of a package, nil for those of the standard library.
+// A goModule is a module, as "go list" reports it.
 type goModule struct {
 	Path, Version, Dir string
+	Sum                string // hash in go.sum
 	Main               bool
 	Replace            *goModule
 }
 
-// ownMain is the main package that the applets are put into, see package multicall.
+// ownMain is the main package of the binary; see package multicall.
 const ownMain = "./multicall/krunbox"
 
+// load lists the packages for a platform.
 func load(ctx context.Context, dir string, p Platform) (*source, error) {
-	// What the user has set must not change what is found. A flag that changes nothing overrides flags of "go env -w".
+	// The user's settings must not matter. An empty GOFLAGS would not override the one of
+	// "go env -w"; a flag without effect does.
 	env := []string{
-		"GOOS=" + p.GOOS, "GOARCH=" + p.GOARCH, "CGO_ENABLED=0", "GO111MODULE=on", "GOWORK=off", "GOFLAGS=-buildvcs=false",
+		"GOOS=" + p.GOOS, "GOARCH=" + p.GOARCH, "CGO_ENABLED=0",
+		"GO111MODULE=on", "GOWORK=off", "GOFLAGS=-buildvcs=false",
 	}
 	out, err := run(ctx, dir, env, "go", "env", "-json", "GOROOT", "GOVERSION")
 	if err != nil {
@@ -53,10 +58,12 @@ func load(ctx context.Context, dir string, p Platform) (*source, error) {
 	if err := json.Unmarshal(out, &goEnv); err != nil {
 		return nil, fmt.Errorf("go env: %w", err)
 	}
-	release, _, _ := strings.Cut(goEnv.GOVERSION, "X:") // without the user's experiments
-	s := &source{dir: dir, goroot: goEnv.GOROOT, release: strings.TrimRight(release, " -")}
-	out, err = run(ctx, dir, env, "go", "list", "-deps", "-json=Name,ImportPath,Dir,GoFiles,Imports,Standard,DepOnly,Module", "--",
-		"./cmds/...", ownMain)
+	release, _, _ := strings.Cut(goEnv.GOVERSION, "X:") // the user's experiments follow
+	s := &source{
+		platform: p, dir: dir, goroot: goEnv.GOROOT, release: strings.TrimRight(release, " -"),
+	}
+	out, err = run(ctx, dir, env, "go", "list", "-deps",
+		"-json=Name,ImportPath,Dir,GoFiles,DepOnly,Module", "--", "./cmds/...", ownMain)
 	if err != nil {
 		return nil, err
 	}
@@ -74,14 +81,15 @@ func load(ctx context.Context, dir string, p Platform) (*source, error) {
 	}
 }
 
-// applets are the main packages that are linked in, sorted by name.
+// applets returns the main packages of the applets, sorted by name.
 func (s *source) applets() []goPackage {
 	return slices.DeleteFunc(slices.Clone(s.packages), func(p goPackage) bool {
-		return p.DepOnly || p.Name != "main" || strings.HasSuffix(p.ImportPath, strings.TrimPrefix(ownMain, "."))
+		return p.DepOnly || p.Name != "main" ||
+			strings.HasSuffix(p.ImportPath, strings.TrimPrefix(ownMain, "."))
 	})
 }
 
-// modules are those linked in, without krunbox's own, sorted by path.
+// modules returns the modules that are linked, without krunbox itself, sorted by path.
 func (s *source) modules() []goModule {
 	var modules []goModule
 	for _, p := range s.packages {
@@ -93,70 +101,98 @@ func (s *source) modules() []goModule {
 	return modules
 }
 
-// documents are README, our licence, and those of what is linked in.
+// moduleList returns the file MODULES, with path, version and hash of a module in each line. The
+// hash is that of go.sum.
+func (s *source) moduleList() ([]byte, error) {
+	var list bytes.Buffer
+	for _, m := range s.modules() {
+		if m.Sum == "" {
+			return nil, fmt.Errorf("module %s %s: no hash in go.sum", m.Path, m.Version)
+		}
+		fmt.Fprintln(&list, m.Path, m.Version, m.Sum)
+	}
+	return list.Bytes(), nil
+}
+
+// documents returns README, our licence, the list of modules, and the licences of Go and of the
+// modules.
 func (s *source) documents() (tree, error) {
-	var t tree
-	copyFile := func(name, from string) error {
-		content, err := os.ReadFile(from)
-		if err != nil {
-			return err
-		}
-		t = append(t, file{name: name, content: content})
-		return nil
-	}
-	licences := func(name, dir string) error {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return fmt.Errorf("licence of %s: %w", name, err)
-		}
-		licensed := false
-		for _, e := range entries {
-			if e.IsDir() || !isLegal(e.Name()) {
-				continue
-			}
-			licensed = licensed || !hasAnyPrefix(e.Name(), "PATENTS", "NOTICE")
-			if err := copyFile("licenses/"+name+"/"+e.Name(), filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-		if !licensed {
-			return fmt.Errorf("licence of %s: no file LICENSE or COPYING in %s", name, dir)
-		}
-		return nil
-	}
-	for _, name := range []string{"README.md", "LICENSE"} {
-		if err := copyFile(name, filepath.Join(s.dir, name)); err != nil {
-			return nil, err
-		}
-	}
-	if err := licences(s.release, s.goroot); err != nil {
+	modules, err := s.moduleList()
+	if err != nil {
 		return nil, err
 	}
-	for _, m := range s.modules() {
-		if err := licences(m.Path+"@"+m.Version, m.Dir); err != nil {
+	t := tree{{name: "MODULES", content: modules}}
+	for _, name := range []string{"README.md", "LICENSE"} {
+		content, err := os.ReadFile(filepath.Join(s.dir, name))
+		if err != nil {
 			return nil, err
+		}
+		t = append(t, file{name: name, content: content})
+	}
+	licensed := []goModule{{Path: s.release, Dir: s.goroot}}
+	for _, m := range append(licensed, s.modules()...) {
+		name := m.Path
+		if m.Version != "" {
+			name += "@" + m.Version
+		}
+		files, err := licences(m.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("licence of %s: %w", name, err)
+		}
+		for _, f := range files {
+			f.name = "licenses/" + name + "/" + f.name
+			t = append(t, f)
 		}
 	}
 	return t, nil
 }
 
-// isLegal tells by its name whether a file is of those that go with every copy.
-func isLegal(name string) bool {
-	return hasAnyPrefix(name, "LICENSE", "LICENCE", "COPYING", "NOTICE", "PATENTS")
+// licences returns the legal files in dir. It fails if there is no licence among them.
+func licences(dir string) ([]file, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []file
+	licensed := false
+	for _, e := range entries {
+		isLicence := hasAnyPrefix(e.Name(), "LICENSE", "LICENCE", "COPYING")
+		if e.IsDir() || !isLicence && !hasAnyPrefix(e.Name(), "NOTICE", "PATENTS") {
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{name: e.Name(), content: content})
+		licensed = licensed || isLicence
+	}
+	if !licensed {
+		return nil, fmt.Errorf("no file LICENSE or COPYING in %s", dir)
+	}
+	return files, nil
 }
 
+// hasAnyPrefix reports whether name begins with one of the prefixes, which are in upper case. The
+// case of name does not matter.
 func hasAnyPrefix(name string, prefixes ...string) bool {
-	return slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(strings.ToUpper(name), prefix) })
+	return slices.ContainsFunc(prefixes, func(prefix string) bool {
+		return strings.HasPrefix(strings.ToUpper(name), prefix)
+	})
 }
 
-// run executes a program, its environment this one's and env, and returns its standard output.
-func run(ctx context.Context, dir string, env []string, program string, args ...string) ([]byte, error) {
+// run executes a program in dir, with env added to this process's environment, and returns its
+// standard output.
+func run(
+	ctx context.Context, dir string, env []string, program string, args ...string,
+) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", program, args[0], err, bytes.TrimSpace(stderr.Bytes()))
+		text := bytes.TrimSpace(stderr.Bytes())
+		return nil, fmt.Errorf("%s %s: %w\n%s", program, args[0], err, text)
 	}
 	return stdout.Bytes(), nil
 }

@@ -2,7 +2,7 @@ package dist
 
 import (
 	"archive/tar"
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// A file is one of an archive or an installation. It has contents, or is a link.
+// A file is a file of an archive or an installation: contents or a link.
 type file struct {
-	name       string // below the top, or below the prefix
+	name       string // below the archive's top directory, or below the prefix
 	executable bool
 	content    []byte
-	symlink    string // what it contains
-	hardlink   string // the other name, which is before this one in order
+	symlink    string // target of a symbolic link
+	hardlink   string // other name of a hard link, which sorts before this one
 }
 
-// A tree is all files.
+// A tree is a list of files, sorted by name.
 type tree []file
 
-// Where things are. A host copies init.krun to where its guest sees it, so that is no symbolic link.
+// Places of files. Hosts copy init.krun to where the guest sees it, so it is not a symbolic link.
 const (
 	initPath   = "lib/krunbox/init.krun"
 	binaryName = "krunbox"
@@ -35,8 +35,17 @@ const (
 	manualDir  = "share/man/man8/"
 )
 
-// tree has the binary under all its names, the manual pages and, in the directory docs, the documents.
-func (s *source) tree(opts *Options, binary []byte, docs string) (tree, error) {
+// newTree returns the binary under all its names, the manual pages and, in the directory docs, the
+// documents.
+func newTree(ctx context.Context, opts *Options, p Platform, binary, docs string) (tree, error) {
+	content, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	s, err := load(ctx, opts.Dir, p)
+	if err != nil {
+		return nil, err
+	}
 	t, err := s.documents()
 	if err != nil {
 		return nil, err
@@ -44,18 +53,21 @@ func (s *source) tree(opts *Options, binary []byte, docs string) (tree, error) {
 	for i := range t {
 		t[i].name = docs + t[i].name
 	}
-	t = append(t, file{name: initPath, executable: true, content: binary}, file{name: commandDir + binaryName, hardlink: initPath})
+	t = append(t, file{name: initPath, executable: true, content: content},
+		file{name: commandDir + binaryName, hardlink: initPath})
 	pages, err := s.manual(opts)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range pages {
-		t = append(t, file{name: commandDir + p.applet, symlink: binaryName}, file{name: manualDir + p.name, content: []byte(p.text)})
+		t = append(t, file{name: commandDir + p.applet, symlink: binaryName},
+			file{name: manualDir + p.name, content: []byte(p.text)})
 	}
 	slices.SortFunc(t, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	return t, nil
 }
 
+// mode returns the permissions of a file that is not a link.
 func (f file) mode() fs.FileMode {
 	if f.executable {
 		return 0o755
@@ -63,7 +75,7 @@ func (f file) mode() fs.FileMode {
 	return 0o644
 }
 
-// writeTar writes an archive of the files in the directory top.
+// writeTar writes a tar archive in which the files are in the directory top.
 func (t tree) writeTar(w io.Writer, top string, at time.Time) error {
 	archive := tar.NewWriter(w)
 	dirs := map[string]bool{".": true}
@@ -76,10 +88,15 @@ func (t tree) writeTar(w io.Writer, top string, at time.Time) error {
 		if err := addDir(path.Dir(dir)); err != nil {
 			return err
 		}
-		return archive.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: at})
+		return archive.WriteHeader(&tar.Header{
+			Typeflag: tar.TypeDir, Name: dir + "/", Mode: 0o755, ModTime: at,
+		})
 	}
 	for _, f := range t {
-		h := &tar.Header{Name: path.Join(top, f.name), Mode: int64(f.mode()), Size: int64(len(f.content)), ModTime: at}
+		h := &tar.Header{
+			Name: path.Join(top, f.name), ModTime: at,
+			Mode: int64(f.mode()), Size: int64(len(f.content)),
+		}
 		switch h.Typeflag = tar.TypeReg; {
 		case f.symlink != "":
 			h.Typeflag, h.Linkname, h.Mode = tar.TypeSymlink, f.symlink, 0o777
@@ -99,7 +116,7 @@ func (t tree) writeTar(w io.Writer, top string, at time.Time) error {
 	return archive.Close()
 }
 
-// install puts the files into dir. It looks first whether they may be there.
+// install writes the files to dir. It checks first that it may replace the files that exist.
 func (t tree) install(dir string) error {
 	for _, f := range t {
 		if err := f.mayReplace(filepath.Join(dir, f.name)); err != nil {
@@ -111,27 +128,24 @@ func (t tree) install(dir string) error {
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			return err
 		}
-		if f.symlink == "" && f.hardlink == "" {
-			if err := replace(target, f.content, f.mode()); err != nil {
-				return err
-			}
-			continue
+		var err error
+		switch {
+		case f.symlink != "":
+			err = replaceByLink(os.Symlink, f.symlink, target)
+		case f.hardlink != "":
+			err = replaceByLink(os.Link, filepath.Join(dir, f.hardlink), target)
+		default:
+			err = replace(target, f.content, f.mode())
 		}
-		if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		link := func() error { return os.Symlink(f.symlink, target) }
-		if f.hardlink != "" {
-			link = func() error { return os.Link(filepath.Join(dir, f.hardlink), target) }
-		}
-		if err := link(); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayReplace refuses to replace what was not installed from here: a system's init for one, be it a link or a program.
+// mayReplace returns an error if target exists and cannot be from an older installation: if it is
+// the system's init, say, which is a link to elsewhere or a program.
 func (f file) mayReplace(target string) error {
 	info, err := os.Lstat(target)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,21 +161,29 @@ func (f file) mayReplace(target string) error {
 		}
 	}
 	if old != f.symlink || f.symlink == "" && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is there and not krunbox's", target)
+		return fmt.Errorf("%s exists and does not belong to krunbox", target)
 	}
 	return nil
 }
 
-// replace writes a file that is there completely or not at all.
+// replace writes a file so that target is the old one or the complete new one at any time.
 func replace(target string, content []byte, mode fs.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(target), filepath.Base(target)+".tmp-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = io.Copy(f, bytes.NewReader(content))
+	_, err = f.Write(content)
 	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), target)
+}
+
+// replaceByLink removes target, if it exists, and calls link to make it a link to old.
+func replaceByLink(link func(old, target string) error, old, target string) error {
+	if err := os.Remove(target); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return link(old, target)
 }
