@@ -140,19 +140,26 @@ func (c *Conn) SetUp(name string) (Link, error) {
 }
 
 // Links returns all interfaces.
-func (c *Conn) Links() (links []Link, err error) {
+func (c *Conn) Links() ([]Link, error) {
+	return list(c, "interfaces", c.handle.LinkList, newLink)
+}
+
+// list requests a list, and converts its elements.
+func list[T, U any](c *Conn, what string, get func() ([]T, error), convert func(T) U) (
+	all []U, err error,
+) {
 	err = c.request(func() error {
-		list, err := c.handle.LinkList()
-		links = nil
-		for _, l := range list {
-			links = append(links, newLink(l))
+		elements, err := get()
+		all = all[:0]
+		for _, e := range elements {
+			all = append(all, convert(e))
 		}
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list interfaces: %w", err)
+		return nil, fmt.Errorf("list %s: %w", what, err)
 	}
-	return links, nil
+	return all, nil
 }
 
 // MaxMTU returns the largest MTU, in bytes, that an interface can have, or 0 if it is unknown.
@@ -179,38 +186,20 @@ func (c *Conn) MaxMTU(index int) (mtu uint32) {
 }
 
 // Addresses returns the IPv4 and IPv6 addresses of the interface with the given index.
-func (c *Conn) Addresses(index int) (addresses []IfAddr, err error) {
-	err = c.request(func() error {
-		list, err := c.handle.AddrList(byIndex(index), netlink.FAMILY_ALL)
-		addresses = nil
-		for _, a := range list {
-			addresses = append(addresses, newIfAddr(a))
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list addresses of interface %d: %w", index, err)
-	}
-	return addresses, nil
+func (c *Conn) Addresses(index int) ([]IfAddr, error) {
+	return list(c, "addresses", func() ([]netlink.Addr, error) {
+		return c.handle.AddrList(byIndex(index), netlink.FAMILY_ALL)
+	}, newIfAddr)
 }
 
 // Routes returns the IPv4 and IPv6 unicast routes of the main table that lead through the interface
 // with the given index.
-func (c *Conn) Routes(index int) (routes []Route, err error) {
+func (c *Conn) Routes(index int) ([]Route, error) {
 	filter := netlink.Route{LinkIndex: index, Type: unix.RTN_UNICAST}
-	err = c.request(func() error {
-		list, err := c.handle.RouteListFiltered(netlink.FAMILY_ALL, &filter,
+	return list(c, "routes", func() ([]netlink.Route, error) {
+		return c.handle.RouteListFiltered(netlink.FAMILY_ALL, &filter,
 			netlink.RT_FILTER_OIF|netlink.RT_FILTER_TYPE)
-		routes = nil
-		for _, r := range list {
-			routes = append(routes, newRoute(r))
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list routes of interface %d: %w", index, err)
-	}
-	return routes, nil
+	}, newRoute)
 }
 
 // Do makes changes, in order. If one fails, the others are made nevertheless; the error joins those
