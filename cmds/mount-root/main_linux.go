@@ -2,8 +2,7 @@
 //
 // Synopsis:
 //
-//	mount-root [-device D] [-fstype T] [-o OPTS] [-overlay tmpfs|D] [-timeout T] [--force]
-//	           [--] CMD [ARG...]
+//	mount-root [OPTION...] [--] CMD [ARG...]
 //	mount-root -n [OPTION...] [--] [CMD [ARG...]]
 //
 // Description:
