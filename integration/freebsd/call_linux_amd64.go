@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,8 +26,8 @@ var same = map[uint64]uint64{
 	1: unix.SYS_EXIT_GROUP, 2: unix.SYS_FORK, 3: unix.SYS_READ, 4: unix.SYS_WRITE, 6: unix.SYS_CLOSE, 7: unix.SYS_WAIT4,
 	12: unix.SYS_CHDIR, 20: unix.SYS_GETPID, 33: unix.SYS_ACCESS, 59: unix.SYS_EXECVE, 60: unix.SYS_UMASK,
 	73: unix.SYS_MUNMAP, 80: unix.SYS_SETGROUPS, 90: unix.SYS_DUP2, 136: unix.SYS_MKDIR, 147: unix.SYS_SETSID,
-	240: unix.SYS_NANOSLEEP, 311: unix.SYS_SETRESUID, 312: unix.SYS_SETRESGID, 331: unix.SYS_SCHED_YIELD,
-	362: unix.SYS_EPOLL_CREATE1, 431: unix.SYS_EXIT,
+	209: unix.SYS_POLL, 240: unix.SYS_NANOSLEEP, 311: unix.SYS_SETRESUID, 312: unix.SYS_SETRESGID,
+	331: unix.SYS_SCHED_YIELD, 431: unix.SYS_EXIT,
 }
 
 // openFlags are the flags of open(2) that differ, FreeBSD's and Linux's.
@@ -50,9 +51,6 @@ func mapFlags(flags uint64, from, to int) uint64 {
 
 func (c *call) translate() error {
 	if number, ok := same[c.number]; ok {
-		if c.number == 362 { // kqueue has no argument; epoll gives a descriptor
-			c.arg[0] = 0
-		}
 		return c.linux(number)
 	}
 	switch c.number {
@@ -101,7 +99,20 @@ func (c *call) translate() error {
 		}
 		return c.linux(unix.SYS_CLOCK_GETTIME)
 	case 551: // fstat
-		return c.fstat()
+		return c.stat(fmt.Sprintf("/proc/%d/fd/%d", c.t.tid, c.arg[0]), 0, c.arg[1])
+	case 552: // fstatat; only AT_FDCWD
+		path, err := c.text(c.arg[1])
+		if err != nil {
+			return err
+		}
+		from, flags := "root", 0
+		if !strings.HasPrefix(path, "/") {
+			from = "cwd"
+		}
+		if c.arg[3]&0x200 != 0 {
+			flags = unix.AT_SYMLINK_NOFOLLOW
+		}
+		return c.stat(fmt.Sprintf("/proc/%d/%s/%s", c.t.tid, from, path), flags, c.arg[2])
 	case 165: // sysarch: AMD64_SET_FSBASE
 		base, err := peek(c.t.tid, c.arg[1], 8)
 		if c.arg[0] != 129 || err != nil {
@@ -117,8 +128,11 @@ func (c *call) translate() error {
 		var id [8]byte
 		put(id[:], 0, uint64(c.t.tid))
 		return errors.Join(poke(c.t.tid, c.arg[0], id[:]), c.done(0))
-	case 53, 253, 340, 416, 433:
-		// sigaltstack, issetugid, sigprocmask, sigaction, thr_kill: signals come from kevent alone
+	case 53:
+		return c.sigaltstack()
+	case 416:
+		return c.sigaction()
+	case 253, 340, 433: // issetugid, sigprocmask, thr_kill
 		return c.done(0)
 	case 487: // cpuset_getaffinity: one processor
 		mask := make([]byte, c.arg[3])
@@ -126,8 +140,6 @@ func (c *call) translate() error {
 		return errors.Join(poke(c.t.tid, c.arg[4], mask), c.done(0))
 	case 202:
 		return c.sysctl()
-	case 560:
-		return c.kevent()
 	case 390:
 		return c.kenv()
 	case 378:
@@ -233,17 +245,19 @@ func (c *call) rlimit() error {
 	return c.linux(number)
 }
 
-func (c *call) fstat() error {
+// stat returns what is known of a file, by a path of this machine's.
+func (c *call) stat(path string, flags int, address uint64) error {
 	var st unix.Stat_t
-	err := unix.Stat("/proc/"+strconv.Itoa(c.t.tid)+"/fd/"+strconv.FormatUint(c.arg[0], 10), &st)
-	if err != nil {
-		return c.fail(unix.EBADF)
+	if err := unix.Fstatat(unix.AT_FDCWD, path, &st, flags); err != nil {
+		return c.result(err)
 	}
 	var b [224]byte // struct stat
+	put(b[:], 0, st.Dev)
+	put(b[:], 8, st.Ino)
 	put(b[:], 24, uint64(uint16(st.Mode))|uint64(st.Uid)<<32)
 	put(b[:], 32, uint64(st.Gid))
 	put(b[:], 112, uint64(st.Size))
-	return errors.Join(poke(c.t.tid, c.arg[1], b[:]), c.done(0))
+	return errors.Join(poke(c.t.tid, address, b[:]), c.done(0))
 }
 
 func (c *call) newThread() error {
@@ -302,35 +316,42 @@ func (c *call) sysctl() error {
 	return c.fail(unix.ENOENT)
 }
 
-func (c *call) kevent() error {
-	p := c.t.process
-	changes, err := peek(c.t.tid, c.arg[1], int(64*c.arg[2]))
-	if err != nil {
-		return err
-	}
-	for ; len(changes) > 0; changes = changes[64:] {
-		if p.queued == nil {
-			p.queued = map[int]bool{}
+func (c *call) sigaltstack() error {
+	if c.arg[0] != 0 {
+		b, err := peek(c.t.tid, c.arg[0], 24) // stack_t: address, size, flags
+		if err != nil {
+			return err
 		}
-		p.queued[int(get(changes, 0))] = true
-	}
-	switch {
-	case c.arg[4] == 0:
-		return c.done(0)
-	case len(p.pending) == 0: // until a signal comes; then the call is made again, for EINTR
-		p.waiter = c.t
-		c.t.finish = func(result int64) int64 {
-			p.waiter = nil
-			return result
+		const disable = 4 // SS_DISABLE
+		if c.t.stack = 0; b[16]&disable == 0 {
+			c.t.stack = get(b, 0) + get(b, 8)
 		}
-		return c.linux(unix.SYS_PAUSE)
 	}
-	var event [64]byte // struct kevent
-	put(event[:], 0, uint64(p.pending[0]))
-	put(event[:], 8, 0xfffa) // EVFILT_SIGNAL
-	put(event[:], 16, 1)
-	p.pending = p.pending[1:]
-	return errors.Join(poke(c.t.tid, c.arg[3], event[:]), c.done(1))
+	return c.done(0)
+}
+
+func (c *call) sigaction() error {
+	const size = 32 // of struct sigaction, which begins with the handler
+	p, sig := c.t.process, int(c.arg[0])
+	old := p.handlers[sig]
+	if c.arg[1] != 0 {
+		b, err := peek(c.t.tid, c.arg[1], size)
+		if err != nil {
+			return err
+		}
+		if p.handlers == nil {
+			p.handlers = map[int]uint64{}
+		}
+		p.handlers[sig] = get(b, 0)
+	}
+	if c.arg[2] != 0 {
+		b := make([]byte, size)
+		put(b, 0, old)
+		if err := poke(c.t.tid, c.arg[2], b); err != nil {
+			return err
+		}
+	}
+	return c.done(0)
 }
 
 func (c *call) kenv() error {

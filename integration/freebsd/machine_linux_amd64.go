@@ -37,9 +37,7 @@ type process struct {
 	pid    int
 	starts map[uint64]start // of threads, by their stack pointer
 
-	queued  map[int]bool // signals of FreeBSD for which kevent waits
-	pending []int        // that have come
-	waiter  *thread      // in kevent
+	handlers map[int]uint64 // addresses of the handlers of signals, by FreeBSD's numbers
 }
 
 type start struct{ function, argument uint64 }
@@ -50,6 +48,10 @@ type thread struct {
 	inCall  bool
 	args    [6]uint64                // of the call, which FreeBSD leaves in their registers
 	finish  func(result int64) int64 // corrects the result of the call
+
+	stack       uint64           // end of the alternate signal stack; 0: none
+	interrupted *unix.PtraceRegs // the registers from before a signal handler; nil: none runs
+	pending     []unix.Signal    // signals that came while a handler runs
 }
 
 // Run starts a program as os.StartProcess does, and returns its status when it has ended, or when it called reboot(2), which
@@ -143,10 +145,17 @@ func (m *Machine) stopped(tid int, status unix.WaitStatus) error {
 	switch sig := status.StopSignal(); sig {
 	case unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGTRAP:
 		var regs unix.PtraceRegs
-		_ = unix.PtraceGetRegs(tid, &regs)
-		return fmt.Errorf("the program got %v at %#x", sig, regs.Rip)
+		if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+			return err
+		}
+		if regs.Rip != handlerReturn || t.interrupted == nil {
+			return fmt.Errorf("the program got %v at %#x", sig, regs.Rip)
+		}
+		if err := t.endHandler(); err != nil {
+			return err
+		}
 	default:
-		if err := m.signal(t.process, int(sig)); err != nil {
+		if err := t.signal(sig); err != nil {
 			return err
 		}
 	}
@@ -205,6 +214,7 @@ func (m *Machine) executed(t *thread) error {
 	if err := unix.PtraceGetRegs(t.tid, &regs); err != nil {
 		return err
 	}
+	t.process.handlers, t.stack, t.interrupted = nil, 0, nil
 	regs.Rdi = regs.Rsp // argc, argv
 	t.args = [6]uint64{regs.Rdi}
 	if err := unix.PtraceSetRegs(t.tid, &regs); err != nil {
@@ -253,17 +263,51 @@ func (m *Machine) atCall(t *thread) error {
 	return resume(t.tid)
 }
 
-// signal hands a signal to a process: to its kevent if that waits for it, else to nobody.
-func (m *Machine) signal(p *process, linux int) error {
-	sig := signalFromLinux(linux)
-	if !p.queued[sig] {
+// handlerReturn is the return address of signal handlers. Nothing is mapped there.
+const handlerReturn = 0
+
+// signal makes a thread run the program's handler of a signal, if there is one, on the alternate
+// signal stack. A thread that has none yet leaves the signal to the first thread of the process.
+func (t *thread) signal(sig unix.Signal) error {
+	number := signalFromLinux(int(sig))
+	handler := t.process.handlers[number]
+	switch {
+	case handler <= 1: // SIG_DFL, SIG_IGN
+		return nil
+	case t.stack == 0:
+		return unix.Tgkill(t.process.pid, t.process.pid, sig)
+	case t.interrupted != nil:
+		t.pending = append(t.pending, sig)
 		return nil
 	}
-	p.pending = append(p.pending, sig)
-	if p.waiter == nil {
-		return nil
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(t.tid, &regs); err != nil {
+		return err
 	}
-	return unix.Tgkill(p.pid, p.waiter.tid, unix.SIGURG) // ends its wait, and is not among the queued
+	regs.Orig_rax = noCall // what was interrupted is not restarted
+	saved := regs
+	t.interrupted = &saved
+	// The frame: the return address, a siginfo_t, and a ucontext_t of zeros.
+	const infoSize, frameSize = 80, 2048
+	frame := make([]byte, frameSize)
+	put(frame, 8, uint64(number)) // si_signo
+	put(frame, 8+8, 0x10001)      // si_code: SI_USER
+	regs.Rsp = (t.stack-frameSize)&^15 - 8
+	regs.Rip, regs.Rdi, regs.Rsi, regs.Rdx = handler, uint64(number), regs.Rsp+8, regs.Rsp+8+infoSize
+	put(frame, 0, handlerReturn)
+	return errors.Join(poke(t.tid, regs.Rsp, frame), unix.PtraceSetRegs(t.tid, &regs))
+}
+
+// endHandler continues what a signal handler has interrupted, or runs the next handler.
+func (t *thread) endHandler() error {
+	regs := t.interrupted
+	t.interrupted = nil
+	if err := unix.PtraceSetRegs(t.tid, regs); err != nil || len(t.pending) == 0 {
+		return err
+	}
+	next := t.pending[0]
+	t.pending = t.pending[1:]
+	return t.signal(next)
 }
 
 // noCall is the number of no system call: the kernel does nothing.
