@@ -80,7 +80,7 @@ rebind          1h45m0s
 		"-release --force":         "eth0: released 192.0.2.77/25\nexit 0\nstate: 0 0 mtu 1400 0\n",
 		"-release --force -i eth0": "dhcpclient: eth0: no address from a lease: cannot assign requested address\nexit 4\n",
 		"-4 -i eth9 --force":       "dhcpclient: eth9 is missing or not connected: network is down\nexit 4\n",
-		"-bogus":                   "dhcpclient: -bogus: no such option\nexit 2\n",
+		"-bogus":                   "dhcpclient: flag provided but not defined: -bogus\nexit 2\n",
 	} {
 		output := got[args]
 		if args == "-n -4 -v" { // with a line for each packet
@@ -145,7 +145,7 @@ func TestDhcpclientWithoutLuck(t *testing.T) {
 	for args, want := range map[string]string{
 		"-4 --force -timeout 3s":    "dhcpclient: eth0: the server refused a lease\nexit 3\n",
 		"-4 --force -timeout 300ms": "dhcpclient: eth0: no answer within 300ms\nexit 1\n",
-		"-4 --force -timeout soon":  "dhcpclient: -timeout: \"soon\": want a time such as 500ms, 10s or 2m\nexit 2\n",
+		"-4 --force -timeout soon":  "dhcpclient: invalid value \"soon\" for flag -timeout: parse error\nexit 2\n",
 	} {
 		if got[args] != want {
 			t.Errorf("dhcpclient %s: %q, want %q", args, got[args], want)
