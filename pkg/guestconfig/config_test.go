@@ -11,7 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// parseTest is a file and what Parse returns for it, where empty lists and maps equal nil.
+// parseTest is a file and what Parse returns for it. Empty lists and maps equal nil.
 type parseTest struct {
 	in   string
 	want Config
@@ -100,11 +100,13 @@ func TestParseSpellings(t *testing.T) {
 
 		// Other names, and names in other places.
 		{
-			`{"ARGS": ["a"], "cmd": ["a"], "ENV": ["A=1"], "entrypoint": ["e"], "workingDir": "/w"}`,
+			`{"ARGS": ["a"], "cmd": ["a"], "ENV": ["A=1"], "entrypoint": ["e"],
+			  "workingDir": "/w"}`,
 			Config{},
 		},
 		{
-			`{"user": "u", "rlimits": 1, "process": {"hostname": 1, "mounts": 1}, "linux": {"args": 1}}`,
+			`{"user": "u", "rlimits": 1, "process": {"hostname": 1, "mounts": 1},
+			  "linux": {"args": 1}}`,
 			Config{},
 		},
 	})
@@ -119,7 +121,8 @@ func TestParsePrecedence(t *testing.T) {
 		{`{"WorkingDir": "/c", "Cwd": "/b"}`, cwd("/b")},
 		{`{"Hostname": "b", "hostname": "a"}`, Config{Hostname: "a"}},
 		{
-			`{"process": {"Cmd": ["p"], "WorkingDir": "/p"}, "args": ["f"], "env": ["A=f"], "cwd": "/f"}`,
+			`{"process": {"Cmd": ["p"], "WorkingDir": "/p"},
+			  "args": ["f"], "env": ["A=f"], "cwd": "/f"}`,
 			ofProcess(specs.Process{Args: []string{"p"}, Env: []string{"A=f"}, Cwd: "/p"}),
 		},
 		{
@@ -129,12 +132,14 @@ func TestParsePrecedence(t *testing.T) {
 
 		// Empty and null count as absent.
 		{
-			`{"process": {"args": [], "env": [], "cwd": ""}, "Cmd": ["a"], "Env": ["A=1"], "Cwd": "/w"}`,
+			`{"process": {"args": [], "env": [], "cwd": ""},
+			  "Cmd": ["a"], "Env": ["A=1"], "Cwd": "/w"}`,
 			ofProcess(specs.Process{Args: []string{"a"}, Env: []string{"A=1"}, Cwd: "/w"}),
 		},
 		{
 			`{"process": {"args": null, "env": null, "cwd": null, "user": null, "rlimits": null},
-			  "mounts": null, "Entrypoint": [], "Cmd": ["a"], "hostname": null, "linux": null, "root": null}`,
+			  "mounts": null, "Entrypoint": [], "Cmd": ["a"], "hostname": null, "linux": null,
+			  "root": null}`,
 			args("a"),
 		},
 		{`{"process": null, "hostname": ""}`, Config{}},
@@ -144,8 +149,8 @@ func TestParsePrecedence(t *testing.T) {
 			Config{},
 		},
 		{
-			`{"process": {"cwd": "/a", "user": {"uid": 1}, "user": null}, "process": null, "args": ["a"],
-			  "args": null, "linux": {"sysctl": {"a": "b", "a": null}}}`,
+			`{"process": {"cwd": "/a", "user": {"uid": 1}, "user": null}, "process": null,
+			  "args": ["a"], "args": null, "linux": {"sysctl": {"a": "b", "a": null}}}`,
 			Config{
 				Process: specs.Process{Args: []string{"a"}, Cwd: "/a", User: specs.User{UID: 1}},
 				HasUser: true, Linux: specs.Linux{Sysctl: map[string]string{"a": "b"}},
@@ -170,13 +175,18 @@ func TestParsePrecedence(t *testing.T) {
 			Config{Linux: specs.Linux{Namespaces: []specs.LinuxNamespace{{Path: "mount"}}}},
 		},
 		{
-			`{"process": {"scheduler": {"policy": "SCHED_RR", "nice": 1}, "scheduler": {"priority": 2}}}`,
-			ofProcess(specs.Process{Scheduler: &specs.Scheduler{Policy: "SCHED_RR", Nice: 1, Priority: 2}}),
+			`{"process": {"scheduler": {"policy": "SCHED_RR", "nice": 1},
+			  "scheduler": {"priority": 2}}}`,
+			ofProcess(specs.Process{
+				Scheduler: &specs.Scheduler{Policy: "SCHED_RR", Nice: 1, Priority: 2},
+			}),
 		},
 		{
 			`{"process": {"capabilities": {"bounding": ["CAP_KILL"]},
 			  "capabilities": {"permitted": ["CAP_KILL"], "bounding": []}}}`,
-			ofProcess(specs.Process{Capabilities: &specs.LinuxCapabilities{Permitted: []string{"CAP_KILL"}}}),
+			ofProcess(specs.Process{
+				Capabilities: &specs.LinuxCapabilities{Permitted: []string{"CAP_KILL"}},
+			}),
 		},
 	})
 }
@@ -210,21 +220,25 @@ func TestParseStrings(t *testing.T) {
 func TestParseProcess(t *testing.T) {
 	testParse(t, []parseTest{
 		{
-			`{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 1, "hard": 18446744073709551615},
-			                          {"type": "RLIMIT_CORE"}]}}`,
+			`{"process": {"rlimits": [
+			  {"type": "RLIMIT_NOFILE", "soft": 1, "hard": 18446744073709551615},
+			  {"type": "RLIMIT_CORE"}]}}`,
 			ofProcess(specs.Process{Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_NOFILE", Soft: 1, Hard: 1<<64 - 1}, {Type: "RLIMIT_CORE"},
 			}}),
 		},
 		{
 			`{"process": {"capabilities": {"bounding": ["CAP_KILL", "CAP_CHOWN", "CAP_BPF"],
-			  "effective": ["CAP_KILL"], "permitted": ["CAP_KILL", "CAP_BPF"], "inheritable": ["CAP_BPF"],
-			  "ambient": ["CAP_BPF"], "all": 1}, "noNewPrivileges": true}}`,
+			  "effective": ["CAP_KILL"], "permitted": ["CAP_KILL", "CAP_BPF"],
+			  "inheritable": ["CAP_BPF"], "ambient": ["CAP_BPF"], "all": 1},
+			  "noNewPrivileges": true}}`,
 			ofProcess(specs.Process{
 				Capabilities: &specs.LinuxCapabilities{
-					Bounding: []string{"CAP_CHOWN", "CAP_KILL", "CAP_BPF"}, Effective: []string{"CAP_KILL"},
+					Bounding:    []string{"CAP_CHOWN", "CAP_KILL", "CAP_BPF"},
+					Effective:   []string{"CAP_KILL"},
 					Permitted:   []string{"CAP_KILL", "CAP_BPF"},
-					Inheritable: []string{"CAP_BPF"}, Ambient: []string{"CAP_BPF"},
+					Inheritable: []string{"CAP_BPF"},
+					Ambient:     []string{"CAP_BPF"},
 				},
 				NoNewPrivileges: true,
 			}),
@@ -237,20 +251,28 @@ func TestParseProcess(t *testing.T) {
 		{`{"process": {"oomScoreAdj": -1000}}`, ofProcess(specs.Process{OOMScoreAdj: new(-1000)})},
 		{
 			`{"process": {"scheduler": {"policy": "SCHED_DEADLINE", "nice": -20, "priority": 1,
-			  "runtime": 18446744073709551615, "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"],
+			  "runtime": 18446744073709551615,
+			  "flags": ["SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_DL_OVERRUN"],
 			  "deadline": 2, "period": 3, "later": 1}}}`,
 			ofProcess(specs.Process{Scheduler: &specs.Scheduler{
-				Policy: specs.SchedDeadline, Nice: -20, Priority: 1, Runtime: 1<<64 - 1, Deadline: 2, Period: 3,
-				Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork, specs.SchedFlagDLOverrun},
+				Policy: specs.SchedDeadline, Nice: -20, Priority: 1,
+				Flags: []specs.LinuxSchedulerFlag{
+					specs.SchedFlagResetOnFork, specs.SchedFlagDLOverrun,
+				},
+				Runtime: 1<<64 - 1, Deadline: 2, Period: 3,
 			}}),
 		},
 		{
 			`{"process": {"ioPriority": {"class": "IOPRIO_CLASS_BE", "priority": 7}}}`,
-			ofProcess(specs.Process{IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 7}}),
+			ofProcess(specs.Process{
+				IOPriority: &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 7},
+			}),
 		},
 		{
 			`{"process": {"execCPUAffinity": {"initial": "0", "final": "0-1,65"}}}`,
-			ofProcess(specs.Process{ExecCPUAffinity: &specs.CPUAffinity{Initial: "0", Final: "0-1,65"}}),
+			ofProcess(specs.Process{
+				ExecCPUAffinity: &specs.CPUAffinity{Initial: "0", Final: "0-1,65"},
+			}),
 		},
 		{
 			`{"process": {"execCPUAffinity": {"initial": "7", "final": ""}}}`,
@@ -258,7 +280,9 @@ func TestParseProcess(t *testing.T) {
 		},
 		{
 			`{"process": {"terminal": true, "consoleSize": {"height": 65535, "width": 1}}}`,
-			ofProcess(specs.Process{Terminal: true, ConsoleSize: &specs.Box{Height: 65535, Width: 1}}),
+			ofProcess(specs.Process{
+				Terminal: true, ConsoleSize: &specs.Box{Height: 65535, Width: 1},
+			}),
 		},
 		{`{"process": {"terminal": false, "consoleSize": {"height": 2, "width": 1}}}`, Config{}},
 
@@ -278,7 +302,8 @@ func TestParseUser(t *testing.T) {
 	testParse(t, []parseTest{
 		{`{"process": {"user": {}}}`, withUser("", specs.User{})},
 		{
-			`{"process": {"user": {"uid": 1, "gid": 4294967294, "umask": 18, "additionalGids": [0, 5]}}}`,
+			`{"process": {"user":
+			  {"uid": 1, "gid": 4294967294, "umask": 18, "additionalGids": [0, 5]}}}`,
 			withUser("", specs.User{
 				UID: 1, GID: 4294967294, Umask: new(uint32(18)), AdditionalGids: []uint32{0, 5},
 			}),
@@ -311,7 +336,11 @@ func TestParseMachine(t *testing.T) {
 			`{"mounts": [{"destination": "/a", "type": "tmpfs", "source": "tmpfs",
 			              "options": ["ro", "size=1k"]}, {}]}`,
 			Config{Mounts: []specs.Mount{
-				{Destination: "/a", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "size=1k"}}, {},
+				{
+					Destination: "/a", Type: "tmpfs", Source: "tmpfs",
+					Options: []string{"ro", "size=1k"},
+				},
+				{},
 			}},
 		},
 		{
@@ -321,8 +350,12 @@ func TestParseMachine(t *testing.T) {
 			Config{
 				RootReadonly: true,
 				Linux: specs.Linux{
-					RootfsPropagation: "rslave", MaskedPaths: []string{"/a", "b"}, ReadonlyPaths: []string{"/c"},
-					Namespaces: []specs.LinuxNamespace{{Type: "pid"}, {Path: "/n", Type: "mount"}, {}},
+					RootfsPropagation: "rslave",
+					MaskedPaths:       []string{"/a", "b"},
+					ReadonlyPaths:     []string{"/c"},
+					Namespaces: []specs.LinuxNamespace{
+						{Type: "pid"}, {Path: "/n", Type: "mount"}, {},
+					},
 				},
 			},
 		},
@@ -333,8 +366,10 @@ func TestParseMachine(t *testing.T) {
 		},
 		{
 			`{"linux": {"devices": [
-			  {"path": "/f", "type": "c", "major": 10, "minor": 229, "fileMode": 438, "uid": 0, "gid": 5},
-			  {"path": "/p", "type": "p"}, {"path": "/b", "type": "b", "major": 4095, "minor": 1048575}]}}`,
+			  {"path": "/f", "type": "c", "major": 10, "minor": 229, "fileMode": 438,
+			   "uid": 0, "gid": 5},
+			  {"path": "/p", "type": "p"},
+			  {"path": "/b", "type": "b", "major": 4095, "minor": 1048575}]}}`,
 			Config{Linux: specs.Linux{Devices: []specs.LinuxDevice{
 				{
 					Path: "/f", Type: "c", Major: 10, Minor: 229, FileMode: new(fs.FileMode(0o666)),
@@ -359,10 +394,14 @@ func TestParseUnsupported(t *testing.T) {
 		},
 		{`{"root": {"path": "rootfs", "readonly": true, "seccomp": true}}`, nil},
 		{
-			`{"mounts": [{"uidMappings": [{"size": 1}]}, {"uidMappings": [], "gidMappings": null}]}`,
+			`{"mounts": [{"uidMappings": [{"size": 1}]},
+			             {"uidMappings": [], "gidMappings": null}]}`,
 			[]string{"mounts.uidMappings"},
 		},
-		{`{"mounts": [{"uidMappings": [1]}, {"uidMappings": ["a"]}]}`, []string{"mounts.uidMappings"}},
+		{
+			`{"mounts": [{"uidMappings": [1]}, {"uidMappings": ["a"]}]}`,
+			[]string{"mounts.uidMappings"},
+		},
 		{`{"mounts": [{"gidMappings": [], "uidMappings": null}]}`, nil},
 		{
 			`{"annotations": {"a": "b"}, "ExposedPorts": {"80": {}}, "OnBuild": ["x"],
@@ -376,7 +415,11 @@ func TestParseUnsupported(t *testing.T) {
 			[]string{"process.apparmorProfile", "process.selinuxLabel"},
 		},
 		{`{"seccomp": {"a": 1}, "linux": {"selinuxLabel": "a"}}`, nil},
-		{`{"linux": {"seccomp": [ ], "timeOffsets": { }, "memoryPolicy": false, "personality": 0}}`, nil},
+		{
+			`{"linux": {"seccomp": [ ], "timeOffsets": { }, "memoryPolicy": false,
+			  "personality": 0}}`,
+			nil,
+		},
 
 		// Values.
 		{
@@ -400,7 +443,8 @@ func TestParseUnsupported(t *testing.T) {
 	} {
 		got, err := Parse([]byte(test.in))
 		if err != nil || !slices.Equal(got.Unsupported, test.want) {
-			t.Errorf("Parse(%s).Unsupported = %q, %v, want %q", test.in, got.Unsupported, err, test.want)
+			t.Errorf("Parse(%s).Unsupported = %q, %v, want %q",
+				test.in, got.Unsupported, err, test.want)
 		}
 		if got.StopSignal != 0 {
 			t.Errorf("Parse(%s).StopSignal = %d, want 0", test.in, got.StopSignal)
@@ -413,7 +457,7 @@ func TestParseUnsupported(t *testing.T) {
 	}
 }
 
-// A file with any number of unknown values has a limited report.
+// TestParseManyUnknown checks that a file with many unknown values leads to a short report.
 func TestParseManyUnknown(t *testing.T) {
 	var names []string
 	for i := range 1000 {

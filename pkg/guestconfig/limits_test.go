@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// ociFile is what a container engine writes for the krun handler of crun.
+// ociFile returns a file as a container engine writes it for the krun handler of crun.
 func ociFile(t testing.TB) []byte {
 	data, err := os.ReadFile("testdata/oci.json")
 	if err != nil {
@@ -24,14 +24,18 @@ func ociFile(t testing.TB) []byte {
 func TestParseOCIFile(t *testing.T) {
 	want := Config{
 		Process: specs.Process{
-			Args: []string{"/usr/bin/server", "--title", `Café "Zur Post"`, "", "--", "a\tb\nc && d"},
+			Args: []string{
+				"/usr/bin/server", "--title", `Café "Zur Post"`, "", "--", "a\tb\nc && d",
+			},
 			Env: []string{
-				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm-256color",
-				"container=podman", "GREETING=grüß dich 👋", "EMPTY=", "HOSTNAME=orchard", "HOME=/home/app",
+				"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+				"TERM=xterm-256color", "container=podman", "GREETING=grüß dich 👋", "EMPTY=",
+				"HOSTNAME=orchard", "HOME=/home/app",
 			},
 			Cwd: "/srv/app",
 			User: specs.User{
-				UID: 1000, GID: 984, Umask: new(uint32(0o22)), AdditionalGids: []uint32{10, 984, 65534},
+				UID: 1000, GID: 984, Umask: new(uint32(0o22)),
+				AdditionalGids: []uint32{10, 984, 65534},
 			},
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_NOFILE", Soft: 524288, Hard: 1048576},
@@ -59,7 +63,8 @@ func TestParseOCIFile(t *testing.T) {
 			},
 			{Destination: "/run/lock", Type: "tmpfs", Source: "tmpfs"},
 			{
-				Destination: "/etc/resolv.conf", Type: "bind", Source: "/run/containers/8d4e/resolv.conf",
+				Destination: "/etc/resolv.conf", Type: "bind",
+				Source:  "/run/containers/8d4e/resolv.conf",
 				Options: []string{"bind", "rprivate"},
 			},
 		},
@@ -79,7 +84,7 @@ func TestParseOCIFile(t *testing.T) {
 	}
 }
 
-// A file cut anywhere is an error, and says that it ended early.
+// TestParseTruncated cuts a file everywhere, which is an error with a position.
 func TestParseTruncated(t *testing.T) {
 	data := bytes.TrimSpace(ociFile(t))
 	for end := range data {
@@ -90,7 +95,7 @@ func TestParseTruncated(t *testing.T) {
 	}
 }
 
-// A byte that is wrong is an error or not, but no crash.
+// TestParseDamaged changes every byte of a file. That may be an error, but never a panic.
 func TestParseDamaged(t *testing.T) {
 	data := ociFile(t)
 	for i, original := range data {
@@ -108,12 +113,15 @@ func TestParseSize(t *testing.T) {
 	const start, end = `{"args": ["`, `"]}`
 	room := MaxSize - len(start) - len(end)
 	got, err := Parse([]byte(start + strings.Repeat("x", room) + end))
-	if err != nil || len(got.Process.Args) != 1 || len(got.Process.Args[0]) != room {
-		t.Errorf("Parse of %d bytes = %d arguments, %v, want 1 of %d bytes", MaxSize, len(got.Process.Args), err, room)
+	args := got.Process.Args
+	if err != nil || len(args) != 1 || len(args[0]) != room {
+		t.Errorf("Parse of %d bytes = %d arguments, %v, want 1 of %d bytes",
+			MaxSize, len(args), err, room)
 	}
 	for _, size := range []int{room + 1, 10_000_000} {
 		const want = "larger than 8388608 bytes"
-		if _, err := Parse([]byte(start + strings.Repeat("x", size) + end)); err == nil || err.Error() != want {
+		_, err := Parse([]byte(start + strings.Repeat("x", size) + end))
+		if err == nil || err.Error() != want {
 			t.Errorf("Parse of %d bytes = %v, want %s", size+len(start)+len(end), err, want)
 		}
 	}
@@ -125,7 +133,8 @@ func TestParseDepth(t *testing.T) {
 	}
 	for _, in := range []string{
 		nested(`{"a":`, "1", "}", maxDepth),
-		`{"a":` + nested("[", "", "]", maxDepth-1) + `,"b":` + nested("[", "", "]", maxDepth-1) + "}",
+		`{"a":` + nested("[", "", "]", maxDepth-1) +
+			`,"b":` + nested("[", "", "]", maxDepth-1) + "}",
 		`{"process":{"args":["a"]},"linux":{"seccomp":` + nested("[", "", "]", maxDepth-2) + "}}",
 	} {
 		if _, err := Parse([]byte(in)); err != nil {
@@ -146,12 +155,14 @@ func TestParseDepth(t *testing.T) {
 		_, err := Parse([]byte(test.in))
 		if err == nil || !strings.HasPrefix(err.Error(), test.place+test.field) ||
 			!strings.HasSuffix(err.Error(), problem) {
-			t.Errorf("Parse(%.40s...) = %v, want %s%s%s", test.in, err, test.place, test.field, problem)
+			t.Errorf("Parse(%.40s...) = %v, want %s%s%s",
+				test.in, err, test.place, test.field, problem)
 		}
 	}
 }
 
-// Lists whose elements take more room in memory than in the file are bounded.
+// TestParseElements checks the limit on list elements, which take more room in memory than in the
+// file.
 func TestParseElements(t *testing.T) {
 	list := func(name, element string, n int) string {
 		return `"` + name + `":[` + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
@@ -186,8 +197,8 @@ func TestParseElements(t *testing.T) {
 	}
 }
 
-// Files that take far more room in memory than on disk, or that make the search for the position of
-// an error slow, are parsed within limits.
+// TestParseHostile parses files that take far more room in memory than on disk, or that could make
+// the search for the position of an error slow.
 func TestParseHostile(t *testing.T) {
 	const limit = 384 << 20 // bytes allocated in total, most of which can be freed meanwhile
 	fill := func(start, repeat, end string, n int) string {
@@ -209,7 +220,7 @@ func TestParseHostile(t *testing.T) {
 		{"sysctls", `{"linux":{"sysctl":{` + strings.TrimSuffix(sysctls.String(), ",") + `}}}`},
 		{"groups", fill(`{"process":{"user":{"additionalGids":[`, `1,`, `]}}}`, maxElements)},
 		{"limits", fill(`{"process":{"rlimits":[`, `{"type":"RLIMIT_AS"},`, `]}}`, maxElements)},
-		{"capabilities", fill(`{"process":{"capabilities":{"bounding":[`, `"a",`, `]}}}`, maxElements)},
+		{"names", fill(`{"process":{"capabilities":{"bounding":[`, `"a",`, `]}}}`, maxElements)},
 		{"flags", fill(`{"process":{"scheduler":{"flags":[`, `"a",`, `]}}}`, maxElements)},
 		{"unknown", fill(`{`, `"a":1,`, `}`, MaxSize)},
 		{"unknown objects", fill(`{"a":[`, `{},`, `]}`, MaxSize)},
@@ -225,9 +236,11 @@ func TestParseHostile(t *testing.T) {
 		took := time.Since(start)
 		runtime.ReadMemStats(&after)
 		allocated := after.TotalAlloc - before.TotalAlloc
-		t.Logf("%s: %d bytes of JSON, %d MB, %v, error %v", test.name, len(test.in), allocated>>20, took, err)
+		t.Logf("%s: %d bytes of JSON, %d MB, %v, error %v",
+			test.name, len(test.in), allocated>>20, took, err)
 		if allocated > limit {
-			t.Errorf("Parse(%.40s...) allocates %d MB, want at most %d", test.in, allocated>>20, limit>>20)
+			t.Errorf("Parse(%.40s...) allocates %d MB, want at most %d",
+				test.in, allocated>>20, limit>>20)
 		}
 		if err != nil && len(err.Error()) > 1000 {
 			t.Errorf("Parse(%.40s...) returns an error of %d bytes", test.in, len(err.Error()))
@@ -236,8 +249,9 @@ func TestParseHostile(t *testing.T) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	// Some 10 kB: most of a real file is a seccomp profile and the like.
-	padding := strings.Repeat(`{"names": ["accept", "read", "write"], "action": "SCMP_ACT_ALLOW"},`, 100)
+	// A real file has some 10 kB, most of which is a seccomp profile.
+	const rule = `{"names": ["accept", "read", "write"], "action": "SCMP_ACT_ALLOW"},`
+	padding := strings.Repeat(rule, 100)
 	data := bytes.Replace(ociFile(b), []byte(`"syscalls": [`), []byte(`"syscalls": [`+padding), 1)
 	b.SetBytes(int64(len(data)))
 	b.ReportAllocs()
