@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,6 +52,7 @@ type thread struct {
 
 	stack       uint64           // end of the alternate signal stack; 0: none
 	interrupted *unix.PtraceRegs // the registers from before a signal handler; nil: none runs
+	vectors     []byte           // and the others (XSAVE)
 	pending     []unix.Signal    // signals that came while a handler runs
 }
 
@@ -286,7 +288,10 @@ func (t *thread) signal(sig unix.Signal) error {
 	}
 	regs.Orig_rax = noCall // what was interrupted is not restarted
 	saved := regs
-	t.interrupted = &saved
+	t.interrupted, t.vectors = &saved, make([]byte, 1<<14)
+	if err := t.vectorRegisters(unix.PTRACE_GETREGSET); err != nil {
+		return err
+	}
 	// The frame: the return address, a siginfo_t, and a ucontext_t of zeros.
 	const infoSize, frameSize = 80, 2048
 	frame := make([]byte, frameSize)
@@ -298,11 +303,25 @@ func (t *thread) signal(sig unix.Signal) error {
 	return errors.Join(poke(t.tid, regs.Rsp, frame), unix.PtraceSetRegs(t.tid, &regs))
 }
 
+// vectorRegisters copies the floating point and vector registers to or from t.vectors.
+func (t *thread) vectorRegisters(request uintptr) error {
+	const xstate = 0x202 // NT_X86_XSTATE
+	buffer := unix.Iovec{Base: &t.vectors[0], Len: uint64(len(t.vectors))}
+	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, request, uintptr(t.tid), xstate,
+		uintptr(unsafe.Pointer(&buffer)), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	t.vectors = t.vectors[:buffer.Len]
+	return nil
+}
+
 // endHandler continues what a signal handler has interrupted, or runs the next handler.
 func (t *thread) endHandler() error {
 	regs := t.interrupted
 	t.interrupted = nil
-	if err := unix.PtraceSetRegs(t.tid, regs); err != nil || len(t.pending) == 0 {
+	err := errors.Join(t.vectorRegisters(unix.PTRACE_SETREGSET), unix.PtraceSetRegs(t.tid, regs))
+	if err != nil || len(t.pending) == 0 {
 		return err
 	}
 	next := t.pending[0]
