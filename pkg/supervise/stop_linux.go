@@ -31,7 +31,7 @@ func (s StopOthers) Describe() op.Description {
 	return op.Describe("stop", "all processes", "grace", s.Grace)
 }
 
-// Do's error names processes that can't be killed.
+// Do fails if processes can't be killed. The error names some of them.
 func (s StopOthers) Do() error {
 	if unix.Getpid() != 1 {
 		return errors.New("stop processes: this is not process 1")

@@ -27,6 +27,7 @@ type Clock interface {
 // happen in the first seconds after a boot; then the next datagram starts it again.
 type SystemClock struct{}
 
+// Now returns the time of the clock.
 func (SystemClock) Now() Time {
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &t) // cannot fail for a clock that exists
@@ -52,6 +53,7 @@ func (SystemClock) Step(offset time.Duration) error {
 	return nil
 }
 
+// Slew makes up for offset, of at most 500 ms.
 func (SystemClock) Slew(offset time.Duration) error {
 	var t unix.Timex
 	if err := adjust(&t); err != nil {

@@ -63,6 +63,7 @@ var hostClock = Address{HostCID, Port}
 // Action is what a Sync does upon a datagram.
 type Action uint8
 
+// The actions. The zero value is Refuse.
 const (
 	Refuse Action = iota // the datagram is not accepted
 	Keep                 // the clock is right enough
