@@ -12,25 +12,27 @@ import (
 	"io"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
+	"github.com/krunbox/krunbox/internal/tool"
 	"github.com/krunbox/krunbox/multicall/dispatch"
 )
 
 // A command is a main package, as "go list" reports it.
 type command struct {
-	Name       string // main
+	Name       string // of the package: main
 	ImportPath string
 	Dir        string
 	GoFiles    []string
 }
 
-// findCommands finds the main packages that opts.Commands name.
+// findCommands returns the main packages that match b.opts.Commands. It fails if two of them have
+// the same base name.
 func (b *builder) findCommands(ctx context.Context) ([]command, error) {
-	args := append([]string{"list", "-json=Name,ImportPath,Dir,GoFiles", "-tags", strings.Join(b.opts.Tags, ","), "--"},
-		b.opts.Commands...)
-	out, err := run(ctx, b.dir, b.moduleEnv(), b.path, args...)
+	args := []string{
+		"list", "-json=Name,ImportPath,Dir,GoFiles", "-tags", strings.Join(b.opts.Tags, ","), "--",
+	}
+	out, err := tool.Run(ctx, b.dir, b.moduleEnv(), b.path, append(args, b.opts.Commands...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -49,39 +51,43 @@ func (b *builder) findCommands(ctx context.Context) ([]command, error) {
 	if len(commands) == 0 {
 		return nil, fmt.Errorf("no commands in %s", strings.Join(b.opts.Commands, " "))
 	}
-	for i, c := range commands {
-		same := slices.IndexFunc(commands[:i], func(other command) bool { return path.Base(other.ImportPath) == path.Base(c.ImportPath) })
-		if same >= 0 {
-			return nil, fmt.Errorf("%s and %s have the same name", commands[same].ImportPath, c.ImportPath)
+	paths := map[string]string{} // by name
+	for _, c := range commands {
+		if other, ok := paths[c.name()]; ok {
+			return nil, fmt.Errorf("%s and %s have the same name", other, c.ImportPath)
 		}
+		paths[c.name()] = c.ImportPath
 	}
 	return commands, nil
 }
 
-// describe reads the package comment for what the list of applets says of the command.
+// name returns the name by which the command is called.
+func (c command) name() string { return path.Base(c.ImportPath) }
+
+// describe reads the command's entry in the list of applets from its package comment.
 func (c command) describe() (dispatch.Applet, error) {
 	var comment strings.Builder
 	for _, name := range c.GoFiles {
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(c.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(c.Dir, name), nil,
+			parser.PackageClauseOnly|parser.ParseComments)
 		if err != nil {
 			return dispatch.Applet{}, err
 		}
-		if file.Doc != nil {
-			comment.WriteString(file.Doc.Text() + "\n")
-		}
+		comment.WriteString(file.Doc.Text() + "\n")
 	}
-	return parseComment(path.Base(c.ImportPath), comment.String()), nil
+	return parseComment(c.name(), comment.String()), nil
 }
 
-// parseComment describes the applet name by its package comment, which follows u-root's form: after a line "Synopsis:"
-// come indented lines with the ways to call it. Without these, it is called by its name alone.
+// parseComment returns the entry of an applet. Its package comment has the form of u-root's:
+// indented lines below a line "Synopsis:" are the ways to call the applet. Without them, it is
+// called by its name alone.
 func parseComment(name, comment string) dispatch.Applet {
 	a := dispatch.Applet{Name: name, Summary: new(doc.Package).Synopsis(comment)}
 	_, synopsis, _ := strings.Cut("\n"+comment, "\nSynopsis:\n")
 	for line := range strings.Lines(synopsis) {
 		usage := strings.TrimSpace(line)
 		if usage != "" && usage[0] == line[0] {
-			break // not indented: the next section
+			break // the next section begins
 		}
 		if usage != "" {
 			a.Usage = append(a.Usage, usage)

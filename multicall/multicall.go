@@ -1,13 +1,15 @@
-// Package multicall builds the krunbox binary: many commands in one static executable, each under its own name.
+// Package multicall builds the krunbox binary: many commands in one static executable, each under
+// its own name.
 //
-// Makebb, of u-root's gobusybox, turns every command into a package that registers its main function,
-// and writes these packages and their imports as a GOPATH tree. Its own main package does not suit a
-// guest's init: it takes argv[1], which belongs to the workload, for an applet, looks argv[0] up
-// again, and is built without inlining and with the GODEBUG settings of an old Go. So Build has
-// makebb generate only, replaces its main package by package krunbox, and compiles the tree itself.
+// Makebb, of u-root's gobusybox, turns every command into a package that registers its main
+// function, and writes these packages and their imports as a GOPATH tree. Its own main package does
+// not suit a guest's init: it takes argv[1], which belongs to the workload, for the name of an
+// applet, looks up argv[0] as a file, and is built without inlining and with the GODEBUG settings
+// of an old Go. So Build uses makebb only to generate the tree, replaces its main package by
+// package krunbox, and compiles the tree itself.
 //
-// The binary depends on the sources, the Go release and the options, and on nothing else: it does not
-// contain directories of the build, the time, or the user's Go settings.
+// The binary depends on the sources, the Go release and the options, and on nothing else: it does
+// not contain directories of the build, the time, or the user's Go settings.
 package multicall
 
 import (
@@ -26,6 +28,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/krunbox/krunbox/internal/tool"
 	"github.com/krunbox/krunbox/multicall/dispatch"
 )
 
@@ -36,7 +39,7 @@ type Options struct {
 	Dir string
 	// Output is the file to write.
 	Output string
-	// Commands are patterns of main packages, as "go list" takes them. None: ./cmds/...
+	// Commands are patterns of main packages, as "go list" takes them. Empty: ./cmds/...
 	Commands []string
 	// GOOS is the guest's system: linux, the default, or freebsd.
 	GOOS string
@@ -46,20 +49,20 @@ type Options struct {
 	Version string
 	// Tags are build tags.
 	Tags []string
-	// Small turns inlining off, which makes a binary of many commands a seventh smaller.
+	// Small turns inlining off. It makes a binary of many commands smaller by a seventh.
 	Small bool
-	// Aliases maps further names to commands: "sh" to "gosh", say. An alias of a command that is not
-	// built in is ignored.
+	// Aliases maps further names to commands: "sh" to "gosh", say. An alias of a command that is
+	// not built in is ignored.
 	Aliases map[string]string
-	// GenDir is the directory for the generated source, a GOPATH tree. It is empty or does not exist.
-	// Empty: the source is not kept.
+	// GenDir is the directory for the generated source, a GOPATH tree. The directory is empty or
+	// does not exist. Empty: the source is not kept.
 	GenDir string
 }
 
-// defaultCommands are those of this repository.
+// defaultCommands are the commands of this repository.
 const defaultCommands = "./cmds/..."
 
-// Build builds the binary. It uses no network if the modules are in the module cache.
+// Build builds the binary. It needs no network if the modules are in the module cache.
 func Build(ctx context.Context, opts Options) error {
 	if err := build(ctx, opts); err != nil {
 		return fmt.Errorf("build %s: %w", opts.Output, err)
@@ -104,18 +107,18 @@ const (
 )
 
 // entryFlag makes the linker use our entry point, in krunbox/entry_linux_*.s. FreeBSD does not need
-// it: its kernel mounts devfs before it starts init, so that Go's runtime finds the /dev/null that it
-// opens for closed descriptors.
+// it: its kernel mounts devfs before it starts init, so that Go's runtime finds the /dev/null that
+// it opens for closed descriptors.
 const entryFlag = "-E=_rt0_krunbox"
 
 const freebsd = "freebsd"
 
-// ours are the packages of the binary that are not commands.
+// ours has the sources of the packages of the binary that are not commands.
 //
 //go:embed dispatch/*.go krunbox/*.go krunbox/*.s
 var ours embed.FS
 
-// Names returns the names, sorted, by which the commands of a binary built with opts can be called.
+// Names returns the sorted names by which the commands of a binary built with opts can be called.
 func Names(ctx context.Context, opts Options) ([]string, error) {
 	b, err := newBuilder(ctx, opts)
 	if err != nil {
@@ -127,7 +130,7 @@ func Names(ctx context.Context, opts Options) ([]string, error) {
 	}
 	var names []string
 	for _, c := range commands {
-		names = append(names, path.Base(c.ImportPath))
+		names = append(names, c.name())
 	}
 	for alias, name := range opts.Aliases {
 		if slices.Contains(names, name) {
@@ -190,7 +193,7 @@ func (b *builder) generate(ctx context.Context) error {
 	for _, c := range commands {
 		args = append(args, c.ImportPath)
 	}
-	if _, err := run(ctx, b.dir, b.moduleEnv(), makebb, args...); err != nil {
+	if _, err := tool.Run(ctx, b.dir, b.moduleEnv(), makebb, args...); err != nil {
 		return err
 	}
 
@@ -204,7 +207,7 @@ func (b *builder) generate(ctx context.Context) error {
 	return b.write(mainPath, "applets.go", applets)
 }
 
-// source is the directory of a package in the generated tree.
+// source returns the directory of a package in the generated tree.
 func (b *builder) source(importPath string) string {
 	return filepath.Join(b.opts.GenDir, "src", filepath.FromSlash(importPath))
 }
@@ -242,7 +245,8 @@ func (b *builder) replaceMain() error {
 		if dir := path.Dir(name); dir != "krunbox" {
 			importPath = path.Join(ourPath, dir)
 		}
-		content = bytes.ReplaceAll(content, []byte(strconv.Quote(sourceBBMain)), []byte(strconv.Quote(bbmainPath)))
+		source, copied := strconv.Quote(sourceBBMain), strconv.Quote(bbmainPath)
+		content = bytes.ReplaceAll(content, []byte(source), []byte(copied))
 		return b.write(importPath, path.Base(name), content)
 	})
 }
@@ -258,10 +262,13 @@ func (b *builder) appletsSource(commands []command) ([]byte, error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(applets, func(a, b dispatch.Applet) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(applets, func(a, b dispatch.Applet) int {
+		return strings.Compare(a.Name, b.Name)
+	})
 
 	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "//go:debug default=%s\n\npackage main\nimport (\n%q\n", b.version, ourPath+"/dispatch")
+	fmt.Fprintf(&buf, "//go:debug default=%s\n\npackage main\n", b.version)
+	fmt.Fprintf(&buf, "import (\n%q\n", ourPath+"/dispatch")
 	for _, c := range commands {
 		fmt.Fprintf(&buf, "_ %q\n", c.ImportPath)
 	}
@@ -273,7 +280,7 @@ func (b *builder) appletsSource(commands []command) ([]byte, error) {
 	return format.Source(buf.Bytes())
 }
 
-// compile compiles the generated tree to the file output, with further linker flags.
+// compile compiles the generated tree to the file output, with additional linker flags.
 func (b *builder) compile(ctx context.Context, output string, linkerFlags ...string) error {
 	flags := append([]string{"-s", "-w", "-buildid="}, linkerFlags...)
 	if b.opts.Version != "" {
@@ -286,6 +293,6 @@ func (b *builder) compile(ctx context.Context, output string, linkerFlags ...str
 	if b.opts.Small {
 		args = append(args, "-gcflags=all=-l")
 	}
-	_, err := run(ctx, b.source(mainPath), b.gopathEnv(b.opts.GenDir), b.path, args...)
+	_, err := tool.Run(ctx, b.source(mainPath), b.gopathEnv(b.opts.GenDir), b.path, args...)
 	return err
 }

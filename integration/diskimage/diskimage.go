@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/krunbox/krunbox/integration/internal/cache"
+	"github.com/krunbox/krunbox/internal/cache"
 )
 
 // A FileSystem is what Create makes. Its files have the owners and permissions that they have on this machine.

@@ -17,7 +17,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/krunbox/krunbox/integration/internal/cache"
+	"github.com/krunbox/krunbox/internal/cache"
 )
 
 // kernelMember is the library that holds the kernel, in the packages that ship one.

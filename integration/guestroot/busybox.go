@@ -1,24 +1,21 @@
 package guestroot
 
 import (
-	"bytes"
 	"context"
 	"debug/elf"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 
-	"github.com/krunbox/krunbox/integration/internal/cache"
+	"github.com/krunbox/krunbox/internal/cache"
+	"github.com/krunbox/krunbox/internal/debian"
 )
 
-// installedBusybox is where Debian's busybox-static, and its busybox too, put the program.
+// installedBusybox is the program of Debian's packages busybox-static and busybox.
 const installedBusybox = "/bin/busybox"
 
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 
-// findBusybox returns the path of a static busybox for arch.
+// findBusybox returns the path of a static busybox for arch: the one of this host, or Debian's.
 func findBusybox(ctx context.Context, arch string) (string, error) {
 	machine, ok := machines[arch]
 	if !ok {
@@ -33,7 +30,7 @@ func findBusybox(ctx context.Context, arch string) (string, error) {
 			return "", fmt.Errorf("busybox for %s: %w", arch, err)
 		}
 		if !isStatic(path, machine) {
-			return "", fmt.Errorf("busybox for %s: what busybox-static holds is no static program", arch)
+			return "", fmt.Errorf("busybox for %s: not a static program", arch)
 		}
 		return path, nil
 	})
@@ -54,57 +51,17 @@ func isStatic(path string, machine elf.Machine) bool {
 	return f.Machine == machine
 }
 
-// downloadBusybox fetches and unpacks Debian's busybox-static for arch in the directory scratch. It uses the system's
-// package sources and keys, but keeps lists of its own, so that the system need not know the architecture, and any user
-// can do it.
+// downloadBusybox downloads Debian's busybox-static for arch to the directory scratch, and returns the
+// path of the program.
 func downloadBusybox(ctx context.Context, arch, scratch string) (string, error) {
-	for _, dir := range []string{"state/lists/partial", "cache/archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(scratch, dir), 0o755); err != nil {
-			return "", err
-		}
-	}
-	apt := func(args ...string) error {
-		return run(ctx, scratch, "apt-get", append([]string{
-			"-q",
-			"-o", "APT::Architecture=" + arch,
-			"-o", "APT::Architectures=" + arch,
-			"-o", "APT::Sandbox::User=root", // the directories are this user's
-			"-o", "Dir::State=" + filepath.Join(scratch, "state"),
-			"-o", "Dir::State::status=/dev/null",
-			"-o", "Dir::Cache=" + filepath.Join(scratch, "cache"),
-		}, args...)...)
-	}
-	// A source without this architecture must not matter, so what counts is whether the package can be had.
-	updateErr := apt("update")
-	if err := apt("download", "busybox-static:"+arch); err != nil {
-		return "", errors.Join(err, updateErr)
-	}
-	debs, err := filepath.Glob(filepath.Join(scratch, "*.deb"))
-	if err != nil || len(debs) != 1 {
-		return "", fmt.Errorf("apt-get download left %d packages, want 1", len(debs))
-	}
-	if err := run(ctx, scratch, "dpkg-deb", "-x", debs[0], "root"); err != nil {
+	packages, err := debian.Open(ctx, arch, scratch)
+	if err != nil {
 		return "", err
 	}
-	return filepath.Join(scratch, "root/bin/busybox"), nil
-}
-
-// run runs a command in dir. The error holds the end of what the command printed.
-func run(ctx context.Context, dir, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir = dir
-	output, err := cmd.CombinedOutput()
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", name, context.Cause(ctx))
-	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("the %s command is missing: this needs Debian or one of its kin", name)
+	file, err := packages.Download(ctx, "busybox-static")
+	if err != nil {
+		return "", err
 	}
-	output = bytes.TrimSpace(output)
-	if i := bytes.LastIndexByte(output, '\n'); i >= 0 {
-		output = output[i+1:]
-	}
-	return fmt.Errorf("%s: %w: %s", name, err, output)
+	root := filepath.Join(scratch, "root")
+	return filepath.Join(root, installedBusybox), debian.Unpack(ctx, file, root)
 }

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/krunbox/krunbox/integration/internal/cache"
+	"github.com/krunbox/krunbox/internal/cache"
 )
 
 // startTimeout is what a server may take until it is ready.

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/integration/internal/cache"
+	"github.com/krunbox/krunbox/internal/cache"
 )
 
 // enter is executed in new namespaces, with a /proc that fits them, and executes crun. Hybrid control groups, which some

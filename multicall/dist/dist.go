@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/krunbox/krunbox/internal/tool"
 	"github.com/krunbox/krunbox/multicall"
 )
 
@@ -41,8 +42,8 @@ func Platforms() []Platform {
 type Options struct {
 	// Dir is the root directory of the module. Empty: the working directory.
 	Dir string
-	// Version is printed by "krunbox --version". File names contain the part before a "+", which
-	// may be followed by a commit and a date.
+	// Version is printed by "krunbox --version". A commit and a date may follow a "+"; file names
+	// and manual pages contain the part before it.
 	Version string
 	// Time is the modification time of all files, in whole seconds; see SourceDate.
 	Time time.Time
@@ -71,8 +72,13 @@ func (o *Options) complete() error {
 
 // name returns the name of an archive's top directory.
 func (o *Options) name(p Platform) string {
-	version, _, _ := strings.Cut(o.Version, "+")
-	return "krunbox-" + version + "-" + p.String()
+	return "krunbox-" + o.release() + "-" + p.String()
+}
+
+// release returns the version without commit and date.
+func (o *Options) release() string {
+	release, _, _ := strings.Cut(o.Version, "+")
+	return release
 }
 
 // Release writes an archive NAME.tar.gz for each platform, and their checksums in SHA256SUMS, to
@@ -179,7 +185,7 @@ func SourceDate(ctx context.Context, dir string) (time.Time, error) {
 	const variable = "SOURCE_DATE_EPOCH"
 	text := os.Getenv(variable)
 	if text == "" {
-		out, err := run(ctx, dir, nil, "git", "log", "-1", "--format=%ct")
+		out, err := tool.Run(ctx, dir, nil, "git", "log", "-1", "--format=%ct")
 		if err != nil {
 			err = fmt.Errorf("%s is not set, and no commit has a date: %w", variable, err)
 			return time.Time{}, err

@@ -169,7 +169,7 @@ func (t *manualText) page(opts *Options, others []string) string {
 	var r roff
 	title := pageTitle(t.name)
 	date := opts.Time.UTC().Format("2006-01-02")
-	r.macro("TH", strings.ToUpper(title), section, date, "krunbox "+opts.Version, "krunbox")
+	r.macro("TH", strings.ToUpper(title), section, date, "krunbox "+opts.release(), "krunbox")
 	r.macro("nh") // hyphenated names could not be searched for or copied
 	r.macro("ad", "l")
 	r.macro("SH", "NAME")

@@ -8,10 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/krunbox/krunbox/internal/tool"
 )
 
 // A source is everything that is linked into the binary for a platform.
@@ -46,11 +47,10 @@ const ownMain = "./multicall/krunbox"
 func load(ctx context.Context, dir string, p Platform) (*source, error) {
 	// The user's settings must not matter. An empty GOFLAGS would not override the one of
 	// "go env -w"; a flag without effect does.
-	env := []string{
-		"GOOS=" + p.GOOS, "GOARCH=" + p.GOARCH, "CGO_ENABLED=0",
-		"GO111MODULE=on", "GOWORK=off", "GOFLAGS=-buildvcs=false",
-	}
-	out, err := run(ctx, dir, env, "go", "env", "-json", "GOROOT", "GOVERSION")
+	env := append(os.Environ(),
+		"GOOS="+p.GOOS, "GOARCH="+p.GOARCH, "CGO_ENABLED=0",
+		"GO111MODULE=on", "GOWORK=off", "GOFLAGS=-buildvcs=false")
+	out, err := tool.Run(ctx, dir, env, "go", "env", "-json", "GOROOT", "GOVERSION")
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,7 @@ func load(ctx context.Context, dir string, p Platform) (*source, error) {
 	s := &source{
 		platform: p, dir: dir, goroot: goEnv.GOROOT, release: strings.TrimRight(release, " -"),
 	}
-	out, err = run(ctx, dir, env, "go", "list", "-deps",
+	out, err = tool.Run(ctx, dir, env, "go", "list", "-deps",
 		"-json=Name,ImportPath,Dir,GoFiles,DepOnly,Module", "--", "./cmds/...", ownMain)
 	if err != nil {
 		return nil, err
@@ -179,20 +179,4 @@ func hasAnyPrefix(name string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(prefix string) bool {
 		return strings.HasPrefix(strings.ToUpper(name), prefix)
 	})
-}
-
-// run executes a program in dir, with env added to this process's environment, and returns its
-// standard output.
-func run(
-	ctx context.Context, dir string, env []string, program string, args ...string,
-) ([]byte, error) {
-	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	if err := cmd.Run(); err != nil {
-		text := bytes.TrimSpace(stderr.Bytes())
-		return nil, fmt.Errorf("%s %s: %w\n%s", program, args[0], err, text)
-	}
-	return stdout.Bytes(), nil
 }

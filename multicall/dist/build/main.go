@@ -1,4 +1,4 @@
-// build makes releases of krunbox, and installs it.
+// Build makes releases of krunbox, or installs it.
 package main
 
 import (
@@ -16,19 +16,20 @@ import (
 )
 
 const usage = `Usage: go run ./multicall/dist/build release -version V [-o DIR] [-q]
-       go run ./multicall/dist/build install -version V [-binary FILE] [-prefix DIR] [-destdir DIR] [-goos OS] [-goarch ARCH] [-q]
-release builds krunbox for every platform, and writes archives, bills of materials (CycloneDX) and SHA256SUMS. install puts a
-binary that was built, init.krun, the applets' links, manual pages and documents where they belong.
+       go run ./multicall/dist/build install -version V [-binary FILE] [-prefix DIR]
+               [-destdir DIR] [-goos OS] [-goarch ARCH] [-q]
+Release builds krunbox for every platform, and writes an archive for each, and SHA256SUMS. Install
+installs a binary as krunbox and init.krun, with links for the applets, manual pages and documents.
 
   -version V     what krunbox --version prints, as VERSION+COMMIT.DATE
-  -o DIR         where to write (default build/dist)
+  -o DIR         write the archives to DIR (default build/dist)
   -binary FILE   the binary to install (default build/krunbox)
-  -prefix DIR    install below DIR: in sbin, lib/krunbox and share (default /usr/local)
-  -destdir DIR   where the root directory is that is installed to (default: this machine's)
+  -prefix DIR    install in sbin, lib/krunbox and share of DIR (default /usr/local)
+  -destdir DIR   DIR is the root directory of the machine to install on (default: of this machine)
   -goos OS, -goarch ARCH
-                 what the binary was built for (default: linux, and this host's)
-  -q             show no progress
-All files have the time SOURCE_DATE_EPOCH, in seconds since 1970, else that of the last commit.
+                 the platform of the binary (default: linux, and the architecture of this host)
+  -q             do not show progress
+The time of all files is SOURCE_DATE_EPOCH, in seconds since 1970, or else that of the last commit.
 
 Examples:
   go run ./multicall/dist/build release -version v1.0.0+4a61042.2026-11-25
@@ -76,12 +77,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "%s: what is %q? (-h for help)\n", args[0], flags.Arg(0))
+		fmt.Fprintf(stderr, "%s: unexpected argument %q (-h for help)\n", args[0], flags.Arg(0))
 		return 2
 	}
 	if !quiet {
 		start := time.Now()
-		opts.Progress = func(step string) { fmt.Fprintf(stderr, "[%5.1f s] %s\n", time.Since(start).Seconds(), step) }
+		opts.Progress = func(step string) {
+			fmt.Fprintf(stderr, "[%5.1f s] %s\n", time.Since(start).Seconds(), step)
+		}
 	}
 	var err error
 	if opts.Time, err = dist.SourceDate(ctx, opts.Dir); err == nil {

@@ -27,17 +27,20 @@ func TestRun(t *testing.T) {
 		{"release -h", 0, "Examples:", ""},
 		{"install -nosuch", 2, "", "-nosuch"},
 		{"release -prefix /", 2, "", "-prefix"},
-		{"release extra", 2, "", `what is "extra"?`},
+		{"release extra", 2, "", `unexpected argument "extra"`},
 		{"release -o " + dir, 1, "", "build: release to " + dir + `: version ""`},
-		{"install -version v1 -binary /nonexistent/krunbox", 1, "", "open /nonexistent/krunbox: no such file"},
-		{"install -version v1 -goarch amd64 -prefix /usr -binary " + binary + " -destdir " + dir + "/root", 0, "",
-			"installing in " + dir + "/root/usr"},
+		{"install -version v1 -binary /nonexistent/krunbox", 1, "",
+			"open /nonexistent/krunbox: no such file"},
+		{"install -version v1 -goarch amd64 -prefix /usr -destdir " + dir + "/root -binary " + binary,
+			0, "", "installing in " + dir + "/root/usr"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"build"}, strings.Fields(tt.args)...), &stdout, &stderr)
-		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
-			t.Errorf("run(%s) = %d, stdout %q, stderr %q, want %d, %q, %q", tt.args, code, stdout.String(), stderr.String(),
-				tt.code, tt.stdout, tt.stderr)
+		args := append([]string{"build"}, strings.Fields(tt.args)...)
+		code := run(t.Context(), args, &stdout, &stderr)
+		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) ||
+			!strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("run(%s) = %d, stdout %q, stderr %q, want %d, %q, %q", tt.args,
+				code, stdout.String(), stderr.String(), tt.code, tt.stdout, tt.stderr)
 		}
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "root/usr/sbin/init")); string(got) != "binary" {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestCommand has a program in each of the places that packages have them, which shows where its libraries are looked for.
+// TestCommand runs a program from each directory that packages install programs in. The program
+// prints the directories of its libraries.
 func TestCommand(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("KRUNBOX_CACHE", dir)
@@ -21,7 +22,8 @@ func TestCommand(t *testing.T) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(path, []byte("#!/bin/sh\necho $1 $LD_LIBRARY_PATH"), 0o755); err != nil {
+		script := []byte("#!/bin/sh\necho $1 $LD_LIBRARY_PATH")
+		if err := os.WriteFile(path, script, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		cmd, err := Command("set", filepath.Base(program), "argument")
@@ -34,7 +36,8 @@ func TestCommand(t *testing.T) {
 		}
 	}
 	for _, set := range []string{"set", "none"} {
-		if _, err := Command(set, "missing"); err == nil || !strings.Contains(err.Error(), "integration/deps.sh") {
+		_, err := Command(set, "missing")
+		if err == nil || !strings.Contains(err.Error(), "integration/deps.sh") {
 			t.Errorf("Command(%q, missing) = %v, want an error that says what to do", set, err)
 		}
 	}

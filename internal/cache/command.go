@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Command returns a command that runs one of the programs that integration/deps.sh unpacks into the directory set of the cache,
-// with the libraries that came with them.
+// Command returns a command that runs a program of a set: a directory of the cache into which
+// integration/deps.sh unpacks packages. The program uses the libraries of the set.
 func Command(set, program string, args ...string) (*exec.Cmd, error) {
 	dir, err := Dir()
 	if err != nil {
@@ -17,8 +17,10 @@ func Command(set, program string, args ...string) (*exec.Cmd, error) {
 	}
 	dir = filepath.Join(dir, set)
 	var paths, libraries []string
-	for _, prefix := range []string{dir, dir + "/usr"} { // a package has its files in one of them, or in both
-		for list, pattern := range map[*[]string]string{&paths: "/*bin/" + program, &libraries: "/lib/*-linux-gnu"} {
+	for _, prefix := range []string{dir, dir + "/usr"} { // packages use one of them, or both
+		for list, pattern := range map[*[]string]string{
+			&paths: "/*bin/" + program, &libraries: "/lib/*-linux-gnu",
+		} {
 			found, err := filepath.Glob(prefix + pattern)
 			if err != nil {
 				return nil, err

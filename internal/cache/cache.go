@@ -1,5 +1,5 @@
-// Package cache keeps files that are slow to get, such as a guest kernel, in a directory shared by all processes of a
-// user.
+// Package cache keeps files that are slow to get, such as a guest kernel, in a directory that all
+// processes of a user share.
 package cache
 
 import (
@@ -14,10 +14,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockInterval is how often a process looks whether another one has finished with an entry.
+// lockInterval is the time between attempts to lock an entry that another process makes.
 const lockInterval = 50 * time.Millisecond
 
-// Dir returns the cache directory: $KRUNBOX_CACHE, else "krunbox" in the user's cache directory. It may not exist yet.
+// Dir returns the cache directory, which may not exist: $KRUNBOX_CACHE or, if that is not set,
+// "krunbox" in the user's cache directory.
 func Dir() (string, error) {
 	if dir := os.Getenv("KRUNBOX_CACHE"); dir != "" {
 		return filepath.Abs(dir)
@@ -29,12 +30,15 @@ func Dir() (string, error) {
 	return filepath.Join(dir, "krunbox"), nil
 }
 
-// File returns the path of the file called name in the cache. If there is none yet, build makes it: build gets an
-// empty scratch directory and returns the path of a file in it, which becomes the entry.
+// File returns the path of the entry called name, a file or directory. If it does not exist, File
+// calls build with an empty scratch directory. Build returns the path of a file or directory in it,
+// which becomes the entry.
 //
-// An entry appears complete or not at all, and processes that want the same one at the same time build it once. As an
-// entry is never made again, name should change with what the entry is made from.
-func File(ctx context.Context, name string, build func(scratch string) (string, error)) (string, error) {
+// A partial entry is never visible, and processes that need the same entry at the same time build
+// it once. An entry is not built again, so name should change with its sources.
+func File(
+	ctx context.Context, name string, build func(scratch string) (string, error),
+) (string, error) {
 	dir, err := Dir()
 	if err != nil {
 		return "", err
@@ -75,8 +79,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// lock takes the lock file path, waiting for its holder until ctx ends. The kernel releases the lock of a process that
-// dies. The file stays: removing it would let two processes hold locks of the same name.
+// lock locks the file path. It waits for the holder of the lock until ctx ends. The kernel releases
+// the lock of a process that dies. The file is not removed: otherwise two processes could hold a
+// lock of the same name.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
@@ -94,7 +99,8 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		select {
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("waiting for another process that makes %s: %w", path, context.Cause(ctx))
+			err := context.Cause(ctx)
+			return nil, fmt.Errorf("waiting for another process that makes %s: %w", path, err)
 		case <-time.After(lockInterval):
 		}
 	}
