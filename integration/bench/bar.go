@@ -12,7 +12,11 @@ type Bar struct {
 	Limit  float64
 	Median float64 // what was measured
 	Least  float64 // the same by the least values instead of the medians
+	Vague  bool    // both come from too few rounds to exclude noise
 }
+
+// minRounds is how many rounds of counted instructions it takes to call a bar broken.
+const minRounds = 3
 
 // The bars of krunbox. Instructions are in millions.
 const (
@@ -41,8 +45,9 @@ const (
 func (r *Report) Bars() []Bar {
 	type measure = func(Sample) float64
 	var bars []Bar
+	vague := len(r.Rows[0].Starts[Instructions]) < minRounds
 	add := func(what string, limit float64, value func(measure) float64) {
-		bars = append(bars, Bar{what, limit, value(Sample.Median), value(Sample.Min)})
+		bars = append(bars, Bar{what, limit, value(Sample.Median), value(Sample.Min), vague})
 	}
 	added := func(row *Row, m measure) float64 { return r.Added(row, Instructions, m) }
 
@@ -59,6 +64,7 @@ func (r *Report) Bars() []Bar {
 			return (added(dhcp, m) - added(krunbox, m)) / (added(cDHCP, m) - added(c, m))
 		})
 	}
+	vague = false // the rest hardly varies
 	add("requests", maxRequests, func(m measure) float64 { return m(krunbox.requests(allRequests)) })
 	add("size, bytes", maxSize, func(measure) float64 { return float64(krunbox.Size) })
 	add("anonymous memory, kB", maxAnonymous,
@@ -71,7 +77,7 @@ func (r *Report) Bars() []Bar {
 }
 
 // Broken reports whether the limit is passed, and noise can't be the reason.
-func (b Bar) Broken() bool { return b.Median > b.Limit && b.Least > b.Limit }
+func (b Bar) Broken() bool { return !b.Vague && b.Median > b.Limit && b.Least > b.Limit }
 
 // String returns the bar as a line that begins with a verdict.
 func (b Bar) String() string {

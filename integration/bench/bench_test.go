@@ -3,6 +3,7 @@ package bench
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -98,6 +99,15 @@ func TestBars(t *testing.T) {
 		if bar.String() != want[i] {
 			t.Errorf("bar %d is %q, want %q", i, bar, want[i])
 		}
+	}
+
+	few := Report{Rows: slices.Clone(r.Rows)}
+	for i, row := range few.Rows {
+		few.Rows[i].Starts = map[Unit][]Start{Instructions: row.Starts[Instructions][:minRounds-1]}
+	}
+	bar := few.Bars()[2].String()
+	if want := "unclear  instructions that DHCP adds"; !strings.HasPrefix(bar, want) {
+		t.Errorf("after few rounds a bar is %q, want %q...", bar, want)
 	}
 
 	var table strings.Builder

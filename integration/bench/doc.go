@@ -41,6 +41,6 @@
 // # Noise
 //
 // A round boots each init in turn: other load on the host then hits all of them alike. Noise adds
-// to a figure, and never takes from it. So a bar is broken only if the medians of the rounds and the
-// least values are both beyond it.
+// to a figure, and never takes from it. So a bar is broken only if the medians of the rounds and
+// the least values are both beyond it, and a bar on instructions only after three rounds.
 package bench

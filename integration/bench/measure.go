@@ -31,7 +31,8 @@ type Row struct {
 }
 
 // Measure measures inits, at least one, in a number of rounds, at least one. It stops after fewer
-// rounds if the next one would end later than limit from now. It calls progress with a line of text
+// rounds if the next one would end later than limit from now. The rounds count instructions; one
+// boot each measures memory and the units without bars. Measure calls progress with a line of text
 // when a part begins.
 func (m *Machine) Measure(
 	ctx context.Context, inits []Init, rounds int, limit time.Duration, progress func(string),
@@ -54,6 +55,16 @@ func (m *Machine) Measure(
 		}
 		r.Rows[i+1].Memory = &memory
 	}
+	units := []Unit{Time}
+	if m.Plugin != "" {
+		units = append(units, Blocks)
+	}
+	for _, unit := range units {
+		progress(string(unit))
+		if err := m.round(ctx, inits, r.Rows, unit); err != nil {
+			return nil, err
+		}
+	}
 	var longest time.Duration // of the rounds
 	for n := range rounds {
 		start := time.Now()
@@ -61,15 +72,8 @@ func (m *Machine) Measure(
 			progress(fmt.Sprintf("no time for more than %d of %d rounds", n, rounds))
 			break
 		}
-		progress(fmt.Sprintf("round %d of %d", n+1, rounds))
-		units := []Unit{Instructions}
-		if n%2 == 0 { // what has no bar needs fewer boots
-			units = append(units, Time)
-			if m.Plugin != "" {
-				units = append(units, Blocks)
-			}
-		}
-		if err := m.round(ctx, inits, r.Rows, units); err != nil {
+		progress(fmt.Sprintf("%s, round %d of %d", Instructions, n+1, rounds))
+		if err := m.round(ctx, inits, r.Rows, Instructions); err != nil {
 			return nil, err
 		}
 		longest = max(longest, time.Since(start))
@@ -78,16 +82,14 @@ func (m *Machine) Measure(
 	return &r, measureNative(ctx, r.Rows, inits, nativeStarts, progress)
 }
 
-// round boots each init once for each unit, and adds what was measured to the rows.
-func (m *Machine) round(ctx context.Context, inits []Init, rows []Row, units []Unit) error {
-	for _, unit := range units {
-		for i, init := range inits {
-			start, err := m.Start(ctx, init, unit)
-			if err != nil {
-				return err
-			}
-			rows[i].Starts[unit] = append(rows[i].Starts[unit], start)
+// round boots each init once, and adds what was measured to the rows.
+func (m *Machine) round(ctx context.Context, inits []Init, rows []Row, unit Unit) error {
+	for i, init := range inits {
+		start, err := m.Start(ctx, init, unit)
+		if err != nil {
+			return err
 		}
+		rows[i].Starts[unit] = append(rows[i].Starts[unit], start)
 	}
 	return nil
 }

@@ -24,8 +24,7 @@
 //
 // Options:
 //
-//	-n N              rounds at most (default 5); each counts instructions, every second one measures
-//	                  time and blocks too
+//	-n N              rounds that count instructions, at most (default 5); there is one for the rest
 //	-limit DURATION   start no round that would end later (default 4m)
 //	-init [NAME=]PATH an init to measure instead of ../build/init.krun; repeat it to compare several.
 //	                  The bars are for the first.
