@@ -206,13 +206,18 @@ func (c *client) keep(l *loop.Loop) int {
 		c.warn(err)
 		return failed
 	}
-	for len(l.Tasks) > 0 {
+	network := len(l.Tasks)
+	l.Tasks = append(l.Tasks, &loop.Collector{Limit: garbageLimit})
+	for len(l.Tasks) > network {
 		if ready, err := l.Step(signals.FD(), loop.Forever); ready || err != nil {
 			return 0
 		}
 	}
-	return failed // the network panicked
+	return failed // a task panicked
 }
+
+// garbageLimit is the number of bytes to allocate between two collections of garbage.
+const garbageLimit = 512 << 10
 
 // configured reports whether an interface has an address, or a router to get one from.
 func configured(s network.Status) bool {

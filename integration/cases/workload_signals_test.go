@@ -7,12 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestEverySignalReachesWorkload sends all signals that can be caught, real-time ones included, to PID 1, but for SIGCHLD, those
-// that a process causes itself (SIGPIPE, SIGTTIN, SIGTTOU), SIGURG, and SIGPWR, which is a request to stop.
+// TestEverySignalReachesWorkload sends all signals to PID 1 that package os/signal can receive, real-time ones included, except
+// SIGCHLD, those that a process causes itself (SIGPIPE, SIGTTIN, SIGTTOU), SIGURG, which Go's runtime uses, and the requests to
+// stop (SIGTERM, SIGINT, SIGPWR).
 func TestEverySignalReachesWorkload(t *testing.T) {
 	t.Parallel()
 	wantConsole(t, run(t, script(t, "amd64", `
-for signal in 1 2 3 4 5 6 7 8 10 11 12 14 15 16 18 20 24 25 26 27 28 29 31 $(seq 34 64); do
+for signal in 1 3 4 5 6 7 8 10 11 12 14 16 18 20 24 25 26 28 29 31 $(seq 35 64); do
 	received=
 	trap 'received=1' $signal
 	kill -$signal 1
@@ -50,8 +51,7 @@ sort /received
 	}
 }
 
-// TestStopRequest has a power failure announced (SIGPWR), which is a request to stop, to workloads that take it in different
-// ways.
+// TestStopRequest sends requests to stop (SIGPWR, SIGTERM, SIGINT) to PID 1, with workloads that take them in different ways.
 func TestStopRequest(t *testing.T) {
 	const killed = 128 + int(unix.SIGKILL)
 	for _, tt := range []struct {
@@ -69,6 +69,22 @@ func TestStopRequest(t *testing.T) {
 			name:   "ends when its work is done",
 			script: `trap 'sleep 2; exit 5' TERM; kill -PWR 1; while :; do sleep 0.01; done`,
 			want:   5,
+		},
+		{
+			name:   "SIGTERM",
+			script: `trap 'exit 5' TERM; kill -TERM 1; while :; do sleep 0.01; done`,
+			want:   5,
+		},
+		{
+			name:   "SIGINT",
+			script: `trap 'exit 5' TERM; trap 'exit 6' INT; kill -INT 1; while :; do sleep 0.01; done`,
+			want:   5,
+		},
+		{
+			name:   "SIGTERM is ignored",
+			script: `trap '' TERM; kill -TERM 1; exec sleep 1000`,
+			env:    []string{"KRUN_STOP_TIMEOUT=1"},
+			want:   killed,
 		},
 		{
 			name:   "has no time left",

@@ -144,7 +144,8 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 
 // planSupervision supervises the workload until it ends.
 func (g *Guest) planSupervision() ([]op.Op, error) {
-	return []op.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Status: &g.status}}, nil
+	stop := supervise.StopPolicy{Timeout: supervise.DefaultStopTimeout}
+	return []op.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Stop: stop, Status: &g.status}}, nil
 }
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -18,15 +17,14 @@ const (
 	answerTimeout = time.Second
 	// maxAttempts limits how often a request is repeated; see Conn.request.
 	maxAttempts = 5
-	// collectAfter is the number of requests after which garbage is collected: package nl allocates
-	// 64 KiB to receive each answer.
-	collectAfter = 32
 )
 
 // Conn is a connection to the kernel's rtnetlink(7).
+//
+// Package netlink allocates 64 KiB to receive each answer. A process that makes requests for a long
+// time limits the garbage, with loop.Collector for example.
 type Conn struct {
-	handle      *netlink.Handle
-	uncollected int // requests since the last collection of garbage
+	handle *netlink.Handle
 }
 
 // Open returns a Conn for the interfaces of the network namespace of the calling thread.
@@ -52,10 +50,6 @@ func (c *Conn) request(f func() error) error {
 	var err error
 	for range maxAttempts {
 		err = f()
-		if c.uncollected++; c.uncollected == collectAfter {
-			c.uncollected = 0
-			debug.FreeOSMemory()
-		}
 		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
 			return unix.ENODEV
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"runtime"
 	"slices"
 	"time"
 
@@ -25,7 +24,6 @@ type ipv6 struct {
 	advertisements *ndp.Socket // nil: not started
 	routers        ndp.Table
 	heard          bool          // a router
-	uncollected    int           // advertisements since the last collection of garbage
 	solicitAt      time.Duration // when to send the next solicitation; 0: never
 	solicitWait    time.Duration // between the last solicitation and the next
 
@@ -44,10 +42,6 @@ const (
 	minSolicitWait = 100 * time.Millisecond
 	maxSolicitWait = 4 * time.Second
 )
-
-// collectAfter is the number of advertisements after which garbage is collected. In a flood of
-// them, 4 MiB of garbage would accumulate otherwise. Normally, so many take hours.
-const collectAfter = 64
 
 // start listens to routers and solicits advertisements. If it was called before, it solicits again
 // and restarts DHCPv6 with the next advertisement: the interface may be connected to another
@@ -158,10 +152,6 @@ func (v *ipv6) receive(now time.Duration, a ndp.Advertisement) {
 		v.i.trace("router advertisement from %v", a.Router)
 	}
 	v.heard, v.solicitAt = true, 0
-	if v.uncollected++; v.uncollected == collectAfter {
-		v.uncollected = 0
-		runtime.GC()
-	}
 	v.routers.Update(now, a)
 }
 
