@@ -59,8 +59,8 @@ func TestParseStatus(t *testing.T) {
 	}
 }
 
-// A bar is broken only where the median and the least value say so.
-func TestBars(t *testing.T) {
+// testReport returns a report with a row for each bar.
+func testReport() Report {
 	row := func(name string, native Sample, instructions ...float64) Row {
 		r := Row{Name: name, Size: maxSize, Starts: map[Unit][]Start{}, Native: native}
 		r.Memory = &Memory{Anonymous: maxAnonymous + 1}
@@ -71,7 +71,7 @@ func TestBars(t *testing.T) {
 		}
 		return r
 	}
-	r := Report{Rows: []Row{
+	return Report{Rows: []Row{
 		row("nothing", nil, 1, 1, 1),
 		row("krunbox", Sample{900, 1650, 1700}, 5, 9, 10), // added: median 8, least 4
 		row(CInit, nil, 3, 3, 3),
@@ -80,7 +80,11 @@ func TestBars(t *testing.T) {
 		row(CInit+WithDHCP, nil, 5, 5, 5),       // 2: ratios 2.5, 2
 		row("krunbox"+WithOCI, nil, 11, 11, 12),
 	}}
-	r.Rows[0].Memory = nil
+}
+
+// A bar is broken only where the median and the least value say so.
+func TestBars(t *testing.T) {
+	r := testReport()
 	want := []string{
 		"unclear  instructions added, millions: 8, by the least values 4; at most 7.5",
 		"ok       instructions added with an OCI configuration, millions: 10; at most 10",
@@ -109,7 +113,15 @@ func TestBars(t *testing.T) {
 	if want := "unclear  instructions that DHCP adds"; !strings.HasPrefix(bar, want) {
 		t.Errorf("after few rounds a bar is %q, want %q...", bar, want)
 	}
+	r.Rows = r.Rows[:2]
+	if bars := r.Bars(); len(bars) != 4 {
+		t.Errorf("Bars() without the other rows = %v, want 4", bars)
+	}
+}
 
+func TestWriteTable(t *testing.T) {
+	r := testReport()
+	r.Rows[0].Memory = nil
 	var table strings.Builder
 	if err := r.WriteTable(&table); err != nil {
 		t.Fatalf("WriteTable() = %v", err)
@@ -122,11 +134,6 @@ func TestBars(t *testing.T) {
 	if got, want := strings.Join(strings.Fields(lines[2]), " "),
 		"krunbox 9.00 8.00 9.00 8.00 95 0 0 0 1101 0 4800000 1650"; got != want {
 		t.Errorf("WriteTable() has the row %q, want %q", got, want)
-	}
-
-	r.Rows = r.Rows[:2]
-	if bars := r.Bars(); len(bars) != 4 {
-		t.Errorf("Bars() without the other rows = %v, want 4", bars)
 	}
 }
 
