@@ -57,8 +57,9 @@ var layers = []struct{ importer, imported, why string }{
 	{module + "...", "log", "a logger is passed in"},
 }
 
-// shared are the packages of pkg/ that others in pkg/ may import. The rest do not import each other,
-// so that a program that needs one of them gets one, and a change to one does not break another.
+// shared are the packages of pkg/ that others in pkg/ may import. The rest do not import each
+// other, so that a program that needs one of them gets one, and a change to one does not break
+// another.
 var shared = []string{
 	module + "pkg/dnsname",   // names in DNS
 	module + "pkg/imagefile", // reads files of an image or a host
@@ -73,14 +74,15 @@ var shared = []string{
 var composed = []string{
 	module + "pkg/guest",     // who wins: host, configuration or image
 	module + "pkg/guestboot", // the order of a boot
+	module + "pkg/guestinit", // what a host hands to init
 	module + "pkg/network",   // DHCP, router advertisements, interfaces and resolv.conf
 }
 
 // A graph maps import paths to the import paths of what they import.
 type graph map[string][]string
 
-// matches reports whether pattern stands for the package: "a/..." stands for a and everything below,
-// any other pattern for itself.
+// matches reports whether pattern stands for the package: "a/..." stands for a and everything
+// below, any other pattern for itself.
 func matches(pattern, importPath string) bool {
 	tree, isTree := strings.CutSuffix(pattern, "...")
 	return importPath == strings.TrimSuffix(tree, "/") || isTree && strings.HasPrefix(importPath, tree)

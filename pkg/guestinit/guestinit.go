@@ -1,14 +1,10 @@
-// Package guestinit is for programs that start guests with krunbox as their init: it has the binary, the files that a host
-// shows in the guest's root, and turns typed parameters and configurations into what init reads.
+// Package guestinit is for programs that start guests with krunbox as init. It provides the init
+// binary, converts typed parameters and configurations to what init reads, and lists the files that
+// a host must show in the guest's root.
 //
-//	binary, err := guestinit.Find("amd64", os.Getenv)
-//	p := guestinit.NewParams()
-//	p.Workdir = "/srv"
-//	cmdline, err := guestinit.KernelCmdline("reboot=k panic=-1 quiet", p)
-//	files, err := guestinit.Overlay(binary, &guestconfig.Config{Args: []string{"/bin/app"}, Env: []string{"A=1"}})
-//
-// Environ and EncodeConfig are the inverse of bootparam.Parse and guestconfig.Parse: what they return is read as what they
-// were given, byte for byte. For what can't be expressed so they return an error that names the field.
+// Environ and EncodeConfig are the inverse of bootparam.Parse and guestconfig.Parse. What they
+// return is parsed as the same values, byte for byte. If a value can't be expressed, they return an
+// error that names the field.
 package guestinit
 
 import (
@@ -23,13 +19,14 @@ import (
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 )
 
-// Where a libkrun guest has its init and, unless KRUN_CONFIG says otherwise, its configuration.
+// Paths in a libkrun guest. KRUN_CONFIG can name another configuration.
 const (
 	InitPath   = "/init.krun"
 	ConfigPath = "/.krun_config.json"
 )
 
-// EnvBinaryPath is the variable, of the host, that names a file to use as init; see Find. libkrun's build has it too.
+// EnvBinaryPath is the environment variable of the host that names a file to use as init; see Find.
+// The build of libkrun uses the same variable.
 const EnvBinaryPath = "KRUN_INIT_BINARY_PATH"
 
 //go:generate go run ../../multicall/build -goos linux -goarch amd64 -version "$VERSION" -o binaries/init_amd64.krun ../../cmds/...
@@ -39,19 +36,24 @@ const EnvBinaryPath = "KRUN_INIT_BINARY_PATH"
 //go:embed binaries
 var embedded embed.FS
 
-// Binary returns the init for Linux guests of an architecture, "amd64", "arm64" or "riscv64", that was embedded when this
-// package was built. The error for one that was not is fs.ErrNotExist, and says how to make it: binaries are not in the
-// repository, so a copy of this module that was fetched from there has none. The caller may change the bytes.
+// Binary returns the init for Linux guests of an architecture: "amd64", "arm64" or "riscv64". The
+// caller may change the bytes.
+//
+// Binaries are embedded when this package is compiled. They are not in the repository, so a copy of
+// the module from there has none. If the binary is missing, the error is fs.ErrNotExist, and its
+// text tells how to build the binary.
 func Binary(arch string) ([]byte, error) { return binaryIn(embedded, arch) }
 
-// NewReader is Binary as a reader, which also seeks and knows its size.
+// NewReader returns a reader of what Binary returns.
 func NewReader(arch string) (*bytes.Reader, error) {
 	data, err := Binary(arch)
 	return bytes.NewReader(data), err
 }
 
-// Find is Binary, unless the variable EnvBinaryPath is set and not empty: then it returns the contents of that file, which
-// has to be a program for the architecture. getenv looks up variables: os.Getenv, if whoever starts the host is to choose.
+// Find returns the contents of the file that the variable EnvBinaryPath names, or, if the variable
+// is empty, what Binary returns. It returns an error if the file is not a program for the
+// architecture. getenv returns the value of a variable: os.Getenv lets the user of the host choose
+// the file.
 func Find(arch string, getenv func(name string) string) ([]byte, error) {
 	path := getenv(EnvBinaryPath)
 	if path == "" {
@@ -59,68 +61,74 @@ func Find(arch string, getenv func(name string) string) ([]byte, error) {
 	}
 	data, err := os.ReadFile(path)
 	if err == nil {
-		err = check(data, arch)
+		err = checkELF(path, data, arch)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("guestinit: %s: %w", EnvBinaryPath, named(err, path))
+		return nil, fmt.Errorf("guestinit: %s: %w", EnvBinaryPath, err)
 	}
 	return data, nil
 }
 
 func binaryIn(fsys fs.FS, arch string) ([]byte, error) {
+	if _, err := machine(arch); err != nil {
+		return nil, fmt.Errorf("guestinit: %w", err)
+	}
 	name := "binaries/init_" + arch + ".krun"
 	data, err := fs.ReadFile(fsys, name)
-	if errors.Is(err, fs.ErrNotExist) && machines[arch] != 0 {
-		return nil, fmt.Errorf("guestinit: init for %s was not there to embed: make it with make guestinit or "+
-			"go generate ./pkg/guestinit, or name a file in %s: %w", arch, EnvBinaryPath, fs.ErrNotExist)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("guestinit: init for %s is not embedded: build it with make guestinit "+
+			"or go generate ./pkg/guestinit, or set %s: %w", arch, EnvBinaryPath, fs.ErrNotExist)
 	}
-	if err == nil || machines[arch] == 0 {
-		err = check(data, arch)
+	if err == nil {
+		err = checkELF(name, data, arch)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("guestinit: %w", named(err, name))
+		return nil, fmt.Errorf("guestinit: %w", err)
 	}
 	return data, nil
 }
 
-// named returns err with the path in front, unless it has it already.
-func named(err error, path string) error {
-	if _, ok := errors.AsType[*fs.PathError](err); ok {
+// checkELF returns an error if data, the contents of the file name, is not a program for the
+// architecture. Without this check, the guest's kernel would panic and not tell why.
+func checkELF(name string, data []byte, arch string) error {
+	want, err := machine(arch)
+	if err != nil {
 		return err
-	}
-	return fmt.Errorf("%s: %w", path, err)
-}
-
-var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64, "riscv64": elf.EM_RISCV}
-
-// check reports data that is no program for an architecture: a guest's kernel would say no more than that it panics.
-func check(data []byte, arch string) error {
-	want := machines[arch]
-	if want == 0 {
-		return fmt.Errorf("unknown architecture %q: want amd64, arm64 or riscv64", arch)
 	}
 	file, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
-		return fmt.Errorf("no ELF program: %w", err)
+		return fmt.Errorf("%s: not an ELF program: %w", name, err)
 	}
 	if file.Machine != want {
-		return fmt.Errorf("a program for %v, want %v", file.Machine, want)
+		return fmt.Errorf("%s: program for %v, want %v", name, file.Machine, want)
 	}
 	return nil
 }
 
-// File is a file that a host shows in the guest's root, over what is there.
+func machine(arch string) (elf.Machine, error) {
+	switch arch {
+	case "amd64":
+		return elf.EM_X86_64, nil
+	case "arm64":
+		return elf.EM_AARCH64, nil
+	case "riscv64":
+		return elf.EM_RISCV, nil
+	}
+	return 0, fmt.Errorf("unknown architecture %q: want amd64, arm64 or riscv64", arch)
+}
+
+// File is a file that a host shows in the guest's root, in place of a file that may be there.
 type File struct {
 	Path string
-	Mode fs.FileMode // permission bits; owner is root
+	Mode fs.FileMode // permission bits; the owner is root
 	Data []byte
-	// OneShot says that the guest needs to find the file only once: after the first look-up its name may go, and after it was
-	// closed its contents.
+	// OneShot says that the guest opens the file only once. The host may remove the name after the
+	// first look-up, and the contents after the file is closed.
 	OneShot bool
 }
 
-// Overlay returns the files that start a guest: init, and its configuration unless config is nil. Errors are those of
-// EncodeConfig.
+// Overlay returns the files that start a guest: the init binary, and the configuration unless
+// config is nil. Its errors are those of EncodeConfig.
 func Overlay(binary []byte, config *guestconfig.Config) ([]File, error) {
 	files := []File{{Path: InitPath, Mode: 0o755, Data: binary, OneShot: true}}
 	if config == nil {

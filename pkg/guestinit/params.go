@@ -4,103 +4,74 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
-	"github.com/krunbox/krunbox/pkg/rlimit"
+	"github.com/krunbox/krunbox/pkg/oci"
+	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Limits of the guest's kernel, Linux on x86-64 and arm64 with CONFIG_INIT_ENV_ARG_LIMIT=32. It cuts a longer command line,
-// and panics on more variables or arguments.
+// Limits of Linux for the guests of libkrun, x86-64 and arm64 with CONFIG_INIT_ENV_ARG_LIMIT=32.
+// The kernel truncates a longer command line, and panics on more variables or arguments.
 const (
 	MaxCmdline   = 2047 // bytes
-	MaxVariables = 31   // besides HOME and TERM, which the kernel has anyway
-	MaxArgs      = 32   // before the first that is "--"; what follows it does not count
+	MaxVariables = 31   // not counting HOME and TERM, which the kernel always sets
+	MaxArgs      = 32   // not counting the first argument "--" and those after it
 )
 
-// NewParams returns the parameters of a host that asks for nothing. A bootparam.Params{} does: its timeouts are zero.
+// NewParams returns parameters with their defaults. In contrast, bootparam.Params{} has timeouts of
+// zero, and no tmpfs on /run.
 func NewParams() bootparam.Params { return bootparam.Parse(nil, nil) }
 
-// Environ returns the environment for init, entries NAME=VALUE, that bootparam.Parse reads as p: the variables for init that
-// differ from their defaults, then p.Environ. p.Args are the arguments to go with it. HOSTNAME is added to p.Environ where
-// p.Hostname is set and there is none.
+// Environ returns the environment of init, entries NAME=VALUE, that bootparam.Parse reads as p,
+// together with the arguments p.Args. It has the variables for init that differ from their
+// defaults, followed by p.Environ. If p.Hostname is set, p.Environ gets a variable HOSTNAME unless
+// it has one.
+//
+// Environ returns an error that names the field if a value can't be expressed.
 func Environ(p bootparam.Params) ([]string, error) {
-	isHostname := func(entry string) bool { return strings.HasPrefix(entry, bootparam.EnvHostname+"=") }
-	if p.Hostname != "" && !slices.ContainsFunc(p.Environ, isHostname) {
-		p.Environ = append(slices.Clip(p.Environ), bootparam.EnvHostname+"="+p.Hostname)
-	}
 	var environ []string
-	set := func(name, value string) {
-		if value != "" {
-			environ = append(environ, name+"="+value)
+	for _, row := range bootparam.Table() {
+		value := row.Format(p)
+		if value == "" {
+			continue
+		}
+		name := row.Name + "="
+		hasName := func(entry string) bool { return strings.HasPrefix(entry, name) }
+		if strings.HasPrefix(name, bootparam.Prefix) {
+			environ = append(environ, name+value)
+		} else if !slices.ContainsFunc(p.Environ, hasName) {
+			p.Environ = append(slices.Clip(p.Environ), name+value)
 		}
 	}
-	flag := func(name string, is bool, value string) {
-		if is {
-			set(name, value)
-		}
-	}
-	timeout := func(name string, d, standard, unit time.Duration) {
-		if d != standard {
-			set(name, strconv.FormatInt(int64(d/unit), 10))
-		}
-	}
-	set(bootparam.EnvInit, p.Init)
-	set(bootparam.EnvWorkdir, p.Workdir)
-	set(bootparam.EnvConfig, p.Config)
-	set(bootparam.EnvRlimits, p.Rlimits)
-	set(bootparam.EnvHome, p.Home)
-	set(bootparam.EnvTerm, p.Term)
-	set(bootparam.EnvDHCP, interfaces(p.DHCP))
-	timeout(bootparam.EnvDHCPTimeout, p.DHCPTimeout, bootparam.DefaultDHCPTimeout, time.Millisecond)
-	flag(bootparam.EnvTimesync, p.NoTimesync, "0")
-	flag(bootparam.EnvTimesync, p.Slew, "slew")
-	flag(bootparam.EnvInitPID1, p.InitPID1, "1")
-	set(bootparam.EnvBlockRootDevice, p.BlockRoot.Device)
-	set(bootparam.EnvBlockRootFSType, p.BlockRoot.FSType)
-	set(bootparam.EnvBlockRootOptions, p.BlockRoot.Options)
-	timeout(bootparam.EnvBlockRootTimeout, p.BlockRoot.Timeout, bootparam.DefaultBlockRootTimeout, time.Millisecond)
-	set(bootparam.EnvRootOverlay, p.RootOverlay)
-	flag(bootparam.EnvRunTmpfs, p.NoRunTmpfs, "0")
-	flag(bootparam.EnvSignalGroup, p.SignalGroup, "1")
-	timeout(bootparam.EnvStopTimeout, p.StopTimeout, bootparam.DefaultStopTimeout, time.Second)
-	flag(bootparam.EnvDebug, p.Debug, "1")
 	environ = append(environ, p.Environ...)
 
 	for _, s := range slices.Concat(environ, p.Args) {
 		if strings.Contains(s, "\x00") {
-			return nil, fmt.Errorf("guestinit: parameter %q: NUL byte", s)
+			return nil, fmt.Errorf("guestinit: parameter %q: contains a NUL byte", s)
 		}
 	}
-	if err := same("", p, bootparam.Parse(append([]string{InitPath}, p.Args...), environ)); err != nil {
+	got := bootparam.Parse(append([]string{InitPath}, p.Args...), environ)
+	if err := same("", p, got); err != nil {
 		return nil, fmt.Errorf("guestinit: parameter %w", err)
 	}
 	return environ, nil
 }
 
-// interfaces is the value of KRUN_DHCP for a list of names.
-func interfaces(names []string) string {
-	value := strings.Join(names, ",")
-	switch value {
-	case "eth0":
-		return "1" // the one value that every libkrun init knows
-	case "0", "1":
-		return value + "," // a name, not an answer
-	}
-	return value
-}
-
-// FormatRlimits returns the value of KRUN_RLIMITS, Params.Rlimits, that rlimit.Parse reads as limits. It is an error if a
-// resource is unknown or limited twice, or soft is above hard.
-func FormatRlimits(limits []rlimit.Limit) (string, error) {
+// FormatRlimits returns limits in the notation of KRUN_RLIMITS, for Params.Rlimits. It is the
+// inverse of oci.ParseRlimits. It returns an error if a resource is unknown, if a resource
+// is limited twice, or if a soft limit is above the hard one.
+func FormatRlimits(limits []specs.POSIXRlimit) (string, error) {
 	var items []string
-	for _, l := range limits {
-		items = append(items, fmt.Sprintf("%d=%d:%d", l.Resource, l.Soft, l.Hard))
+	for i, limit := range limits {
+		if err := oci.ValidateRlimit(limit); err != nil {
+			return "", fmt.Errorf("guestinit: limits[%d]: %w", i, err)
+		}
+		number, _ := oci.ParseResource(limit.Type) // validated
+		items = append(items, fmt.Sprintf("%d=%d:%d", number, limit.Soft, limit.Hard))
 	}
 	value := strings.Join(items, ",")
-	got, err := rlimit.Parse(value)
+	got, err := oci.ParseRlimits(value)
 	if err == nil {
 		err = same("limits", limits, got)
 	}
@@ -110,13 +81,18 @@ func FormatRlimits(limits []rlimit.Limit) (string, error) {
 	return value, nil
 }
 
-// KernelCmdline returns a Linux command line that starts init with p: the host's own parameters, such as "reboot=k panic=-1
-// quiet tsi_hijack", followed by init=/init.krun, the variables of Environ and, after "--", p.Args.
+// KernelCmdline returns a Linux command line that starts init with p. It consists of the host's own
+// parameters, such as "reboot=k panic=-1 quiet tsi_hijack", init=/init.krun, the variables that
+// Environ returns and, after "--", p.Args.
 //
-// The kernel has no way to write a double quote, and takes a name with a dot for the parameter of a module; both are errors,
-// as is what is beyond MaxCmdline, MaxVariables and MaxArgs. Words of host that the kernel does not know it makes variables of
-// too; they are not counted. And it keeps variables that it knows, such as root or debug, for itself: a workload's variables,
-// like arguments with quotes, are better put into a configuration, where they can be anything.
+// KernelCmdline returns an error if Environ does, if the line exceeds MaxCmdline, MaxVariables or
+// MaxArgs, and for two things that a command line can't express: a double quote, and a variable
+// whose name has a dot, which the kernel takes for the parameter of a module.
+//
+// It can't detect everything: the kernel also passes words of host that it does not know to init as
+// variables, which are not counted, and does not pass variables whose names it knows, such as root
+// or debug. A host had better put the variables of the workload, and arguments with quotes, into a
+// configuration, which has no such limits.
 func KernelCmdline(host string, p bootparam.Params) (string, error) {
 	line, err := kernelCmdline(host, p)
 	if err != nil {
@@ -130,49 +106,22 @@ func kernelCmdline(host string, p bootparam.Params) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// What follows the host's parameters has to be read as parameters.
+	variables, err := variableWords(environ)
+	if err != nil {
+		return "", err
+	}
+	args, err := argumentWords(p.Args)
+	if err != nil {
+		return "", err
+	}
+	// The kernel must read what follows the parameters of the host as parameters.
 	open := slices.Equal(bootparam.Tokens(host+" x"), append(bootparam.Tokens(host), "x"))
 	if !open || strings.Contains(host, "\x00") {
-		return "", fmt.Errorf("parameters %q end within quotes, or have -- or a NUL byte in them", host)
+		return "", fmt.Errorf("parameters %q end within quotes, or contain -- or a NUL byte", host)
 	}
-	words := []string{host, "init=" + InitPath}
-	if host == "" {
-		words = words[1:]
-	}
-	variables := 0
-	for _, entry := range environ {
-		name, value, _ := strings.Cut(entry, "=")
-		if err := checkName(name); err != nil {
-			return "", fmt.Errorf("variable %q: %w", name, err)
-		}
-		word, err := quote(value)
-		if err != nil {
-			return "", fmt.Errorf("variable %s: %w", name, err)
-		}
-		words = append(words, name+"="+word)
-		if name != "HOME" && name != "TERM" {
-			variables++
-		}
-	}
-	if variables > MaxVariables {
-		return "", fmt.Errorf("%d variables, at most %d are possible", variables, MaxVariables)
-	}
-	passed := slices.Index(p.Args, "--") // init takes the rest from /proc/cmdline
-	if passed < 0 {
-		passed = len(p.Args)
-	}
-	if passed > MaxArgs {
-		return "", fmt.Errorf("%d arguments, at most %d are possible", passed, MaxArgs)
-	}
-	if len(p.Args) > 0 {
-		words = append(words, "--")
-	}
-	for i, arg := range p.Args {
-		word, err := quote(arg)
-		if err != nil {
-			return "", fmt.Errorf("argument %d, %q: %w", i, arg, err)
-		}
-		words = append(words, word)
+	words := slices.Concat([]string{"init=" + InitPath}, variables, args)
+	if host != "" {
+		words = slices.Insert(words, 0, host)
 	}
 	line := strings.Join(words, " ")
 	if len(line) > MaxCmdline {
@@ -181,7 +130,52 @@ func kernelCmdline(host string, p bootparam.Params) (string, error) {
 	return line, nil
 }
 
-// checkName reports the name of a variable that the kernel would not pass on as such.
+// variableWords returns variables, entries NAME=VALUE, as words of the kernel command line.
+func variableWords(environ []string) (words []string, err error) {
+	count := 0
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		if err := checkName(name); err != nil {
+			return nil, fmt.Errorf("variable %q: %w", name, err)
+		}
+		word, err := quote(value)
+		if err != nil {
+			return nil, fmt.Errorf("variable %s: %w", name, err)
+		}
+		words = append(words, name+"="+word)
+		if name != "HOME" && name != "TERM" {
+			count++
+		}
+	}
+	if count > MaxVariables {
+		return nil, fmt.Errorf("%d variables, at most %d are possible", count, MaxVariables)
+	}
+	return words, nil
+}
+
+// argumentWords returns arguments of init as words of the kernel command line, after "--".
+func argumentWords(args []string) (words []string, err error) {
+	count := slices.Index(args, "--") // init takes the others from /proc/cmdline
+	if count < 0 {
+		count = len(args)
+	}
+	if count > MaxArgs {
+		return nil, fmt.Errorf("%d arguments, at most %d are possible", count, MaxArgs)
+	}
+	for i, arg := range args {
+		word, err := quote(arg)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d, %q: %w", i, arg, err)
+		}
+		words = append(words, word)
+	}
+	if len(words) > 0 {
+		words = append([]string{"--"}, words...)
+	}
+	return words, nil
+}
+
+// checkName returns an error if the kernel would not pass on a variable with this name.
 func checkName(name string) error {
 	switch {
 	case name == "--":
@@ -194,10 +188,10 @@ func checkName(name string) error {
 	return nil
 }
 
-// quote returns s as a word, or a value, of the kernel command line.
+// quote returns s as a word, or as the value in a word NAME=VALUE, of the kernel command line.
 func quote(s string) (string, error) {
 	if strings.Contains(s, `"`) {
-		return "", errors.New("double quote, which can't be expressed there")
+		return "", errors.New("a kernel command line can't express a double quote")
 	}
 	if s != "" && !hasBlank(s) {
 		return s, nil
@@ -205,7 +199,9 @@ func quote(s string) (string, error) {
 	return `"` + s + `"`, nil
 }
 
-// hasBlank reports whether s has a byte that separates words for the kernel, whose isspace is that of Latin-1.
+// hasBlank reports whether s has a byte that separates words of the kernel command line: isspace of
+// the kernel, which uses Latin-1.
 func hasBlank(s string) bool {
-	return slices.ContainsFunc([]byte(s), func(b byte) bool { return b == ' ' || '\t' <= b && b <= '\r' || b == 0xa0 })
+	isBlank := func(b byte) bool { return b == ' ' || '\t' <= b && b <= '\r' || b == 0xa0 }
+	return slices.ContainsFunc([]byte(s), isBlank)
 }
