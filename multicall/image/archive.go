@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -17,7 +18,7 @@ import (
 // A writer writes an image to opts.Output.
 type writer func(ctx context.Context, t tree, opts *Options) error
 
-// writerFor returns the writer for the kind of image that the name of output says.
+// writerFor returns the writer for the kind of image that the name output has, see Options.Output.
 func writerFor(output string) (writer, error) {
 	if strings.HasSuffix(output, "/") {
 		return writeDir, nil
@@ -31,17 +32,19 @@ func writerFor(output string) (writer, error) {
 	for suffix, archive := range map[string]archiver{".cpio": writeCPIO, ".tar": writeTar} {
 		if strings.HasSuffix(name, suffix) {
 			return func(_ context.Context, t tree, opts *Options) error {
-				return create(output, func(w io.Writer) error { return compress(w, func(w io.Writer) error { return archive(w, t, opts) }) })
+				write := func(w io.Writer) error { return archive(w, t, opts) }
+				return create(output, func(w io.Writer) error { return compress(w, write) })
 			}, nil
 		}
 	}
 	if strings.HasSuffix(output, ".ext4") {
 		return writeExt4, nil
 	}
-	return nil, fmt.Errorf("what to build: want .cpio or .tar, with .gz, .zst or nothing behind it, .ext4, or a slash at the end of the name")
+	return nil, errors.New("unknown kind of image: want a name that ends in .cpio or .tar, " +
+		".cpio.gz, .cpio.zst, .tar.gz, .tar.zst, .ext4, or a slash")
 }
 
-// A compressor passes on compressed what write writes.
+// A compressor compresses the output of write to w.
 type compressor func(w io.Writer, write func(io.Writer) error) error
 
 func uncompressed(w io.Writer, write func(io.Writer) error) error { return write(w) }
@@ -52,12 +55,14 @@ func gzipped(w io.Writer, write func(io.Writer) error) error {
 }
 
 func zstandard(w io.Writer, write func(io.Writer) error) error {
-	// One thread: with several the bytes depend on their number. The window is within what the kernel has memory for.
-	z, err := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedBestCompression), zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(8<<20))
+	z, err := zstd.NewWriter(w,
+		zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+		zstd.WithEncoderConcurrency(1), // the output depends on the number of threads
+		zstd.WithWindowSize(8<<20))     // the largest that the kernel decompresses
 	return finish(z, err, write)
 }
 
+// finish calls write with the compressor w, unless making w failed with err, and closes w.
 func finish(w io.WriteCloser, err error, write func(io.Writer) error) error {
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func finish(w io.WriteCloser, err error, write func(io.Writer) error) error {
 	return w.Close()
 }
 
-// An archiver writes an archive.
+// An archiver writes an archive of t to w.
 type archiver func(w io.Writer, t tree, opts *Options) error
 
 func writeCPIO(w io.Writer, t tree, opts *Options) error {
@@ -92,7 +97,7 @@ func writeCPIO(w io.Writer, t tree, opts *Options) error {
 		case fs.ModeSymlink:
 			data = []byte(n.target)
 		}
-		if n.mode&fs.ModeDevice != 0 {
+		if n.isDevice() {
 			info.Rmajor, info.Rminor = uint64(unix.Major(n.rdev)), uint64(unix.Minor(n.rdev))
 		}
 		record := cpio.StaticRecord(data, info)
@@ -134,7 +139,7 @@ func writeTar(w io.Writer, t tree, opts *Options) error {
 		case fs.ModeDevice | fs.ModeCharDevice:
 			header.Typeflag = tar.TypeChar
 		}
-		if n.mode&fs.ModeDevice != 0 {
+		if n.isDevice() {
 			header.Devmajor, header.Devminor = int64(unix.Major(n.rdev)), int64(unix.Minor(n.rdev))
 		}
 		if err := archive.WriteHeader(header); err != nil {

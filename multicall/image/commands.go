@@ -6,27 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/krunbox/krunbox/internal/tool"
 )
 
-// DefaultCommands are those of u-root that an image has if nothing else is asked for: a shell, and what one looks with for a
-// fault.
-const DefaultCommands = "cat chmod cp date dd df dmesg du echo find free grep gosh head hexdump hostname id ip kill ln ls lsmod " +
-	"mkdir mknod more mount mv netstat ping ps pwd readlink rm sleep sort stty sync tail tee touch tr true " +
-	"umount uname uptime wc which xargs"
+// DefaultCommands are the commands of u-root in an image by default: a shell and tools for finding
+// faults.
+const DefaultCommands = "cat chmod cp date dd df dmesg du echo find free grep gosh head hexdump " +
+	"hostname id ip kill ln ls lsmod mkdir mknod more mount mv netstat ping ps pwd readlink rm " +
+	"sleep sort stty sync tail tee touch tr true umount uname uptime wc which xargs"
 
 // ourCommands are in every image.
 const ourCommands = "github.com/krunbox/krunbox/cmds/..."
 
-// uroot is the module of u-root's commands, and urootDirs the directories in it that have them.
+// uroot is the module of u-root's commands, and urootDirs are its directories with commands.
 const uroot = "github.com/u-root/u-root"
 
 var urootDirs = []string{"cmds/core", "cmds/exp", "cmds/boot"}
 
-// packages returns the packages, or patterns of them, of krunbox's commands and those that names stand for.
+// packages returns packages and patterns of packages: those of krunbox's commands and those that
+// names select, see Options.Commands.
 func packages(ctx context.Context, dir string, names []string) ([]string, error) {
 	if len(names) == 0 {
 		names = []string{"default"}
@@ -51,14 +53,15 @@ func packages(ctx context.Context, dir string, names []string) ([]string, error)
 		case strings.ContainsAny(name, "/."):
 			add(name)
 		case name == "init":
-			return nil, errors.New(`command "init": the image's is krunbox's`)
+			return nil, errors.New(`command "init": images have krunbox's`)
 		default:
 			at := slices.IndexFunc(urootDirs, func(dir string) bool {
 				_, err := os.Stat(filepath.Join(module, dir, name))
 				return err == nil
 			})
 			if at < 0 {
-				return nil, fmt.Errorf("command %q: u-root has none of this name (they are in %s of %s)", name, strings.Join(urootDirs, ", "), module)
+				return nil, fmt.Errorf("command %q: not one of u-root's (in %s of %s)",
+					name, strings.Join(urootDirs, ", "), module)
 			}
 			add(uroot + "/" + urootDirs[at] + "/" + name)
 		}
@@ -66,17 +69,12 @@ func packages(ctx context.Context, dir string, names []string) ([]string, error)
 	return found, nil
 }
 
-// moduleDir returns where the sources of a module are that the one of dir requires.
+// moduleDir returns the directory of the sources of a module that the module in dir requires.
 func moduleDir(ctx context.Context, dir, module string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "GOWORK=off", "GO111MODULE=on", "GOFLAGS=-buildvcs=false")
-	out, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		err = fmt.Errorf("%w: %s%s", err, exit.Stderr, out)
-	}
+	env := append(os.Environ(), "GOWORK=off", "GO111MODULE=on", "GOFLAGS=-buildvcs=false")
+	out, err := tool.Run(ctx, dir, env, "go", "mod", "download", "-json", module)
 	if err != nil {
-		return "", fmt.Errorf("go mod download %s: %w", module, err)
+		return "", err
 	}
 	var found struct{ Dir string }
 	if err := json.Unmarshal(out, &found); err != nil {

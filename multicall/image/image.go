@@ -1,15 +1,9 @@
-// Package image builds images of guests: krunbox, commands of u-root in the same binary, the modules that a kernel needs, and
-// files of the user; as an initramfs or as a root file system.
+// Package image builds images of guests: an initramfs or a root file system with krunbox, commands
+// of u-root in the same binary, modules of a kernel, and files of the user.
 //
-//	err := image.Build(ctx, image.Options{
-//		Output:   "build/krunbox.cpio.gz",
-//		Commands: []string{"default", "tcpdump"},
-//		Files:    []image.File{{Source: "overlay", Target: "/"}},
-//		Kernel:   "debian",
-//	})
-//
-// Everything in an image belongs to root. Its bytes depend on the sources, the Go release, the kernel, the files and the
-// options, and on nothing else: not on who builds it when and where. Nothing is mounted, and no privileges are needed.
+// All files in an image belong to root. An image depends on the sources, the Go release, the
+// kernel, the files and the options, and on nothing else: not on the user, the time or the place of
+// the build. Build mounts nothing and needs no privileges.
 package image
 
 import (
@@ -27,58 +21,68 @@ import (
 	"github.com/krunbox/krunbox/multicall"
 )
 
-// Options says what to build. Only Output is required.
+// Options are the options of Build. Only Output is required.
 type Options struct {
-	// Output is the image. Its name says what it is:
+	// Output is the file or directory to make. Its name selects the kind of image:
 	//
-	//	NAME.cpio  initramfs, newc; with .gz or .zst behind it compressed
-	//	NAME.tar   archive, ustar or PAX; with .gz or .zst behind it compressed
-	//	NAME.ext4  file system, made with mke2fs and debugfs of e2fsprogs
-	//	NAME/      directory, empty or to be made. Only root can give it device nodes and files of root's; without them it
-	//	           is as good as the root of a libkrun guest.
+	//	NAME.cpio[.gz|.zst]  initramfs, newc
+	//	NAME.tar[.gz|.zst]   archive, ustar or PAX
+	//	NAME.ext4            file system, made by mke2fs and debugfs of e2fsprogs
+	//	NAME/                directory, which must be empty or not exist
+	//
+	// In a directory, device nodes and files that belong to root are only possible if root runs
+	// Build. A libkrun guest works without them.
 	Output string
 
-	// Dir is a directory in the module that requires krunbox and the commands, and has makebb among its tools. Empty: the
-	// working directory.
+	// Dir is a directory in the module that requires krunbox and the commands, and has makebb among
+	// its tools. Empty: the working directory.
 	Dir string
 	// GOARCH is the guest's architecture, amd64 or arm64. Empty: the host's.
 	GOARCH string
-	// Version is what "krunbox --version" prints. Empty: dev.
+	// Version is printed by "krunbox --version". Empty: dev.
 	Version string
-	// Commands are names of u-root's commands (ls), and packages or patterns of packages (./cmds/...). The name "default"
-	// stands for DefaultCommands, "none" for no more than krunbox itself. No names: default.
+	// Commands are names of u-root's commands (ls), and packages or patterns of packages
+	// (./cmds/...). The name "default" stands for DefaultCommands, "none" for no commands besides
+	// krunbox's. Empty: default.
 	Commands []string
-	// Tags are build tags besides goshsmall, without which u-root's shell is 700 kB larger.
+	// Tags are build tags in addition to goshsmall, which makes u-root's shell 700 kB smaller.
 	Tags []string
 
-	// Files are copied into the image, in this order; a later one takes the place of an earlier one.
+	// Files are copied into the image in this order. A later file replaces an earlier one.
 	Files []File
 
-	// Kernel is where modules come from: "debian" is Debian's cloud kernel, fetched by apt-get and kept in a cache; else
-	// it is a kernel (boot/vmlinuz-VERSION, with lib/modules/VERSION beside boot), a directory that holds one of these or
-	// just modules, or a Debian package of one. Empty: no modules.
+	// Kernel is the kernel whose modules are added. It is one of:
+	//
+	//	debian                       Debian's cloud kernel, downloaded by apt-get into a cache
+	//	ROOT/boot/vmlinuz-VERSION    a kernel with modules in ROOT/lib/modules/VERSION
+	//	ROOT                         a directory with exactly one such kernel
+	//	DIR                          a directory of modules
+	//	FILE.deb                     a Debian package of a kernel
+	//
+	// Empty: no modules.
 	Kernel string
 	// KernelOutput is the file to copy the kernel to. Empty: it is not copied.
 	KernelOutput string
-	// Modules are names of modules that init loads, those before them that they depend on. The name "default" stands
-	// for those of DefaultModules that the kernel has. None: these.
+	// Modules are names of modules. Init loads them after the modules that they depend on. The name
+	// "default" stands for those of DefaultModules that the kernel has. Empty: default.
 	Modules []string
 
-	// SizeMiB is the size of a file system, in MiB. 0: as large as its contents, and half as much again, and 16 MiB.
+	// SizeMiB is the size of a file system, in MiB. 0: one and a half times its contents, and 16
+	// MiB.
 	SizeMiB int
-	// Time is the time of all files. Zero: that of SOURCE_DATE_EPOCH, in seconds since 1970, or 1970.
+	// Time is the time of all files. Zero: SOURCE_DATE_EPOCH, in seconds since 1970, or 0 of these.
 	Time time.Time
-	// Progress, unless nil, is told what begins.
+	// Progress, unless nil, is called when a step begins.
 	Progress func(step string)
 }
 
-// A File is a file or directory to be copied. Its permissions stay, symbolic links stay links.
+// A File is a file or directory to copy, with its permissions. Symbolic links are copied as links.
 type File struct {
-	Source string // on this host. The contents of a directory go into Target.
-	Target string // in the image. Empty: as Source
+	Source string // on this host. The contents of a directory are copied into Target.
+	Target string // in the image. Empty: same as Source
 }
 
-// ParseFile reads SOURCE[:TARGET].
+// ParseFile parses SOURCE[:TARGET].
 func ParseFile(s string) (File, error) {
 	source, target, _ := strings.Cut(s, ":")
 	if source == "" {
@@ -87,12 +91,12 @@ func ParseFile(s string) (File, error) {
 	return File{source, target}, nil
 }
 
-// binaryPath is where the binary is in an image. Everything else in /bin is a link to it.
+// binaryPath is the path of the binary in an image. The other files in /bin are links to it.
 const binaryPath = "bin/" + binaryName
 
 const binaryName = "krunbox"
 
-// Build builds an image. It uses no network if the Go modules and the kernel are in their caches.
+// Build builds an image. It needs no network if the Go modules and the kernel are in their caches.
 func Build(ctx context.Context, opts Options) error {
 	if opts.Output == "" {
 		return errors.New("build an image: no output named")
@@ -119,7 +123,7 @@ func build(ctx context.Context, opts Options) (err error) {
 			return err
 		}
 	}
-	if _, err := os.Stat(filepath.Dir(filepath.Clean(opts.Output))); err != nil { // before all the work
+	if _, err := os.Stat(filepath.Dir(filepath.Clean(opts.Output))); err != nil {
 		return err
 	}
 	scratch, err := os.MkdirTemp("", "krunbox-image-")
@@ -129,7 +133,7 @@ func build(ctx context.Context, opts Options) (err error) {
 	defer os.RemoveAll(scratch)
 
 	t := newTree()
-	// What can go wrong fast comes first.
+	// The build of the binary takes long; errors of the user show before it.
 	if err := addKernel(ctx, t, &opts, scratch); err != nil {
 		return err
 	}
@@ -174,20 +178,20 @@ func buildBinary(ctx context.Context, opts *Options, output string) ([]string, e
 	return names, multicall.Build(ctx, box)
 }
 
-// sourceDate is the time of everything that is made here, see reproducible-builds.org.
+// sourceDate returns SOURCE_DATE_EPOCH, see reproducible-builds.org, or 1970.
 func sourceDate() (time.Time, error) {
 	text := os.Getenv("SOURCE_DATE_EPOCH")
 	if text == "" {
 		return time.Unix(0, 0), nil
 	}
-	seconds, err := strconv.ParseUint(text, 10, 32) // newc has room for no more
+	seconds, err := strconv.ParseUint(text, 10, 32) // a time in newc has 32 bits
 	if err != nil {
 		return time.Time{}, fmt.Errorf("SOURCE_DATE_EPOCH=%s: want seconds since 1970", text)
 	}
 	return time.Unix(int64(seconds), 0), nil
 }
 
-// create writes a file that is there completely or not at all.
+// create writes a file. A partial file never exists under its name.
 func create(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".tmp-")
 	if err != nil {

@@ -19,13 +19,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/kmodule"
 )
 
-// DefaultModules are the modules that a guest needs for its devices and roots, unless they are built into its kernel. The
-// console comes early: its ports appear some time after it was loaded.
-const DefaultModules = "virtio_pci virtio_mmio virtio_console virtio_blk virtio_net af_packet vmw_vsock_virtio_transport virtio_rng " +
-	"fuse virtiofs overlay ext4"
+// DefaultModules are the modules that a guest needs for its devices and roots, unless they are
+// built into its kernel. The console is early because its ports appear some time after it was
+// loaded.
+const DefaultModules = "virtio_pci virtio_mmio virtio_console virtio_blk virtio_net af_packet " +
+	"vmw_vsock_virtio_transport virtio_rng fuse virtiofs overlay ext4"
 
-// addModules puts the modules called names into the image, and those that they depend on, and the list in whose order init
-// loads them. What reads a module's own notes of what it depends on needs no modules.dep, which packages don't have.
+// addModules adds the modules called names and those that they depend on to the image, with the
+// list of modules that init loads. Dependencies are read from the modules themselves: packages of
+// kernels have no modules.dep.
 func addModules(t tree, k *kernel, names []string) error {
 	set, err := newModuleSet(k.modules)
 	if err != nil {
@@ -36,13 +38,13 @@ func addModules(t tree, k *kernel, names []string) error {
 	}
 	for _, name := range names {
 		if name != "default" {
-			if err := set.want(name, true); err != nil {
+			if err := set.add(name, true); err != nil {
 				return err
 			}
 			continue
 		}
 		for name := range strings.FieldsSeq(DefaultModules) {
-			if err := set.want(name, false); err != nil {
+			if err := set.add(name, false); err != nil {
 				return err
 			}
 		}
@@ -60,26 +62,19 @@ func addModules(t tree, k *kernel, names []string) error {
 
 // A moduleSet collects modules of a kernel in the order to load them.
 type moduleSet struct {
-	dir     string
-	files   map[string]string // path below dir, by name
-	builtin map[string]bool   // names that the kernel needs no file for
-	order   []module
-	state   map[string]int
+	dir   string
+	files map[string]string // path below dir, by name
+	done  map[string]bool   // names of modules that are built in, in order, or about to be
+	order []module
 }
 
-// A module is one to be loaded.
+// A module is a module to load.
 type module struct {
 	path string // below the directory of the kernel's modules, without a suffix for compression
 	data []byte // not compressed
 }
 
-// States of a module's name.
-const (
-	unknown = iota
-	visited // it is in the order, or those before it are being looked for
-)
-
-// decompressors are the ways in which modules are compressed, by suffix.
+// decompressors maps the suffixes of modules' files to functions that decompress them.
 var decompressors = map[string]func(io.Reader) (io.Reader, error){
 	".ko":    func(r io.Reader) (io.Reader, error) { return r, nil },
 	".ko.gz": func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) },
@@ -93,7 +88,8 @@ var decompressors = map[string]func(io.Reader) (io.Reader, error){
 	},
 }
 
-// splitModule returns the name of a file without the suffix that tells a module, and the suffix. It is empty for other files.
+// splitModule splits the suffix of a module, one of the keys of decompressors, from the name of a
+// file. The suffix of other files is empty.
 func splitModule(file string) (base, suffix string) {
 	if dot := strings.Index(path.Base(file), ".ko"); dot >= 0 {
 		at := len(file) - len(path.Base(file)) + dot
@@ -104,20 +100,22 @@ func splitModule(file string) (base, suffix string) {
 	return file, ""
 }
 
-// moduleName is how the kernel calls a module: in file names, dashes stand for the underscores too.
+// moduleName returns the kernel's name of a module. File names may have dashes in place of
+// underscores.
 func moduleName(file string) string {
 	base, _ := splitModule(file)
 	return strings.ReplaceAll(path.Base(base), "-", "_")
 }
 
+// newModuleSet returns an empty set of the modules in dir.
 func newModuleSet(dir string) (*moduleSet, error) {
-	s := &moduleSet{dir: dir, files: map[string]string{}, builtin: map[string]bool{}, state: map[string]int{}}
+	s := &moduleSet{dir: dir, files: map[string]string{}, done: map[string]bool{}}
 	builtin, err := os.ReadFile(filepath.Join(dir, "modules.builtin"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for file := range strings.FieldsSeq(string(builtin)) {
-		s.builtin[moduleName(file)] = true
+		s.done[moduleName(file)] = true
 	}
 	return s, fs.WalkDir(os.DirFS(dir), ".", func(file string, d fs.DirEntry, err error) error {
 		if _, suffix := splitModule(file); suffix != "" && err == nil && d.Type().IsRegular() {
@@ -127,45 +125,48 @@ func newModuleSet(dir string) (*moduleSet, error) {
 	})
 }
 
-// want adds a module, and before it those that it depends on. That there is none of this name is an error if it is required.
-func (s *moduleSet) want(name string, required bool) error {
+// add adds a module after those that it depends on. A missing module is an error if it is required.
+func (s *moduleSet) add(name string, required bool) error {
 	name = moduleName(name)
-	if s.state[name] == visited || s.builtin[name] {
+	if s.done[name] {
 		return nil
 	}
 	file, ok := s.files[name]
 	if !ok {
 		if required {
-			return fmt.Errorf("module %s: there is none in %s", name, s.dir)
+			return fmt.Errorf("module %s: not in %s", name, s.dir)
 		}
 		return nil
 	}
-	s.state[name] = visited
+	s.done[name] = true // modules may depend on each other
 	m, info, err := s.read(file)
 	if err != nil {
 		return fmt.Errorf("module %s: %w", name, err)
 	}
 	before, after := info.soft()
 	for _, soft := range before {
-		if err := s.want(soft, false); err != nil {
+		if err := s.add(soft, false); err != nil {
 			return err
 		}
 	}
-	for _, hard := range strings.FieldsFunc(strings.Join(info["depends"], ","), func(r rune) bool { return r == ',' }) {
-		if err := s.want(hard, true); err != nil {
-			return fmt.Errorf("%w, which %s depends on", err, name)
+	for hard := range strings.SplitSeq(strings.Join(info["depends"], ","), ",") {
+		if hard == "" {
+			continue
+		}
+		if err := s.add(hard, true); err != nil {
+			return fmt.Errorf("%w, but %s depends on it", err, name)
 		}
 	}
 	s.order = append(s.order, m)
 	for _, soft := range after {
-		if err := s.want(soft, false); err != nil {
+		if err := s.add(soft, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// read reads a module.
+// read reads a module and its information.
 func (s *moduleSet) read(file string) (module, modinfo, error) {
 	base, suffix := splitModule(file)
 	f, err := os.Open(filepath.Join(s.dir, file))
@@ -188,9 +189,10 @@ func (s *moduleSet) read(file string) (module, modinfo, error) {
 	return module{base + ".ko", data}, info, nil
 }
 
-// A modinfo is what a module says of itself: several values for a key, as modinfo(8) prints them.
+// A modinfo is the information in a module, see modinfo(8). A key may have several values.
 type modinfo map[string][]string
 
+// parseModinfo reads the information in a module.
 func parseModinfo(data []byte) (modinfo, error) {
 	f, err := elf.NewFile(bytes.NewReader(data))
 	if err != nil {
@@ -198,7 +200,7 @@ func parseModinfo(data []byte) (modinfo, error) {
 	}
 	section := f.Section(".modinfo")
 	if section == nil {
-		return nil, errors.New("it has no section .modinfo")
+		return nil, errors.New("no section .modinfo")
 	}
 	text, err := section.Data()
 	if err != nil {
@@ -213,7 +215,8 @@ func parseModinfo(data []byte) (modinfo, error) {
 	return info, nil
 }
 
-// soft returns the modules to be loaded before and after this one, if there are such: modprobe.d(5), softdep.
+// soft returns the modules to load before and after this one if they exist: see softdep in
+// modprobe.d(5).
 func (m modinfo) soft() (before, after []string) {
 	for _, value := range m["softdep"] {
 		to := map[string]*[]string{"pre:": &before, "post:": &after}

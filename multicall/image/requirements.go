@@ -1,9 +1,17 @@
 //go:build tools
 
-// What commands of u-root need is required by this module, for images that have them: all that are in cmds/core, and some others.
+// This file makes the module require what the commands in images import: krunbox's commands, all
+// commands in u-root's cmds/core, and some others.
 package image
 
 import (
+	_ "github.com/krunbox/krunbox/cmds/dhcpclient"
+	_ "github.com/krunbox/krunbox/cmds/init"
+	_ "github.com/krunbox/krunbox/cmds/krun-timesync"
+	_ "github.com/krunbox/krunbox/cmds/mount-root"
+	_ "github.com/krunbox/krunbox/cmds/redirect-stdio"
+	_ "github.com/krunbox/krunbox/multicall/krunbox"
+
 	_ "github.com/u-root/u-root/cmds/core/backoff"
 	_ "github.com/u-root/u-root/cmds/core/base64"
 	_ "github.com/u-root/u-root/cmds/core/basename"

@@ -18,11 +18,12 @@ import (
 type node struct {
 	mode   fs.FileMode // type and permissions
 	target string      // of a symbolic link
-	rdev   uint64      // of a device, as stat(2) has it
-	source string      // a file on this host with the contents, or
-	data   []byte      // the contents
+	rdev   uint64      // st_rdev of a device, see stat(2)
+	source string      // file on this host with the contents; empty: they are in data
+	data   []byte
 }
 
+// contents returns the contents of a regular file.
 func (n *node) contents() ([]byte, error) {
 	if n.source == "" {
 		return n.data, nil
@@ -30,41 +31,51 @@ func (n *node) contents() ([]byte, error) {
 	return os.ReadFile(n.source)
 }
 
-// A tree maps paths, without a slash at either end, to files. The root directory is ".".
+// isDevice reports whether the file is a block or character device.
+func (n *node) isDevice() bool { return n.mode&fs.ModeDevice != 0 }
+
+// A tree maps paths to files. Paths have no slash at the beginning or end; the root directory is
+// ".".
 type tree map[string]*node
 
-// newTree returns what every image has: mount points, devices, users, and a configuration.
+// newTree returns the files that each image has: mount points, devices, users, and a configuration.
 func newTree() tree {
 	t := tree{".": {mode: fs.ModeDir | 0o755}}
 	for dir, mode := range map[string]fs.FileMode{
-		"bin": 0o755, "dev": 0o755, "etc": 0o755, "lib": 0o755, "mnt": 0o755, "proc": 0o555, "root": 0o700, "run": 0o755, "sys": 0o555,
-		"tmp": 0o777 | fs.ModeSticky, "usr": 0o755, "var": 0o755, "var/tmp": 0o777 | fs.ModeSticky,
+		"bin": 0o755, "dev": 0o755, "etc": 0o755, "lib": 0o755, "mnt": 0o755, "proc": 0o555,
+		"root": 0o700, "run": 0o755, "sys": 0o555, "tmp": 0o777 | fs.ModeSticky,
+		"usr": 0o755, "var": 0o755, "var/tmp": 0o777 | fs.ModeSticky,
 	} {
 		t[dir] = &node{mode: fs.ModeDir | mode}
 	}
 	for link, target := range map[string]string{
-		"sbin": "bin", "usr/bin": "../bin", "usr/sbin": "../bin", "usr/lib": "../lib", "var/run": "../run",
+		"sbin": "bin", "usr/bin": "../bin", "usr/sbin": "../bin", "usr/lib": "../lib",
+		"var/run": "../run",
 	} {
 		t[link] = symlink(target)
 	}
-	// The kernel starts init on /dev/console; everything else comes with devtmpfs, but there may be none.
+	// The kernel opens /dev/console before it starts init. The other devices are for kernels
+	// without devtmpfs.
 	for name, d := range map[string]struct {
 		mode         fs.FileMode
 		major, minor uint32
 	}{
-		"console": {0o600, 5, 1}, "full": {0o666, 1, 7}, "null": {0o666, 1, 3}, "random": {0o666, 1, 8},
-		"tty": {0o666, 5, 0}, "urandom": {0o666, 1, 9}, "zero": {0o666, 1, 5},
+		"console": {0o600, 5, 1}, "tty": {0o666, 5, 0},
+		"null": {0o666, 1, 3}, "zero": {0o666, 1, 5}, "full": {0o666, 1, 7},
+		"random": {0o666, 1, 8}, "urandom": {0o666, 1, 9},
 	} {
-		t["dev/"+name] = &node{mode: fs.ModeDevice | fs.ModeCharDevice | d.mode, rdev: unix.Mkdev(d.major, d.minor)}
+		mode := fs.ModeDevice | fs.ModeCharDevice | d.mode
+		t["dev/"+name] = &node{mode: mode, rdev: unix.Mkdev(d.major, d.minor)}
 	}
 	for name, text := range map[string]string{
-		"passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
-		"group":  "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
-		"hosts":  "127.0.0.1 localhost\n::1 localhost\n",
+		"passwd": "root:x:0:0:root:/root:/bin/sh\n" +
+			"nobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
+		"group": "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
+		"hosts": "127.0.0.1 localhost\n::1 localhost\n",
 	} {
 		t["etc/"+name] = file([]byte(text))
 	}
-	// The kernel gives init no PATH, and gosh has no default of its own.
+	// The kernel does not give init a PATH, and gosh has no default for it.
 	t[".krun_config.json"] = file([]byte(`{"Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}` + "\n"))
 	return t
 }
@@ -72,7 +83,8 @@ func newTree() tree {
 func symlink(target string) *node { return &node{mode: fs.ModeSymlink | 0o777, target: target} }
 func file(data []byte) *node      { return &node{mode: 0o644, data: data} }
 
-// addBinary adds the binary, and links to it under the names of its commands, and of init. Files of the user stay.
+// addBinary adds the binary, and links to it with the names of its commands and of init. It does
+// not replace files of the user by links.
 func (t tree) addBinary(binary string, commands []string) error {
 	links := map[string]string{"init": binaryPath, "init.krun": binaryPath}
 	for _, name := range commands {
@@ -86,7 +98,7 @@ func (t tree) addBinary(binary string, commands []string) error {
 	return t.add(binaryPath, &node{mode: 0o755, source: binary})
 }
 
-// paths returns all paths, a directory before what is in it.
+// paths returns all paths, a directory before the files in it.
 func (t tree) paths() []string {
 	elements := func(path string) []string {
 		if path == "." {
@@ -94,18 +106,20 @@ func (t tree) paths() []string {
 		}
 		return strings.Split(path, "/")
 	}
-	return slices.SortedFunc(maps.Keys(t), func(a, b string) int { return slices.Compare(elements(a), elements(b)) })
+	return slices.SortedFunc(maps.Keys(t), func(a, b string) int {
+		return slices.Compare(elements(a), elements(b))
+	})
 }
 
-// add adds a file, and missing directories above it. A file takes the place of one that is there, and a directory gives one that
-// is there its permissions, maybe through a symbolic link.
+// add adds a file and missing directories above it. A file replaces an existing one. A directory
+// only changes the permissions of an existing one, to which name may lead by a symbolic link.
 func (t tree) add(name string, n *node) error {
 	name, err := t.resolve(name, n.mode.IsDir())
 	if err != nil {
 		return err
 	}
 	if old := t[name]; old != nil && old.mode.IsDir() != n.mode.IsDir() {
-		return fmt.Errorf("/%s can't be both a directory and something else", name)
+		return fmt.Errorf("/%s: both a directory and another file", name)
 	}
 	for dir := path.Dir(name); t[dir] == nil; dir = path.Dir(dir) {
 		t[dir] = &node{mode: fs.ModeDir | 0o755}
@@ -114,22 +128,23 @@ func (t tree) add(name string, n *node) error {
 	return nil
 }
 
-// resolve returns the path of a file in the tree without the symbolic links that lead to its directory, or with follow to
-// itself: not everyone who unpacks an archive goes through these.
+// resolve returns the path of a file without symbolic links to its directory or, with follow, to
+// the file itself. Not every program that unpacks archives follows links.
 func (t tree) resolve(name string, follow bool) (string, error) {
-	const most = 40 // links, as in the kernel
+	const maxLinks = 40 // as in Linux
 	rest := strings.Split(clean(name), "/")
 	at := "."
 	for links := 0; len(rest) > 0; {
 		next := path.Join(at, rest[0])
 		rest = rest[1:]
 		n := t[next]
+		isLink := n != nil && n.mode.Type() == fs.ModeSymlink
 		switch {
-		case n == nil || n.mode.IsDir() || len(rest) == 0 && (!follow || n.mode.Type() != fs.ModeSymlink):
+		case n == nil, n.mode.IsDir(), len(rest) == 0 && !(isLink && follow):
 			at = next
-		case n.mode.Type() != fs.ModeSymlink:
-			return "", fmt.Errorf("/%s: /%s is no directory", clean(name), next)
-		case links == most:
+		case !isLink:
+			return "", fmt.Errorf("/%s: /%s is not a directory", clean(name), next)
+		case links == maxLinks:
 			return "", fmt.Errorf("/%s: too many symbolic links", clean(name))
 		default:
 			links++
@@ -144,7 +159,7 @@ func (t tree) resolve(name string, follow bool) (string, error) {
 	return at, nil
 }
 
-// clean makes a path one of a tree; it does not leave the root.
+// clean returns a path in the form of a tree's. It does not lead out of the root.
 func clean(name string) string {
 	name = path.Clean("/" + name)[1:]
 	if name == "" {
@@ -153,7 +168,7 @@ func clean(name string) string {
 	return name
 }
 
-// copy adds a file of the user, or all in a directory.
+// copy adds a file of the user or, if that is a directory, all files in it.
 func (t tree) copy(f File) error {
 	target := f.Target
 	if target == "" {
@@ -173,7 +188,7 @@ func (t tree) copy(f File) error {
 		}
 		if inside == "." && n.mode.IsDir() {
 			if name, err := t.resolve(target, true); err == nil && t[name] != nil {
-				return nil // its contents go into one that is there
+				return nil // an existing directory keeps its permissions
 			}
 		}
 		return t.add(path.Join(target, filepath.ToSlash(inside)), n)
@@ -184,7 +199,7 @@ func (t tree) copy(f File) error {
 	return nil
 }
 
-// readNode reads what a file of this host is.
+// readNode returns the description of a file of this host.
 func readNode(source string) (*node, error) {
 	info, err := os.Lstat(source)
 	if err != nil {
@@ -203,15 +218,17 @@ func readNode(source string) (*node, error) {
 		err = unix.Lstat(source, &st)
 		n.rdev = uint64(st.Rdev)
 	default:
-		err = &fs.PathError{Op: "copy", Path: source, Err: errors.New("a socket can't be copied")}
+		err = &fs.PathError{Op: "copy", Path: source, Err: errors.New("sockets are not supported")}
 	}
 	return n, err
 }
 
-// sysMode is the mode as stat(2) has it.
+// sysMode returns the mode in the form of stat(2).
 func (n *node) sysMode() uint32 {
 	mode := uint32(n.mode.Perm())
-	for bit, value := range map[fs.FileMode]uint32{fs.ModeSetuid: unix.S_ISUID, fs.ModeSetgid: unix.S_ISGID, fs.ModeSticky: unix.S_ISVTX} {
+	for bit, value := range map[fs.FileMode]uint32{
+		fs.ModeSetuid: unix.S_ISUID, fs.ModeSetgid: unix.S_ISGID, fs.ModeSticky: unix.S_ISVTX,
+	} {
 		if n.mode&bit != 0 {
 			mode |= value
 		}

@@ -19,7 +19,7 @@ import (
 	"github.com/u-root/mkuimage/cpio"
 )
 
-// writeImage writes an image with a few files of the user in it.
+// writeImage writes an image that contains some files of the user.
 func writeImage(t *testing.T, output string) {
 	t.Helper()
 	tr := newTree()
@@ -38,14 +38,18 @@ func writeImage(t *testing.T, output string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := write(t.Context(), tr, &Options{Output: output, Time: time.Unix(1_000_000, 0)}); err != nil {
+	opts := Options{Output: output, Time: time.Unix(1_000_000, 0)}
+	if err := write(t.Context(), tr, &opts); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// Each kind of image is the same when it is written once more, and to another place.
+// TestWriteIsReproducible checks that a second image of each kind, in another directory, is the
+// same.
 func TestWriteIsReproducible(t *testing.T) {
-	for _, kind := range []string{".cpio", ".cpio.gz", ".cpio.zst", ".tar", ".tar.gz", ".tar.zst", ".ext4"} {
+	for _, kind := range []string{
+		".cpio", ".cpio.gz", ".cpio.zst", ".tar", ".tar.gz", ".tar.zst", ".ext4",
+	} {
 		var written [2][]byte
 		for i := range written {
 			output := filepath.Join(t.TempDir(), fmt.Sprint("image", i, kind))
@@ -55,7 +59,7 @@ func TestWriteIsReproducible(t *testing.T) {
 				t.Fatal(err)
 			}
 			if others, err := os.ReadDir(filepath.Dir(output)); err != nil || len(others) != 1 {
-				t.Errorf("%s: %d files are left, %v, want only the image", kind, len(others), err)
+				t.Errorf("%s: %d files (%v), want only the image", kind, len(others), err)
 			}
 		}
 		if !bytes.Equal(written[0], written[1]) {
@@ -64,20 +68,18 @@ func TestWriteIsReproducible(t *testing.T) {
 	}
 }
 
-// listing is what there has to be in a list of an image's files, in the words of each test.
-type listing map[string]string
-
-func (l listing) check(t *testing.T, got func(path string) string) {
+// checkListing compares descriptions of files with those of some files in each image.
+func checkListing(t *testing.T, got map[string]string) {
 	t.Helper()
-	for path, want := range l {
-		if s := got(path); s != want {
-			t.Errorf("%s is %s, want %s", path, s, want)
+	for path, want := range listing {
+		if got[path] != want {
+			t.Errorf("%s is %q, want %q", path, got[path], want)
 		}
 	}
 }
 
-// common are mode, size or target, and device.
-var common = listing{
+// listing has descriptions of files, as describe returns them.
+var listing = map[string]string{
 	"tmp":         "41777 0 0:0",
 	"etc/motd":    "100644 hello\n 0:0",
 	"empty":       "100644  0:0",
@@ -87,9 +89,12 @@ var common = listing{
 	"dev/console": "20600 0 5:1",
 }
 
-func describe(mode uint64, data []byte, dir bool, major, minor uint64) string {
+// describe returns mode, contents and device numbers of a file. Long contents, and those of a file
+// that is neither regular nor a link, are represented by their length.
+func describe(mode uint64, data []byte, major, minor uint64) string {
 	text := string(data)
-	if len(data) > 100 || dir {
+	kind := mode & cpio.S_IFMT
+	if len(data) > 100 || kind != cpio.S_IFREG && kind != cpio.S_IFLNK {
 		text = fmt.Sprint(len(data))
 	}
 	return fmt.Sprintf("%o %s %d:%d", mode, text, major, minor)
@@ -106,22 +111,22 @@ func TestWriteCPIO(t *testing.T) {
 	got := map[string]string{}
 	err = cpio.ForEachRecord(cpio.Newc.Reader(f), func(r cpio.Record) error {
 		if r.UID != 0 || r.GID != 0 || r.MTime != 1_000_000 || r.Major != 0 || r.Minor != 0 {
-			t.Errorf("%s: owner, time or device are not what they should be: %+v", r.Name, r.Info)
+			t.Errorf("%s: wrong owner, time or device: %+v", r.Name, r.Info)
 		}
 		if _, again := got[r.Name]; again {
-			t.Errorf("%s is there twice", r.Name)
+			t.Errorf("%s is in the archive twice", r.Name)
 		}
 		data, err := io.ReadAll(io.NewSectionReader(r, 0, int64(r.FileSize)))
-		got[r.Name] = describe(r.Mode, data, r.Mode&cpio.S_IFMT != cpio.S_IFREG && r.Mode&cpio.S_IFMT != cpio.S_IFLNK, r.Rmajor, r.Rminor)
+		got[r.Name] = describe(r.Mode, data, r.Rmajor, r.Rminor)
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	common.check(t, func(path string) string { return got[path] })
+	checkListing(t, got)
 }
 
-// The program that everybody has reads it too.
+// TestWriteCPIOForOthers checks that cpio(1) reads an archive.
 func TestWriteCPIOForOthers(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "image.cpio")
 	writeImage(t, output)
@@ -156,7 +161,10 @@ func TestWriteTar(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := map[string]string{}
-	types := map[byte]uint64{tar.TypeReg: 0o100000, tar.TypeDir: 0o40000, tar.TypeSymlink: 0o120000, tar.TypeFifo: 0o10000, tar.TypeChar: 0o20000}
+	types := map[byte]uint64{
+		tar.TypeReg: 0o100000, tar.TypeDir: 0o40000, tar.TypeSymlink: 0o120000,
+		tar.TypeFifo: 0o10000, tar.TypeChar: 0o20000,
+	}
 	for r := tar.NewReader(gz); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
@@ -165,7 +173,7 @@ func TestWriteTar(t *testing.T) {
 			t.Fatal(err)
 		}
 		if h.Uid != 0 || h.Gid != 0 || h.ModTime.Unix() != 1_000_000 {
-			t.Errorf("%s: owner or time are not what they should be: %+v", h.Name, h)
+			t.Errorf("%s: wrong owner or time: %+v", h.Name, h)
 		}
 		data, err := io.ReadAll(r)
 		if err != nil {
@@ -174,10 +182,11 @@ func TestWriteTar(t *testing.T) {
 		if h.Typeflag == tar.TypeSymlink {
 			data = []byte(h.Linkname)
 		}
-		got[strings.Trim(h.Name, "./")] = describe(types[h.Typeflag]|uint64(h.Mode), data,
-			h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeSymlink, uint64(h.Devmajor), uint64(h.Devminor))
+		mode := types[h.Typeflag] | uint64(h.Mode)
+		name := strings.Trim(h.Name, "./")
+		got[name] = describe(mode, data, uint64(h.Devmajor), uint64(h.Devminor))
 	}
-	common.check(t, func(path string) string { return got[path] })
+	checkListing(t, got)
 }
 
 func TestWriteZstd(t *testing.T) {
@@ -199,7 +208,7 @@ func TestWriteZstd(t *testing.T) {
 	}
 	defer z.Close()
 	if got, err := io.ReadAll(z); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("decompressed: %d bytes, %v, want %d", len(got), err, len(want))
+		t.Errorf("decompressed, the image has %d bytes (%v), want those of a.cpio", len(got), err)
 	}
 }
 
@@ -207,7 +216,8 @@ func TestWriteDir(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root") + "/"
 	writeImage(t, root)
 	for path, want := range map[string]fs.FileMode{
-		"": fs.ModeDir | 0o755, "tmp": fs.ModeDir | fs.ModeSticky | 0o777, "proc": fs.ModeDir | 0o555, "a b": fs.ModeSetuid | 0o755,
+		"": fs.ModeDir | 0o755, "tmp": fs.ModeDir | fs.ModeSticky | 0o777,
+		"proc": fs.ModeDir | 0o555, "a b": fs.ModeSetuid | 0o755,
 		"pipe": fs.ModeNamedPipe | 0o640, "opt/tool": fs.ModeSymlink | 0o777,
 	} {
 		info, err := os.Lstat(root + path)
@@ -217,8 +227,9 @@ func TestWriteDir(t *testing.T) {
 			t.Errorf("%s has mode %v and time %v, want %v", path, info.Mode(), info.ModTime(), want)
 		}
 	}
-	if err := writeDir(t.Context(), newTree(), &Options{Output: root}); err == nil || !strings.Contains(err.Error(), "not empty") {
-		t.Errorf("writeDir(directory that is not empty) = %v, want an error that says so", err)
+	err := writeDir(t.Context(), newTree(), &Options{Output: root})
+	if !fails(err, "not empty") {
+		t.Errorf("writeDir(directory with files) = %v, want an error", err)
 	}
 }
 
@@ -267,11 +278,13 @@ func TestWriterForErrors(t *testing.T) {
 }
 
 func TestSourceDate(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "1700000000": 1700000000, "-1": -1, "today": -1, "99999999999": -1, "1 ": -1} {
+	for text, want := range map[string]int64{
+		"": 0, "1700000000": 1700000000, "-1": -1, "today": -1, "99999999999": -1, "1 ": -1,
+	} {
 		t.Setenv("SOURCE_DATE_EPOCH", text)
 		got, err := sourceDate()
 		if (err != nil) != (want < 0) || err == nil && got.Unix() != want {
-			t.Errorf("sourceDate() of %q = %v, %v, want %d", text, got, err, want)
+			t.Errorf("sourceDate() with %q = %v, %v, want %d", text, got, err, want)
 		}
 	}
 }

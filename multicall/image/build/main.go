@@ -1,4 +1,5 @@
-// build builds images of guests: krunbox, commands of u-root in the same binary, modules of a kernel, and files.
+// Build builds images of guests: krunbox, commands of u-root in the same binary, modules of a
+// kernel, and files.
 package main
 
 import (
@@ -15,28 +16,29 @@ import (
 	"github.com/krunbox/krunbox/multicall/image"
 )
 
-const usage = `Usage: go run ./build [OPTION]... -o OUTPUT          (in the directory image)
-build builds an image of a guest: krunbox, commands of u-root in the same binary, modules of a kernel, and files. All of it
-belongs to root, and the same input gives the same bytes.
+const usage = `Usage: go run ./build -o OUTPUT [OPTION]...          (in multicall/image)
+Build builds an image of a guest: krunbox, commands of u-root in the same binary, modules of a
+kernel, and files. All files in it belong to root. The same input gives the same bytes.
 
-  -o OUTPUT          what to build. The name says what that is:
+  -o OUTPUT          what to make, by its name:
                        NAME.cpio[.gz|.zst]  initramfs
                        NAME.tar[.gz|.zst]   archive
                        NAME.ext4            file system
-                       NAME/                directory, empty or to be made
-  -commands LIST     commands besides krunbox's: names of u-root's, packages, "none", or "default",
-                     which is the default
-  -files SRC[:DST]   copy a file, or what is in a directory; may be given several times
-  -kernel KERNEL     take modules of this kernel: "debian" for Debian's cloud kernel, fetched once; boot/vmlinuz-VERSION, a
-                     directory with lib/modules, or a .deb
+                       NAME/                directory, which must be empty or not exist
+  -commands LIST     commands besides krunbox's: names of u-root's commands, packages, "none", or
+                     "default" (default: default)
+  -files SRC[:DST]   copy a file, or the contents of a directory; may be repeated
+  -kernel KERNEL     take modules of this kernel: "debian" for Debian's cloud kernel, which is
+                     downloaded once; boot/vmlinuz-VERSION; a directory with lib/modules; or a .deb
   -kernel-out FILE   copy the kernel itself to FILE
-  -modules LIST      the modules to load, besides those they depend on; "default", which is the default
-  -goarch ARCH       build for ARCH, amd64 or arm64 (default: this host's)
+  -modules LIST      load these modules, and those that they depend on (default: default)
+  -goarch ARCH       build for ARCH, amd64 or arm64 (default: the architecture of this host)
   -version V         V is what krunbox --version prints
   -tags LIST         build tags
-  -size MIB          size of a file system (default: as needed, and half as much again, and 16 MiB)
-  -q                 show no progress
-LIST has blanks or commas between its words. SOURCE_DATE_EPOCH is the time of all files, in seconds since 1970 (default 0).
+  -size MIB          size of a file system (default: one and a half times its contents, and 16 MiB)
+  -q                 do not show progress
+The words of a LIST are separated by blanks or commas. SOURCE_DATE_EPOCH is the time of all files,
+in seconds since 1970 (default 0).
 
 Examples:
   go run ./build -o krunbox.cpio.gz
@@ -79,12 +81,14 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "%s: what is %q? (-h for help)\n", args[0], flags.Arg(0))
+		fmt.Fprintf(stderr, "%s: unexpected argument %q (-h for help)\n", args[0], flags.Arg(0))
 		return 2
 	}
 	if !quiet {
 		start := time.Now()
-		opts.Progress = func(step string) { fmt.Fprintf(stderr, "[%5.1f s] %s\n", time.Since(start).Seconds(), step) }
+		opts.Progress = func(step string) {
+			fmt.Fprintf(stderr, "[%5.1f s] %s\n", time.Since(start).Seconds(), step)
+		}
 	}
 	if err := image.Build(ctx, opts); err != nil {
 		fmt.Fprintln(stderr, err)
@@ -93,10 +97,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// list defines an option whose argument is a list, which may be given several times.
+// list defines an option whose argument is a list. A repeated option extends the list.
 func list(flags *flag.FlagSet, name string, to *[]string) {
 	flags.Func(name, "", func(s string) error {
-		*to = append(*to, strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == '\n' || r == '\t' })...)
+		*to = append(*to, strings.Fields(strings.ReplaceAll(s, ",", " "))...)
 		return nil
 	})
 }

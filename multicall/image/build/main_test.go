@@ -16,17 +16,20 @@ func TestRun(t *testing.T) {
 	}{
 		{"-h", 0, "Examples:", ""},
 		{"-nosuch", 2, "", "-nosuch"},
-		{"-o " + output + " extra", 2, "", `what is "extra"?`},
+		{"-o " + output + " extra", 2, "", `unexpected argument "extra"`},
 		{"-files :x -o " + output, 2, "", `file ":x"`},
 		{"", 1, "", "no output named"},
 		{"-o " + output + " -commands ls,nosuch", 1, "", `command "nosuch"`},
 		{"-o " + output + " -kernel /nosuch", 1, "", "kernel /nosuch"},
-		{"-o " + output + " -modules fuse", 1, "", "no kernel is named"},
+		{"-o " + output + " -modules fuse", 1, "", "no kernel named"},
 	} {
 		var stdout, stderr bytes.Buffer
-		code := run(t.Context(), append([]string{"build"}, strings.Fields(tt.args)...), &stdout, &stderr)
-		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
-			t.Errorf("run(%s) = %d, stdout %q, stderr %q, want %d, %q, %q", tt.args, code, stdout.String(), stderr.String(), tt.code, tt.stdout, tt.stderr)
+		args := append([]string{"build"}, strings.Fields(tt.args)...)
+		code := run(t.Context(), args, &stdout, &stderr)
+		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) ||
+			!strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("run(%s) = %d, stdout %q, stderr %q, want %d, %q, %q", tt.args,
+				code, stdout.String(), stderr.String(), tt.code, tt.stdout, tt.stderr)
 		}
 	}
 }
