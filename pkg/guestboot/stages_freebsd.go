@@ -15,7 +15,7 @@ func Stages() (up, down []boot.Stage[*Guest]) {
 		{Name: "session", OnError: boot.Warn, Plan: g.planSession},
 		{Name: "parameters", OnError: boot.Warn, Prepare: g.prepareParameters},
 		{Name: "loopback", OnError: boot.Warn, Plan: g.planLoopback},
-		{Name: "configuration disk", OnError: boot.Fatal, If: boot.If("KRUN_CONFIG is not set", g.wantsDisk),
+		{Name: "configuration disk", OnError: boot.Fatal, If: boot.If("neither KRUN_CONFIG nor -config is set", g.wantsDisk),
 			Prepare: g.prepareDisk, Plan: g.planDisk},
 		{Name: "configuration", OnError: boot.Fatal, Prepare: g.prepareConfiguration},
 		{Name: "end of the configuration disk", OnError: boot.Warn, If: boot.If("it was mounted", g.hasDisk),
