@@ -3,8 +3,8 @@
 package loop
 
 import (
+	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,22 +16,34 @@ import (
 type Collector struct {
 	Limit uint64 // bytes
 
-	sample [1]metrics.Sample
-	last   uint64 // bytes allocated in the process up to the last collection
+	ran       bool          // the loop has run tasks since the last check
+	checked   time.Duration // time of the last check
+	allocated uint64        // bytes allocated in the process up to the last collection
 }
 
+// checkInterval is the least time between two looks at what was allocated, which stop all threads
+// for some microseconds.
+const checkInterval = 100 * time.Millisecond
+
 // Poll implements Task.
-func (c *Collector) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) { return fds, Forever }
+func (c *Collector) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
+	if !c.ran {
+		return fds, Forever
+	}
+	return fds, max(0, c.checked+checkInterval-Now())
+}
 
 // Run implements Task.
 func (c *Collector) Run() {
-	c.sample[0].Name = "/gc/heap/allocs:bytes"
-	metrics.Read(c.sample[:])
-	if c.sample[0].Value.Kind() != metrics.KindUint64 {
+	now := Now()
+	if c.ran = now-c.checked < checkInterval; c.ran {
 		return
 	}
-	if allocated := c.sample[0].Value.Uint64(); allocated-c.last >= c.Limit {
-		c.last = allocated
+	c.checked = now
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	if m.TotalAlloc-c.allocated >= c.Limit {
+		c.allocated = m.TotalAlloc
 		debug.FreeOSMemory()
 	}
 }

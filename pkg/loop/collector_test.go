@@ -12,23 +12,31 @@ var garbage []byte // keeps the compiler from allocating on the stack
 // A Collector collects when its limit is reached, and not before.
 func TestCollector(t *testing.T) {
 	const limit = 1 << 20
-	c := Collector{Limit: limit}
+	l := Loop{Tasks: []Task{&Collector{Limit: limit}}}
+	// check lets the collector check what was allocated.
+	check := func() {
+		for end := Now() + 2*checkInterval; Now() < end; {
+			if _, err := l.Step(-1, end-Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
 	collections := func() uint32 {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return m.NumForcedGC
 	}
-	c.Run() // counts what was allocated before
+	check() // counts what was allocated before
 	before := collections()
-	c.Run()
+	check()
 	if got := collections(); got != before {
-		t.Errorf("Run() without allocations collected %d times", got-before)
+		t.Errorf("a check without allocations collected %d times", got-before)
 	}
 	for range 2 * limit / (64 << 10) {
 		garbage = make([]byte, 64<<10)
 	}
-	c.Run()
+	check()
 	if got := collections(); got != before+1 {
-		t.Errorf("Run() after %d bytes collected %d times, want 1", 2*limit, got-before)
+		t.Errorf("a check after %d bytes collected %d times, want 1", 2*limit, got-before)
 	}
 }
