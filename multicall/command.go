@@ -75,26 +75,40 @@ func (c command) describe() (dispatch.Applet, error) {
 		}
 		comment.WriteString(file.Doc.Text() + "\n")
 	}
-	return parseComment(c.name(), comment.String()), nil
+	return ParseComment(c.name(), comment.String()), nil
 }
 
-// parseComment returns the entry of an applet. Its package comment has the form of u-root's:
-// indented lines below a line "Synopsis:" are the ways to call the applet. Without them, it is
-// called by its name alone.
-func parseComment(name, comment string) dispatch.Applet {
-	a := dispatch.Applet{Name: name, Summary: new(doc.Package).Synopsis(comment)}
-	_, synopsis, _ := strings.Cut("\n"+comment, "\nSynopsis:\n")
-	for line := range strings.Lines(synopsis) {
-		usage := strings.TrimSpace(line)
-		if usage != "" && usage[0] == line[0] {
-			break // the next section begins
-		}
-		if usage != "" {
-			a.Usage = append(a.Usage, usage)
+// ParseComment returns the entry of an applet in the list of applets. Its package comment has the
+// form of u-root's: the indented lines below "Synopsis:" are the ways to call the applet. A line
+// that is indented further than the first continues the line above it. Without a synopsis, the
+// applet is called by its name alone.
+func ParseComment(name, comment string) dispatch.Applet {
+	usage := synopsis(comment)
+	if usage == nil {
+		usage = []string{name}
+	}
+	return dispatch.Applet{Name: name, Usage: usage, Summary: new(doc.Package).Synopsis(comment)}
+}
+
+// synopsis returns the lines below "Synopsis:".
+func synopsis(comment string) (usage []string) {
+	_, section, _ := strings.Cut("\n"+comment, "\nSynopsis:\n")
+	first := 0 // indentation of the first line
+	for line := range strings.Lines(section) {
+		text := strings.TrimSpace(line)
+		indentation := strings.Index(line, text)
+		switch {
+		case text == "":
+		case indentation == 0: // the next section
+			return usage
+		case usage == nil:
+			first = indentation
+			fallthrough
+		case indentation <= first:
+			usage = append(usage, text)
+		default:
+			usage[len(usage)-1] += " " + text
 		}
 	}
-	if a.Usage == nil {
-		a.Usage = []string{name}
-	}
-	return a
+	return usage
 }

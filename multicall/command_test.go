@@ -9,41 +9,52 @@ import (
 
 func TestParseComment(t *testing.T) {
 	for _, tt := range []struct {
-		name, comment string
-		want          dispatch.Applet
+		name, comment, summary string
+		usage                  []string
 	}{
 		{
-			name:    "whole",
-			comment: "x does it. It is good.\n\nSynopsis:\n\n\tx [-n] ARG...\n\tx -l\n\nDescription:\n\n\tLong.\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x [-n] ARG...", "x -l"}, Summary: "x does it."},
+			name: "complete",
+			comment: "X runs. It stops.\n\nSynopsis:\n\n\tx [-n] ARG...\n\tx -l\n\n" +
+				"Description:\n\n\tLong.\n",
+			summary: "X runs.",
+			usage:   []string{"x [-n] ARG...", "x -l"},
+		},
+		{
+			name:    "continued line",
+			comment: "X runs.\n\nSynopsis:\n\n\tx [-n]\n\t  [-o]\n\t\tARG\n\tx -l\n\nIt stops.\n",
+			summary: "X runs.",
+			usage:   []string{"x [-n] [-o] ARG", "x -l"},
 		},
 		{
 			name:    "no blank lines",
-			comment: "x does it.\nSynopsis:\n    x\nOptions:\n    -n: no\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x"}, Summary: "x does it."},
+			comment: "X runs.\nSynopsis:\n    x\nOptions:\n    -n: no\n",
+			summary: "X runs.",
+			usage:   []string{"x"},
 		},
 		{
-			name:    "paragraph after it",
-			comment: "x does it.\n\nSynopsis:\n\n\tx ARG\n\nIt is good.\n\n\tx example\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x ARG"}, Summary: "x does it."},
+			name:    "paragraph below the synopsis",
+			comment: "X runs.\n\nSynopsis:\n\n\tx ARG\n\nIt stops.\n\n\tx example\n",
+			summary: "X runs.",
+			usage:   []string{"x ARG"},
 		},
 		{
-			name:    "nothing below Synopsis",
-			comment: "x does it.\n\nSynopsis:\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x"}, Summary: "x does it."},
+			name:    "empty synopsis",
+			comment: "X runs.\n\nSynopsis:\n",
+			summary: "X runs.",
+			usage:   []string{"x"},
 		},
 		{
 			name:    "no synopsis",
-			comment: "x has no Synopsis: section.\n",
-			want:    dispatch.Applet{Name: "x", Usage: []string{"x"}, Summary: "x has no Synopsis: section."},
+			comment: "X has no Synopsis: section.\n",
+			summary: "X has no Synopsis: section.",
+			usage:   []string{"x"},
 		},
-		{
-			name: "no comment",
-			want: dispatch.Applet{Name: "x", Usage: []string{"x"}},
-		},
+		{name: "no comment", usage: []string{"x"}},
 	} {
-		if got := parseComment("x", tt.comment); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: parseComment(%q) = %+v, want %+v", tt.name, tt.comment, got, tt.want)
+		got := ParseComment("x", tt.comment)
+		want := dispatch.Applet{Name: "x", Usage: tt.usage, Summary: tt.summary}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: ParseComment(%q) = %+v, want %+v", tt.name, tt.comment, got, want)
 		}
 	}
 }

@@ -15,21 +15,21 @@ import (
 
 const module = "github.com/krunbox/krunbox/"
 
-// banned are packages, as patterns, that the guest binary does not link, and why.
+// banned are patterns of packages that the guest binary must not link, and the reasons.
 var banned = []struct{ pattern, why string }{
-	{"archive/...", "nothing in the guest is packed"},
-	{"compress/...", "nothing in the guest is compressed"},
-	{"crypto/...", "size and start-up time: the guest keeps no secrets"},
-	{"encoding/gob", "size: brings reflection over all types"},
-	{"encoding/json", "a second JSON library: go-json-experiment/json is the one"},
+	{"archive/...", "the guest reads no archives"},
+	{"compress/...", "the guest reads no compressed files"},
+	{"crypto/...", "size and start-up time: the guest has no secrets"},
+	{"encoding/gob", "size: it uses reflection on all types"},
+	{"encoding/json", "a second JSON library: the guest uses go-json-experiment/json"},
 	{"html/...", "size: brings text/template"},
 	{"log/slog", "size: a logger is passed in"},
 	{"net/http/...", "size and start-up time"},
-	{"os/exec", "its Wait and the reaper of PID 1 take children from each other"},
-	{"os/user", "names are looked up in the image's /etc/passwd"},
+	{"os/exec", "its Wait and the reaper of PID 1 would compete for children"},
+	{"os/user", "users are looked up in the image's /etc/passwd"},
 	{"regexp/...", "size and start-up time"},
 	{"testing/...", "belongs in tests"},
-	{"text/template/...", "size: keeps every method of every type alive"},
+	{"text/template/...", "size: the linker keeps all methods of all types"},
 }
 
 // required are the libraries that the guest binary uses in place of code of its own.
@@ -46,14 +46,15 @@ var required = []string{
 	"os/signal",
 }
 
-// layers are imports, as patterns, that the order of the packages forbids.
+// layers are patterns of imports that the order of the packages forbids, and the reasons.
 var layers = []struct{ importer, imported, why string }{
 	{module + "pkg/...", module + "cmds/...", "pkg is a library for other programs"},
 	{module + "pkg/...", module + "multicall/...", "pkg is a library for other programs"},
 	{module + "pkg/...", module + "pkg/guestinit/...", "it is for hosts"},
 	{module + "cmds/...", module + "pkg/guestinit/...", "it is for hosts"},
-	{module + "cmds/...", module + "multicall/...", "commands do not know that they share a binary"},
-	{module + "multicall/dispatch", module + "...", "the binary's own part does not use its commands"},
+	{module + "cmds/...", module + "multicall/...", "commands do not depend on their binary"},
+	{module + "multicall/dispatch", module + "...", "the binary does not depend on its commands"},
+	{module + "...", module + "internal/...", "it is for builds and tests"},
 	{module + "...", "log", "a logger is passed in"},
 }
 
@@ -85,7 +86,8 @@ type graph map[string][]string
 // below, any other pattern for itself.
 func matches(pattern, importPath string) bool {
 	tree, isTree := strings.CutSuffix(pattern, "...")
-	return importPath == strings.TrimSuffix(tree, "/") || isTree && strings.HasPrefix(importPath, tree)
+	return importPath == strings.TrimSuffix(tree, "/") ||
+		isTree && strings.HasPrefix(importPath, tree)
 }
 
 // chain returns a shortest chain of imports from one of the roots to a package that pattern stands
@@ -117,7 +119,8 @@ func (g graph) chain(roots []string, pattern string) []string {
 // loadGraph returns the import graph, as built for a guest, of the packages that the patterns name.
 func loadGraph(t *testing.T, patterns ...string) (roots []string, g graph) {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-deps", "-json=ImportPath,Imports,DepOnly"}, patterns...)...)
+	args := append([]string{"list", "-deps", "-json=ImportPath,Imports,DepOnly"}, patterns...)
+	cmd := exec.Command("go", args...)
 	cmd.Dir = moduleRoot
 	cmd.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	var stderr bytes.Buffer
@@ -149,7 +152,8 @@ func TestGuestBinaryLinksNothingBanned(t *testing.T) {
 	roots, g := loadGraph(t, "./cmds/...", "./multicall/krunbox")
 	for _, b := range banned {
 		if chain := g.chain(roots, b.pattern); chain != nil {
-			t.Errorf("%s is linked into the guest binary (%s): %s", chain[len(chain)-1], b.why, strings.Join(chain, " -> "))
+			t.Errorf("%s is linked into the guest binary (%s): %s",
+				chain[len(chain)-1], b.why, strings.Join(chain, " -> "))
 		}
 	}
 }
@@ -178,15 +182,15 @@ func TestLayers(t *testing.T) {
 			}
 		}
 		for _, imported := range g[importer] {
-			if matches(library, importer) && matches(library, imported) && !slices.Contains(shared, imported) &&
-				!slices.Contains(composed, importer) {
-				t.Errorf("%s imports %s: it is not among the shared packages of pkg", importer, imported)
+			if matches(library, importer) && matches(library, imported) &&
+				!slices.Contains(shared, imported) && !slices.Contains(composed, importer) {
+				t.Errorf("%s imports %s: it is not among the shared packages", importer, imported)
 			}
 		}
 	}
 }
 
-// The tests above find what they look for.
+// TestChain tests chain and matches, on which the other tests depend.
 func TestChain(t *testing.T) {
 	g := graph{
 		"cmds/a": {"os", "pkg/x"},

@@ -11,9 +11,11 @@ import (
 	"testing"
 )
 
-// start starts a program in a root directory, in new namespaces, with the given descriptors, of which nil ones are
-// closed, and waits for it.
-func start(t *testing.T, root string, namespaces uintptr, argv []string, program string, files ...*os.File) *os.ProcessState {
+// start starts a program in a root directory and in new namespaces, and waits for it. Files are its
+// descriptors; a nil one is closed.
+func start(
+	t *testing.T, root string, namespaces uintptr, argv []string, program string, files ...*os.File,
+) *os.ProcessState {
 	t.Helper()
 	sys := &syscall.SysProcAttr{Chroot: root, Cloneflags: namespaces}
 	if os.Getuid() != 0 {
@@ -21,7 +23,8 @@ func start(t *testing.T, root string, namespaces uintptr, argv []string, program
 		sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	process, err := os.StartProcess(program, argv, &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: sys})
+	attr := &os.ProcAttr{Dir: "/", Env: []string{}, Files: files, Sys: sys}
+	process, err := os.StartProcess(program, argv, attr)
 	if errors.Is(err, fs.ErrPermission) {
 		t.Skipf("needs root, or user namespaces: %v", err)
 	}
@@ -35,7 +38,7 @@ func start(t *testing.T, root string, namespaces uintptr, argv []string, program
 	return state
 }
 
-// output runs f with the writing end of a pipe and returns what it writes.
+// output runs f with the writing end of a pipe and returns the text that was written.
 func output(t *testing.T, f func(w *os.File)) string {
 	t.Helper()
 	r, w, err := os.Pipe()
@@ -44,7 +47,7 @@ func output(t *testing.T, f func(w *os.File)) string {
 	}
 	defer r.Close()
 	func() {
-		defer w.Close() // also when f skips the test
+		defer w.Close() // f may skip the test
 		f(w)
 	}()
 	out, err := io.ReadAll(r)
@@ -54,7 +57,7 @@ func output(t *testing.T, f func(w *os.File)) string {
 	return string(out)
 }
 
-// emptyRoot is a root directory that contains the program /krunbox and nothing else.
+// emptyRoot returns a root directory that contains only the program /krunbox.
 func emptyRoot(t *testing.T, program string) string {
 	t.Helper()
 	root := t.TempDir()
@@ -73,23 +76,28 @@ const (
 	pipe      = "p---------\n"
 )
 
-// Closed standard descriptors are open when main starts, in any root.
+// TestEntryOpensDescriptors checks that closed standard descriptors are open when main starts, with
+// and without a /dev/null.
 func TestEntryOpensDescriptors(t *testing.T) {
 	binary := harmlessBinary(t)
 	empty := emptyRoot(t, binary)
 	for _, tt := range []struct {
-		name, root, program string
-		open                [3]bool
-		want                string
+		name, root string
+		open       [3]bool
+		want       string
 	}{
-		{"none open, empty root", empty, "/krunbox", [3]bool{}, directory + directory + directory},
-		{"0 open, empty root", empty, "/krunbox", [3]bool{true, false, false}, pipe + directory + directory},
-		{"1 open, empty root", empty, "/krunbox", [3]bool{false, true, false}, directory + pipe + directory},
-		{"0 and 2 open, empty root", empty, "/krunbox", [3]bool{true, false, true}, pipe + directory + pipe},
-		{"all open, empty root", empty, "/krunbox", [3]bool{true, true, true}, pipe + pipe + pipe},
-		{"none open, this root", "", binary, [3]bool{}, device + device + device},
-		{"2 closed, this root", "", binary, [3]bool{true, true, false}, pipe + pipe + device},
+		{"none open", empty, [3]bool{}, directory + directory + directory},
+		{"0 open", empty, [3]bool{true, false, false}, pipe + directory + directory},
+		{"1 open", empty, [3]bool{false, true, false}, directory + pipe + directory},
+		{"0 and 2 open", empty, [3]bool{true, false, true}, pipe + directory + pipe},
+		{"all open", empty, [3]bool{true, true, true}, pipe + pipe + pipe},
+		{"none open, with /dev/null", "", [3]bool{}, device + device + device},
+		{"2 closed, with /dev/null", "", [3]bool{true, true, false}, pipe + pipe + device},
 	} {
+		program := binary
+		if tt.root != "" {
+			program = "/krunbox"
+		}
 		var state *os.ProcessState
 		got := output(t, func(w *os.File) {
 			files := []*os.File{nil, nil, nil, w}
@@ -98,7 +106,7 @@ func TestEntryOpensDescriptors(t *testing.T) {
 					files[fd] = w
 				}
 			}
-			state = start(t, tt.root, 0, []string{"krunbox", "descriptors"}, tt.program, files...)
+			state = start(t, tt.root, 0, []string{"krunbox", "descriptors"}, program, files...)
 		})
 		if got != tt.want {
 			t.Errorf("%s: descriptors are %q (%v), want %q", tt.name, got, state, tt.want)
@@ -106,7 +114,8 @@ func TestEntryOpensDescriptors(t *testing.T) {
 	}
 }
 
-// PID 1 takes the root directory even where there is a /dev/null, so that init knows which descriptors were closed.
+// TestEntryMarksDescriptorsOfPID1 checks that PID 1 opens the root directory even if there is a
+// /dev/null: so init knows which descriptors were closed.
 func TestEntryMarksDescriptorsOfPID1(t *testing.T) {
 	binary := harmlessBinary(t)
 	got := output(t, func(w *os.File) {
@@ -117,7 +126,8 @@ func TestEntryMarksDescriptorsOfPID1(t *testing.T) {
 	}
 }
 
-// With the Go runtime's own entry point the same program dies before main: so the test above can fail.
+// TestEntryIsNeeded checks that the program dies before main with the entry point of Go's runtime.
+// Otherwise TestEntryOpensDescriptors could not fail.
 func TestEntryIsNeeded(t *testing.T) {
 	harmlessBinary(t)
 	opts := harmless()
@@ -143,7 +153,7 @@ func TestEntryIsNeeded(t *testing.T) {
 	}
 }
 
-// The binary as PID 1.
+// TestBinaryDispatchPID1 runs the binary as PID 1 under several names.
 func TestBinaryDispatchPID1(t *testing.T) {
 	binary := harmlessBinary(t)
 	for _, tt := range []struct {

@@ -20,7 +20,7 @@ import (
 // moduleRoot is the root directory of the module.
 const moduleRoot = ".."
 
-// scratch is a directory for what several tests use.
+// scratch is a directory for files that several tests use.
 var scratch string
 
 func TestMain(m *testing.M) {
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// harmless are options to build a binary of the applets in testdata, which have no effects.
+// harmless returns options for a binary with the applets in testdata, which have no effects.
 func harmless() Options {
 	return Options{
 		Dir:      moduleRoot,
@@ -48,7 +48,7 @@ func harmless() Options {
 
 var buildHarmless = sync.OnceValue(func() error { return Build(context.Background(), harmless()) })
 
-// harmlessBinary returns the path of a binary of harmless applets.
+// harmlessBinary returns the path of the binary that harmless describes.
 func harmlessBinary(t *testing.T) string {
 	t.Helper()
 	if err := buildHarmless(); err != nil {
@@ -57,8 +57,8 @@ func harmlessBinary(t *testing.T) string {
 	return harmless().Output
 }
 
-// The binary is what its sources are: it has the same bytes when built from another directory by a user who has set
-// about everything there is to set, without a network.
+// TestBuildIsReproducible checks that the binary has the same bytes when it is built from another
+// directory, with unusual settings of the user and without a network. It also checks its size.
 func TestBuildIsReproducible(t *testing.T) {
 	dir := t.TempDir()
 	here, there := filepath.Join(dir, "checkout"), filepath.Join(dir, "another", "directory")
@@ -67,10 +67,9 @@ func TestBuildIsReproducible(t *testing.T) {
 	if err := Build(t.Context(), Options{Dir: here, Output: first}); err != nil {
 		t.Fatal(err)
 	}
-	// The limit for the applets of this repository: each boot may read every byte.
-	const bar = 4_800_000
-	if info, err := os.Stat(first); err != nil || info.Size() > bar {
-		t.Errorf("the binary has %d bytes (%v), want at most %d", info.Size(), err, bar)
+	const maxSize = 4_800_000 // a boot may read every byte
+	if info, err := os.Stat(first); err != nil || info.Size() > maxSize {
+		t.Errorf("the binary has %d bytes (%v), want at most %d", info.Size(), err, maxSize)
 	}
 
 	if err := os.Mkdir(filepath.Dir(there), 0o777); err != nil {
@@ -79,8 +78,22 @@ func TestBuildIsReproducible(t *testing.T) {
 	if err := os.Rename(here, there); err != nil {
 		t.Fatal(err)
 	}
+	setUnusualEnv(t, dir)
+	second := filepath.Join(dir, "second")
+	if err := Build(t.Context(), Options{Dir: there, Output: second}); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := digest(t, first), digest(t, second); a != b {
+		t.Errorf("Build() from another directory has digest %x, want %x", b, a)
+	}
+}
+
+// setUnusualEnv sets variables that a build must not depend on. It writes files to dir.
+func setUnusualEnv(t *testing.T, dir string) {
+	t.Helper()
 	goenv := filepath.Join(dir, "goenv")
-	if err := os.WriteFile(goenv, []byte("GOFLAGS=-mod=vendor\nGOAMD64=v3\nGOWORK="+dir+"/go.work\n"), 0o666); err != nil {
+	settings := "GOFLAGS=-mod=vendor\nGOAMD64=v3\nGOWORK=" + dir + "/go.work\n"
+	if err := os.WriteFile(goenv, []byte(settings), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"GOMODCACHE", "GOCACHE"} {
@@ -91,18 +104,13 @@ func TestBuildIsReproducible(t *testing.T) {
 		t.Setenv(name, strings.TrimSpace(string(out)))
 	}
 	for name, value := range map[string]string{
-		"GOENV": goenv, "GOFLAGS": "-mod=vendor -tags=other -gcflags=all=-l -ldflags=-X=main.version=other",
-		"GOWORK": filepath.Join(dir, "go.work"), "GO111MODULE": "off", "GOPATH": filepath.Join(dir, "gopath"),
-		"GOPROXY": "off", "GOOS": "plan9", "GOARCH": "386", "GOAMD64": "v3", "CGO_ENABLED": "1", "GODEBUG": "panicnil=1",
+		"GOENV":   goenv,
+		"GOFLAGS": "-mod=vendor -tags=other -gcflags=all=-l -ldflags=-X=main.version=other",
+		"GOWORK":  filepath.Join(dir, "go.work"), "GOPATH": filepath.Join(dir, "gopath"),
+		"GO111MODULE": "off", "GOPROXY": "off", "GOOS": "plan9", "GOARCH": "386", "GOAMD64": "v3",
+		"CGO_ENABLED": "1", "GODEBUG": "panicnil=1",
 	} {
 		t.Setenv(name, value)
-	}
-	second := filepath.Join(dir, "second")
-	if err := Build(t.Context(), Options{Dir: there, Output: second}); err != nil {
-		t.Fatal(err)
-	}
-	if a, b := digest(t, first), digest(t, second); a != b {
-		t.Errorf("Build() from another directory has digest %x, want %x", b, a)
 	}
 }
 
@@ -117,7 +125,7 @@ func copyModule(t *testing.T, dir string) {
 		from, to := filepath.Join(moduleRoot, e.Name()), filepath.Join(dir, e.Name())
 		switch {
 		case strings.HasPrefix(e.Name(), "."), e.Name() == "build", e.Name() == "integration":
-			// no part of the module
+			// not part of the module
 		case e.IsDir():
 			if err := os.CopyFS(to, os.DirFS(from)); err != nil {
 				t.Fatal(err)
@@ -150,7 +158,8 @@ func digest(t *testing.T, file string) [sha256.Size]byte {
 	return sha256.Sum256(content)
 }
 
-// Every command of this repository is in the binary and says how to call it.
+// TestAppletsOfThisRepository checks that the package comment of each command begins with its name,
+// and that its synopsis shows how to call it.
 func TestAppletsOfThisRepository(t *testing.T) {
 	b, err := newBuilder(t.Context(), Options{Dir: moduleRoot})
 	if err != nil {
@@ -167,7 +176,7 @@ func TestAppletsOfThisRepository(t *testing.T) {
 			continue
 		}
 		if name, _, _ := strings.Cut(a.Summary, " "); !strings.EqualFold(name, a.Name) {
-			t.Errorf("%s: package comment begins %q, want %q and what it does", c.ImportPath, a.Summary, a.Name)
+			t.Errorf("%s: summary %q does not begin with %q", c.ImportPath, a.Summary, a.Name)
 		}
 		for _, usage := range a.Usage {
 			if usage != a.Name && !strings.HasPrefix(usage, a.Name+" ") {
@@ -177,7 +186,7 @@ func TestAppletsOfThisRepository(t *testing.T) {
 	}
 }
 
-// Of the commands of this repository, FreeBSD gets those that are for it.
+// TestAppletsForFreeBSD checks that init is the only command of this repository for FreeBSD.
 func TestAppletsForFreeBSD(t *testing.T) {
 	b, err := newBuilder(t.Context(), Options{Dir: moduleRoot, GOOS: "freebsd"})
 	if err != nil {
@@ -189,15 +198,16 @@ func TestAppletsForFreeBSD(t *testing.T) {
 	}
 	var names []string
 	for _, c := range commands {
-		names = append(names, filepath.Base(c.ImportPath))
+		names = append(names, c.name())
 	}
 	if want := []string{"init"}; !slices.Equal(names, want) {
 		t.Errorf("commands for FreeBSD are %q, want %q", names, want)
 	}
 }
 
-// The binary runs on any kernel alone: static, with the behaviour of the Go version that go.mod names, built for the
-// oldest CPU.
+// TestBinary checks that the binary for each platform is static, stripped, and built for the oldest
+// CPU, that it has the GODEBUG settings of the Go version in go.mod, and that a second build is the
+// same.
 func TestBinary(t *testing.T) {
 	for _, tt := range []struct {
 		goos, goarch string
@@ -213,18 +223,17 @@ func TestBinary(t *testing.T) {
 	} {
 		t.Run(tt.goos+"-"+tt.goarch, func(t *testing.T) {
 			opts := harmless()
-			opts.GOOS, opts.GOARCH, opts.GenDir, opts.Output = tt.goos, tt.goarch, "", filepath.Join(t.TempDir(), "krunbox")
-			if err := Build(t.Context(), opts); err != nil {
-				t.Fatal(err)
+			opts.GOOS, opts.GOARCH, opts.GenDir = tt.goos, tt.goarch, ""
+			var digests [2][sha256.Size]byte
+			for i := range digests {
+				opts.Output = filepath.Join(t.TempDir(), "krunbox")
+				if err := Build(t.Context(), opts); err != nil {
+					t.Fatal(err)
+				}
+				digests[i] = digest(t, opts.Output)
 			}
-			// From another generated tree it is the same; amd64's is looked at more closely by TestBuildIsReproducible.
-			again := opts
-			again.Output = filepath.Join(t.TempDir(), "again")
-			if err := Build(t.Context(), again); err != nil {
-				t.Fatal(err)
-			}
-			if a, b := digest(t, opts.Output), digest(t, again.Output); a != b {
-				t.Errorf("a second Build() has digest %x, want %x", b, a)
+			if digests[0] != digests[1] {
+				t.Errorf("a second Build() has digest %x, want %x", digests[1], digests[0])
 			}
 			f, err := elf.Open(opts.Output)
 			if err != nil {
@@ -232,52 +241,57 @@ func TestBinary(t *testing.T) {
 			}
 			defer f.Close()
 			if f.Machine != tt.machine || f.OSABI != tt.abi {
-				t.Errorf("machine and system are %v, %v, want %v, %v", f.Machine, f.OSABI, tt.machine, tt.abi)
+				t.Errorf("platform %v, %v, want %v, %v", f.Machine, f.OSABI, tt.machine, tt.abi)
 			}
 			for _, p := range f.Progs {
 				if p.Type == elf.PT_INTERP {
-					t.Error("binary has an interpreter, want none: it must be static")
+					t.Error("the binary has an interpreter, want a static binary")
 				}
 			}
 			if f.Section(".symtab") != nil || f.Section(".debug_info") != nil {
-				t.Error("binary has symbols, want it stripped")
+				t.Error("the binary has symbols, want it stripped")
 			}
-
-			info, err := buildinfo.ReadFile(opts.Output)
-			if err != nil {
-				t.Fatal(err)
-			}
-			settings := map[string]string{}
-			for _, s := range info.Settings {
-				settings[s.Key] = s.Value
-			}
-			// The settings of the Go version in go.mod are the toolchain's own defaults.
-			if got := settings["DefaultGODEBUG"]; got != "" {
-				t.Errorf("DefaultGODEBUG is %q, want none", got)
-			}
-			name, want, _ := strings.Cut(tt.cpu, "=")
-			if got := settings[name]; got != want {
-				t.Errorf("%s is %q, want %q", name, got, want)
-			}
+			checkSettings(t, opts.Output, tt.cpu)
 		})
 	}
 }
 
-// The binary as users call it, other than as PID 1.
+// checkSettings checks the build settings in a binary: its CPU, and that it has the GODEBUG
+// settings of the toolchain, which are those of the Go version in go.mod.
+func checkSettings(t *testing.T, binary, cpu string) {
+	t.Helper()
+	info, err := buildinfo.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := map[string]string{}
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	if got := settings["DefaultGODEBUG"]; got != "" {
+		t.Errorf("DefaultGODEBUG is %q, want none", got)
+	}
+	name, want, _ := strings.Cut(cpu, "=")
+	if got := settings[name]; got != want {
+		t.Errorf("%s is %q, want %q", name, got, want)
+	}
+}
+
+// TestBinaryDispatch runs the binary as users do, under several names and not as PID 1.
 func TestBinaryDispatch(t *testing.T) {
 	const list = `Usage: krunbox APPLET [ARG...]
        krunbox --help | --version
-A link to krunbox that has an applet's name runs this applet.
+A link to krunbox with the name of an applet runs that applet.
 
   descriptors
-        descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
+        Descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
 
   init [-n] [ARG...]
   init --again
-        init stands in for the real one: it shows its arguments and exits.
+        Init stands in for the real init: it prints its arguments and exits.
 
   show-args [ARG...]
-        show-args shows its arguments.
+        Show-args prints its arguments.
 `
 	binary := harmlessBinary(t)
 	dir := t.TempDir()
@@ -301,12 +315,16 @@ A link to krunbox that has an applet's name runs this applet.
 		{args: []string{"krunbox", "--version"}, stdout: "krunbox v1.2.3-test\n\n" + list},
 		{args: []string{"krunbox", "nosuch", "init"}, code: 127,
 			stderr: `krunbox: no applet "nosuch"; "krunbox --help" lists them` + "\n"},
-		{args: []string{"krunbox", "show-args", "--help"}, stdout: `show-args ["show-args" "--help"]` + "\n"},
-		{args: []string{"krunbox", "init", "show-args"}, stdout: `init ["init" "show-args"]` + "\n", code: 3},
+		{args: []string{"krunbox", "show-args", "--help"},
+			stdout: `show-args ["show-args" "--help"]` + "\n"},
+		{args: []string{"krunbox", "init", "show-args"},
+			stdout: `init ["init" "show-args"]` + "\n", code: 3},
 		{args: []string{"box", "show-args"}, stdout: `show-args ["show-args"]` + "\n"},
 		{args: []string{"show-args", "init"}, stdout: `show-args ["DIR/show-args" "init"]` + "\n"},
-		{args: []string{"init", "show-args"}, stdout: `init ["DIR/init" "show-args"]` + "\n", code: 3},
-		{args: []string{"init.krun", "show-args"}, stdout: `init ["DIR/init.krun" "show-args"]` + "\n", code: 3},
+		{args: []string{"init", "show-args"},
+			stdout: `init ["DIR/init" "show-args"]` + "\n", code: 3},
+		{args: []string{"init.krun", "show-args"},
+			stdout: `init ["DIR/init.krun" "show-args"]` + "\n", code: 3},
 		{args: []string{"hard-init.krun"}, stdout: `init ["DIR/hard-init.krun"]` + "\n", code: 3},
 	} {
 		path := filepath.Join(dir, tt.args[0])
@@ -335,19 +353,24 @@ A link to krunbox that has an applet's name runs this applet.
 func TestBuildErrors(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "krunbox")
 	for _, tt := range []struct {
-		name string
-		opts Options
-		want string
+		name   string
+		change func(*Options)
+		want   string
 	}{
-		{"no output", Options{Dir: moduleRoot}, "no output file"},
-		{"architecture", Options{Dir: moduleRoot, Output: output, GOARCH: "mips"}, "platform linux/mips"},
-		{"system", Options{Dir: moduleRoot, Output: output, GOOS: "freebsd", GOARCH: "riscv64"}, "platform freebsd/riscv64"},
-		{"version", Options{Dir: moduleRoot, Output: output, Version: "v1 -extld=x"}, `version "v1 -extld=x"`},
-		{"no such directory", Options{Dir: "/nonexistent", Output: output}, "/nonexistent"},
-		{"no such command", Options{Dir: moduleRoot, Output: output, Commands: []string{"./cmds/nosuch"}}, "cmds/nosuch"},
-		{"no command", Options{Dir: moduleRoot, Output: output, Commands: []string{"./multicall/dispatch"}}, "no commands in ./multicall/dispatch"},
+		{"no output", func(o *Options) { o.Output = "" }, "no output file"},
+		{"architecture", func(o *Options) { o.GOARCH = "mips" }, "platform linux/mips"},
+		{"system", func(o *Options) { o.GOOS, o.GOARCH = "freebsd", "riscv64" },
+			"platform freebsd/riscv64"},
+		{"version", func(o *Options) { o.Version = "v1 -extld=x" }, `version "v1 -extld=x"`},
+		{"directory", func(o *Options) { o.Dir = "/nonexistent" }, "/nonexistent"},
+		{"no such command", func(o *Options) { o.Commands = []string{"./cmds/nosuch"} },
+			"cmds/nosuch"},
+		{"not a command", func(o *Options) { o.Commands = []string{"./multicall/dispatch"} },
+			"no commands in ./multicall/dispatch"},
 	} {
-		err := Build(t.Context(), tt.opts)
+		opts := Options{Dir: moduleRoot, Output: output}
+		tt.change(&opts)
+		err := Build(t.Context(), opts)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Build() = %v, want an error with %q", tt.name, err, tt.want)
 		}

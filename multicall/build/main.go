@@ -1,10 +1,12 @@
-// build builds the krunbox binary from the commands of this repository.
+// Build builds the krunbox binary from the commands of this repository.
 //
 // Synopsis:
 //
-//	go run ./multicall/build -o FILE [-goos OS] [-goarch ARCH] [-version V] [-tags TAG,...] [-gen DIR] [PACKAGE...]
+//	go run ./multicall/build [-o FILE] [-goos OS] [-goarch ARCH] [-version V] [-tags TAG,...]
+//	        [-gen DIR] [PACKAGE...]
 //
-// PACKAGE is a main package or a pattern of such, as the go command takes them; by default ./cmds/...
+// PACKAGE is a main package or a pattern of main packages, as for the go command (default
+// ./cmds/...).
 package main
 
 import (
@@ -31,10 +33,12 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.Output, "o", "build/krunbox", "write the binary to `FILE`")
-	flags.StringVar(&opts.GOOS, "goos", "", "build for `OS`, linux or freebsd (default: linux)")
-	flags.StringVar(&opts.GOARCH, "goarch", "", "build for `ARCH`, amd64, arm64 or, for linux, riscv64 (default: this host's)")
+	flags.StringVar(&opts.GOOS, "goos", "", "build for `OS`: linux (the default) or freebsd")
+	flags.StringVar(&opts.GOARCH, "goarch", "",
+		"build for `ARCH`: amd64, arm64 or, for linux, riscv64 (default: that of this host)")
 	flags.StringVar(&opts.Version, "version", "", "`V` is what krunbox --version prints")
-	flags.StringVar(&opts.GenDir, "gen", "", "leave the generated source in `DIR`, which is empty or does not exist")
+	flags.StringVar(&opts.GenDir, "gen", "",
+		"keep the generated source in `DIR`, which must be empty or not exist")
 	flags.Func("tags", "build with these `TAGS`, separated by commas", func(tags string) error {
 		opts.Tags = strings.FieldsFunc(tags, func(r rune) bool { return r == ',' })
 		return nil

@@ -16,7 +16,8 @@ func TestRun(t *testing.T) {
 	}{
 		{[]string{"build", "-h"}, 0, "-goarch ARCH"},
 		{[]string{"build", "-nosuch"}, 2, "-nosuch"},
-		{[]string{"build", "-o", output, "-goarch", "386"}, 1, "build " + output + ": platform linux/386"},
+		{[]string{"build", "-o", output, "-goarch", "386"}, 1,
+			"build " + output + ": platform linux/386"},
 		{[]string{"build", "-o", output, "./nosuch"}, 1, "nosuch"},
 	} {
 		var stderr bytes.Buffer

@@ -1,43 +1,45 @@
-// Package dispatch decides which applet of a multicall binary runs, from nothing but the process's arguments and whether
-// it is PID 1. It looks up no file: the name init was executed under may have been good for one look-up only.
+// Package dispatch decides which applet of a multicall binary runs. The decision depends only on
+// the arguments of the process and on whether it is PID 1. No file is looked up: the host may serve
+// /init.krun only once.
 package dispatch
 
 import "strings"
 
 const (
-	// Binary is the name of the multicall binary itself; what it is called in messages.
+	// Binary is the name of the multicall binary, in messages too.
 	Binary = "krunbox"
-	// Init is the applet that runs as PID 1, and under InitFile.
+	// Init is the applet that runs as PID 1 and under the name InitFile.
 	Init = "init"
-	// InitFile ends every name that means Init: libkrun hosts start /init.krun.
+	// InitFile is the name that libkrun hosts give init. Every name that ends in it runs Init.
 	InitFile = "init.krun"
 )
 
-// An Action is what the binary does.
+// An Action is the task of a process.
 type Action int
 
-// The actions.
+// Actions.
 const (
 	Run     Action = iota // run the applet
 	List                  // print the applets
 	Version               // print the version and the applets
-	Unknown               // fail: there is no such applet
+	Unknown               // fail, because the applet does not exist
 )
 
-// A Choice is an action and what it applies to.
+// A Choice is an action with its parameters.
 type Choice struct {
 	Action Action
-	// Applet is the name of the applet to run, or of the one that is unknown.
+	// Applet is the name of the applet to run, or of the one that does not exist.
 	Applet string
-	// Args is the argument vector for the applet. Args[0] is there and not empty.
+	// Args is the argument vector of the applet. Args[0] is never empty.
 	Args []string
 }
 
-// Choose decides what a process with the argument vector args does. isApplet tells whether the binary has an applet.
+// Choose returns what a process with the argument vector args does. The function isApplet reports
+// whether the binary has an applet.
 //
-// The base name of args[0] chooses first, if it is that of an applet or ends in init.krun. PID 1 under any other name,
-// or none, is init. Only for the rest does args[1] choose: a host starts init with the workload's arguments, and these
-// must never be taken for an applet.
+// The base name of args[0] chooses first, if it is an applet or ends in init.krun. PID 1 with any
+// other name, or without one, is init. Otherwise args[1] chooses. It never does for init: a host
+// passes the workload's arguments to init, and one of them could be the name of an applet.
 func Choose(args []string, pid1 bool, isApplet func(name string) bool) Choice {
 	name := ""
 	if len(args) > 0 {
@@ -61,7 +63,7 @@ func Choose(args []string, pid1 bool, isApplet func(name string) bool) Choice {
 	return run(args[1], args[1:], isApplet)
 }
 
-// run chooses the applet name, if there is one.
+// run returns the choice of the applet called name, with args as its arguments.
 func run(name string, args []string, isApplet func(string) bool) Choice {
 	if !isApplet(name) {
 		return Choice{Action: Unknown, Applet: name}
@@ -72,21 +74,21 @@ func run(name string, args []string, isApplet func(string) bool) Choice {
 	return Choice{Action: Run, Applet: name, Args: args}
 }
 
-// An Applet is what the list of applets says of one.
+// An Applet is an entry of the list of applets.
 type Applet struct {
 	Name string
-	// Usage has a line for each way to call it: its name, options and operands.
+	// Usage has a line with name, options and operands for each way to call the applet.
 	Usage []string
-	// Summary is a sentence on what it does.
+	// Summary is a sentence that says what the applet does.
 	Summary string
 }
 
-// Help is the text printed for List: how to call the binary, and its applets.
+// Help returns the text for the action List: how to call the binary, and its applets.
 func Help(applets []Applet) string {
 	var b strings.Builder
 	b.WriteString("Usage: " + Binary + " APPLET [ARG...]\n" +
 		"       " + Binary + " --help | --version\n" +
-		"A link to " + Binary + " that has an applet's name runs this applet.\n")
+		"A link to " + Binary + " with the name of an applet runs that applet.\n")
 	for _, a := range applets {
 		b.WriteString("\n")
 		for _, line := range a.Usage {

@@ -7,9 +7,10 @@ import (
 )
 
 func TestChoose(t *testing.T) {
-	isApplet := func(name string) bool { return slices.Contains([]string{"init", "redirect-stdio"}, name) }
-
-	runs := func(applet string, args ...string) Choice { return Choice{Action: Run, Applet: applet, Args: args} }
+	isApplet := func(name string) bool { return name == "init" || name == "echo" }
+	runs := func(applet string, args ...string) Choice {
+		return Choice{Action: Run, Applet: applet, Args: args}
+	}
 	unknown := func(applet string) Choice { return Choice{Action: Unknown, Applet: applet} }
 	list, version := Choice{Action: List}, Choice{Action: Version}
 
@@ -21,28 +22,35 @@ func TestChoose(t *testing.T) {
 	}{
 		{"init.krun", []string{"/init.krun"}, true, runs("init", "/init.krun")},
 		{"init.krun, not PID 1", []string{"/init.krun"}, false, runs("init", "/init.krun")},
-		{"init.krun anywhere", []string{"a/b/init.krun", "x"}, false, runs("init", "a/b/init.krun", "x")},
-		{"ends in init.krun", []string{"/usr/lib/my-init.krun"}, false, runs("init", "/usr/lib/my-init.krun")},
-		{"init.krun given an applet's name", []string{"/init.krun", "redirect-stdio"}, true, runs("init", "/init.krun", "redirect-stdio")},
-		{"init.krun given --version", []string{"/init.krun", "--version"}, false, runs("init", "/init.krun", "--version")},
+		{"init.krun in a directory", []string{"a/init.krun", "x"}, false,
+			runs("init", "a/init.krun", "x")},
+		{"ends in init.krun", []string{"/my-init.krun"}, false, runs("init", "/my-init.krun")},
+		{"init.krun APPLET", []string{"/init.krun", "echo"}, true,
+			runs("init", "/init.krun", "echo")},
+		{"init.krun --version", []string{"/init.krun", "--version"}, false,
+			runs("init", "/init.krun", "--version")},
 		{"init.krun as a directory", []string{"/init.krun/krunbox"}, false, list},
-		{"init", []string{"/sbin/init", "redirect-stdio"}, false, runs("init", "/sbin/init", "redirect-stdio")},
+		{"init", []string{"/sbin/init", "echo"}, false, runs("init", "/sbin/init", "echo")},
 		{"init without a path", []string{"init"}, false, runs("init", "init")},
 
-		{"PID 1, unknown name", []string{"/sbin/boot", "redirect-stdio"}, true, runs("init", "/sbin/boot", "redirect-stdio")},
-		{"PID 1, krunbox", []string{"/krunbox", "redirect-stdio", "x"}, true, runs("init", "/krunbox", "redirect-stdio", "x")},
-		{"PID 1, krunbox --help", []string{"krunbox", "--help"}, true, runs("init", "krunbox", "--help")},
-		{"PID 1, an applet's name", []string{"/bin/redirect-stdio", "x"}, true, runs("redirect-stdio", "/bin/redirect-stdio", "x")},
+		{"PID 1, unknown name", []string{"/sbin/boot", "echo"}, true,
+			runs("init", "/sbin/boot", "echo")},
+		{"PID 1, krunbox", []string{"/krunbox", "echo", "x"}, true,
+			runs("init", "/krunbox", "echo", "x")},
+		{"PID 1, krunbox --help", []string{"krunbox", "--help"}, true,
+			runs("init", "krunbox", "--help")},
+		{"PID 1, applet", []string{"/bin/echo", "x"}, true, runs("echo", "/bin/echo", "x")},
 		{"PID 1, no arguments", nil, true, runs("init", "init")},
 		{"PID 1, empty name", []string{""}, true, runs("init", "init")},
-		{"PID 1, empty name with arguments", []string{"", "redirect-stdio"}, true, runs("init", "init", "redirect-stdio")},
+		{"PID 1, empty name, arguments", []string{"", "echo"}, true, runs("init", "init", "echo")},
 		{"PID 1, slash", []string{"/"}, true, runs("init", "/")},
 
-		{"link", []string{"/bin/redirect-stdio", "--", "sh"}, false, runs("redirect-stdio", "/bin/redirect-stdio", "--", "sh")},
-		{"link, as a login shell", []string{"-redirect-stdio"}, false, runs("redirect-stdio", "-redirect-stdio")},
-		{"only one dash", []string{"--init", "redirect-stdio"}, false, runs("redirect-stdio", "redirect-stdio")},
+		{"link", []string{"/bin/echo", "--", "sh"}, false, runs("echo", "/bin/echo", "--", "sh")},
+		{"link, as a login shell", []string{"-echo"}, false, runs("echo", "-echo")},
+		{"only one dash", []string{"--init", "echo"}, false, runs("echo", "echo")},
 
-		{"krunbox APPLET", []string{"./krunbox", "redirect-stdio", "-x", "y"}, false, runs("redirect-stdio", "redirect-stdio", "-x", "y")},
+		{"krunbox APPLET", []string{"./krunbox", "echo", "-x", "y"}, false,
+			runs("echo", "echo", "-x", "y")},
 		{"krunbox init", []string{"krunbox", "init", "-n"}, false, runs("init", "init", "-n")},
 		{"renamed copy", []string{"krunbox-v2", "init"}, false, runs("init", "init")},
 		{"no path as an applet", []string{"krunbox", "/bin/init"}, false, unknown("/bin/init")},
@@ -59,20 +67,21 @@ func TestChoose(t *testing.T) {
 		{"--version", []string{"krunbox", "--version"}, false, version},
 	} {
 		if got := Choose(tt.args, tt.pid1, isApplet); !reflect.DeepEqual(got, tt.want) {
-			t.Errorf("%s: Choose(%q, pid1 %v) = %+v, want %+v", tt.name, tt.args, tt.pid1, got, tt.want)
+			t.Errorf("%s: Choose(%q, %v) = %+v, want %+v", tt.name, tt.args, tt.pid1, got, tt.want)
 		}
 	}
 }
 
-// A binary built without init says so, rather than run something else as PID 1.
+// TestChooseWithoutInit checks that PID 1 runs no other applet if the binary has no init.
 func TestChooseWithoutInit(t *testing.T) {
-	got := Choose([]string{"/init.krun", "redirect-stdio"}, true, func(name string) bool { return name == "redirect-stdio" })
+	isApplet := func(name string) bool { return name == "echo" }
+	got := Choose([]string{"/init.krun", "echo"}, true, isApplet)
 	if want := (Choice{Action: Unknown, Applet: "init"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("Choose(no init) = %+v, want %+v", got, want)
 	}
 }
 
-// The caller's arguments stay what they were.
+// TestChooseKeepsArgs checks that Choose does not change the caller's arguments.
 func TestChooseKeepsArgs(t *testing.T) {
 	args := []string{"", "x"}
 	Choose(args, true, func(string) bool { return true })
@@ -83,16 +92,16 @@ func TestChooseKeepsArgs(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	got := Help([]Applet{
-		{Name: "init", Usage: []string{"init [ARG...]", "init -n"}, Summary: "init starts the guest."},
+		{Name: "init", Usage: []string{"init [ARG...]", "init -n"}, Summary: "Init boots."},
 		{Name: "bare", Usage: []string{"bare"}},
 	})
 	want := `Usage: krunbox APPLET [ARG...]
        krunbox --help | --version
-A link to krunbox that has an applet's name runs this applet.
+A link to krunbox with the name of an applet runs that applet.
 
   init [ARG...]
   init -n
-        init starts the guest.
+        Init boots.
 
   bare
 `

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
-	"go/doc"
 	"go/parser"
 	"go/token"
 	"path"
@@ -12,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/krunbox/krunbox/multicall"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 )
 
@@ -106,8 +106,9 @@ func usageConstant(d ast.Decl) (string, bool) {
 // readComment sets summary, synopsis, description and exit. Options are not read here: those of
 // --help are complete.
 func (t *manualText) readComment(comment string) error {
-	_, summary, _ := strings.Cut(new(doc.Package).Synopsis(comment), " ") // the name precedes
-	t.summary = strings.TrimSuffix(summary, ".")
+	applet := multicall.ParseComment(t.name, comment)
+	_, summary, _ := strings.Cut(applet.Summary, " ") // the name precedes
+	t.summary, t.synopsis = strings.TrimSuffix(summary, "."), applet.Usage
 	heading := ""
 	for block := range strings.SplitSeq(comment, "\n\n") {
 		block = strings.TrimRight(block, "\n")
@@ -116,10 +117,6 @@ func (t *manualText) readComment(comment string) error {
 		switch {
 		case strings.HasSuffix(block, ":") && !strings.Contains(block, " "):
 			heading = block
-		case heading == "Synopsis:":
-			for line := range strings.Lines(block) {
-				t.synopsis = append(t.synopsis, strings.TrimSpace(line))
-			}
 		case heading == "Description:" && isExit:
 			t.exit = append(t.exit, block)
 		case heading == "Description:":
@@ -129,7 +126,7 @@ func (t *manualText) readComment(comment string) error {
 	switch {
 	case t.summary == "":
 		return errors.New("no package comment")
-	case t.synopsis == nil:
+	case !strings.Contains(comment, "\nSynopsis:\n"):
 		return errors.New(`no "Synopsis:" in the package comment`)
 	case t.description == nil:
 		return errors.New(`no "Description:" in the package comment`)

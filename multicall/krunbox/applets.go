@@ -2,7 +2,7 @@ package main
 
 import "github.com/krunbox/krunbox/multicall/dispatch"
 
-// applets describes what is linked in, sorted by name.
+// applets are the applets in the binary, sorted by name.
 var applets []dispatch.Applet
 
 // aliases maps further names of applets to the names that they are registered under.

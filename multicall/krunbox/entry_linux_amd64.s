@@ -1,15 +1,17 @@
 #include "textflag.h"
 
-// The entry point of the process, in place of the Go runtime's own. It does what must be done before the runtime starts.
+// The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
+// if they are closed.
 //
-// Standard descriptors. The kernel starts init without them if it finds no console, and a guest's root may well have an
-// empty /dev. The Go runtime opens /dev/null for each descriptor of 0, 1 and 2 that is closed, and aborts before main
-// where it can't. So it must find them open. Here each closed one becomes /dev/null or, where there is none and always in
-// PID 1, the root directory, opened as a mere reference (O_PATH): any root has that. Reads and writes on it fail with
-// EBADF, just as before. Later, when /dev is mounted, init puts the console in its place.
+// The kernel starts init with them closed if it finds no console. Go's runtime opens /dev/null for
+// each closed one, and aborts before main if it fails. The /dev of a guest's root may be empty, so
+// the runtime must find the descriptors open. Here each closed one becomes /dev/null or, if that
+// does not exist, and always in PID 1, the root directory opened as a reference only (O_PATH),
+// which works in any root. Reads and writes of such a descriptor fail with EBADF, as before. Later,
+// when /dev is mounted, init replaces it by the console.
 //
-// The loop goes up from 0, so the lowest free descriptor, which open(2) returns, is the one that was found closed. On an
-// ordinary start it costs three calls of fcntl(2), and one of getpid(2).
+// The loop counts up from 0. So the lowest free descriptor, which open(2) returns, is the one that
+// was found closed. An ordinary start costs three calls of fcntl(2) and one of getpid(2).
 
 #define SYS_open	2
 #define SYS_getpid	39
@@ -19,8 +21,8 @@
 #define O_PATH		0x200000
 #define EBADF		9
 
-// Registers: BX is the descriptor, R12 the process ID. The stack is not used: SP points to argc, where the runtime expects
-// it.
+// Registers: BX is the descriptor, R12 the process ID. The stack is not used: SP points to argc,
+// where the runtime expects it.
 TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$SYS_getpid, AX
 	SYSCALL
@@ -55,7 +57,7 @@ next:
 	CMPL	BX, $3
 	JNE	check
 
-	// The kernel starts a process with all registers zero.
+	// The kernel starts processes with all registers zero.
 	XORL	AX, AX
 	XORL	BX, BX
 	XORL	CX, CX

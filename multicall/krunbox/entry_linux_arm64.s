@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// The entry point of the process, in place of the Go runtime's own: opens descriptors 0, 1 and 2 where they are closed.
-// entry_linux_amd64.s says why and how.
+// The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
+// if they are closed: entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
@@ -12,8 +12,8 @@
 #define O_PATH		0x200000
 #define EBADF		9
 
-// Registers: R9 is the descriptor, R10 the process ID. The stack is not used: RSP points to argc, where the runtime expects
-// it.
+// Registers: R9 is the descriptor, R10 the process ID. The stack is not used: RSP points to argc,
+// where the runtime expects it.
 TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOVD	$SYS_getpid, R8
 	SVC
@@ -50,7 +50,7 @@ next:
 	CMP	$3, R9
 	BNE	check
 
-	// The kernel starts a process with all registers zero.
+	// The kernel starts processes with all registers zero.
 	MOVD	$0, R0
 	MOVD	$0, R1
 	MOVD	$0, R2

@@ -1,7 +1,7 @@
 #include "textflag.h"
 
-// The entry point of the process, in place of the Go runtime's own: opens descriptors 0, 1 and 2 where they are closed.
-// entry_linux_amd64.s says why and how.
+// The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
+// if they are closed: entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
@@ -12,7 +12,8 @@
 #define O_PATH		0x200000
 #define EBADF		9
 
-// Registers: S2 is the descriptor, S3 the process ID. The stack is not used: X2 points to argc, where the runtime expects it.
+// Registers: S2 is the descriptor, S3 the process ID. The stack is not used: X2 points to argc,
+// where the runtime expects it.
 TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOV	$SYS_getpid, A7
 	ECALL
@@ -48,7 +49,7 @@ next:
 	MOV	$3, T0
 	BNE	S2, T0, check
 
-	// The kernel starts a process with all registers zero.
+	// The kernel starts processes with all registers zero.
 	MOV	$0, A0
 	MOV	$0, A1
 	MOV	$0, A2

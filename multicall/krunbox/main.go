@@ -1,5 +1,6 @@
-// Krunbox is the main package of the binary that package multicall builds. Built as it lies here, it
-// has no applets: multicall replaces applets.go, and generates what registers the applets.
+// Krunbox is the main package of the binary that package multicall builds. Built by the go command
+// alone it has no applets: multicall replaces applets.go, and generates the code that registers
+// them.
 package main
 
 import (
@@ -18,7 +19,7 @@ var version = "dev"
 // Exit codes of the binary itself.
 const (
 	exitFailure  = 1
-	exitNotFound = 127 // as a shell's for a command that it does not find
+	exitNotFound = 127 // a shell's exit code for a command that does not exist
 )
 
 func main() {
@@ -34,7 +35,8 @@ func main() {
 	case dispatch.List:
 		show(dispatch.Help(applets))
 	case dispatch.Unknown:
-		fmt.Fprintf(os.Stderr, "%s: no applet %q; \"%[1]s --help\" lists them\n", dispatch.Binary, choice.Applet)
+		fmt.Fprintf(os.Stderr, "%s: no applet %q; \"%[1]s --help\" lists them\n",
+			dispatch.Binary, choice.Applet)
 		os.Exit(exitNotFound)
 	}
 }
@@ -47,7 +49,7 @@ func command(name string) string {
 	return name
 }
 
-// show writes text to standard output, and ends the program if that fails.
+// show writes text to standard output. It ends the program if that fails.
 func show(text string) {
 	if _, err := os.Stdout.WriteString(text); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", dispatch.Binary, err)

@@ -1,4 +1,4 @@
-// descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
+// Descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// init stands in for the real one: it shows its arguments and exits.
+// Init stands in for the real init: it prints its arguments and exits.
 //
 // Synopsis:
 //
@@ -7,7 +7,7 @@
 //
 // Description:
 //
-//	It has no effects, so that tests can run it as PID 1 of this machine's namespaces.
+// It has no effects, so tests can run it on this machine as PID 1 of a namespace.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 	"os"
 )
 
-// exitCode is 3 if package variables are initialised, init functions run, and the build tag of tagged.go was given.
+// exitCode is 3 if package variables were initialised, init functions ran, and tagged.go was built.
 var exitCode = len("ab")
 
 func main() {

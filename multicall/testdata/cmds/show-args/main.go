@@ -1,4 +1,4 @@
-// show-args shows its arguments. Its name is no Go identifier.
+// Show-args prints its arguments. Its name is not a Go identifier.
 //
 // Synopsis:
 //
