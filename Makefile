@@ -1,55 +1,64 @@
 # make run     boot a guest and run CMD in it          make test    the whole test suite
-# make build   build/krunbox and build/init.krun       make bench   instructions, memory, size and their bars
+# make build   build/krunbox and build/init.krun       make bench   what a boot costs
 # make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
 # make image   a guest image, see below                make dist    archives of all platforms
 
 GOOS    ?= linux
 GOARCH  ?= $(shell go env GOARCH)
-VERSION ?= $(shell git describe --tags 2>/dev/null || echo v0.0.0)$(shell \
-	git log -1 --format="+$$(git describe --always --exclude='*' --abbrev=12 --dirty).%cs" 2>/dev/null)
+VERSION ?= $(shell git describe --tags 2>/dev/null || echo v0.0.0)$(shell git log -1 \
+	--format="+$$(git describe --always --exclude='*' --abbrev=12 --dirty).%cs" 2>/dev/null)
 PREFIX  ?= /usr/local
 FUZZTIME ?= 1m
-CMD     ?= echo "hello from $$(uname -sr)"; id; exit 0
+CMD     ?= echo "hello from $(uname -sr)"; id; exit 0
+# make does not expand CMD: the guest's shell gets it as it was typed, by the environment.
+override CMD := $(value CMD)
+export CMD
 
-# The binaries of other platforms, and those for confidential guests (TEE=1), go to directories of their own.
-OUT = build$(if $(TEE),/tee)$(if $(filter-out linux,$(GOOS)),/$(GOOS)-$(GOARCH),$(if $(filter-out $(shell go env GOHOSTARCH),$(GOARCH)),/$(GOARCH)))
+# Binaries for other platforms, and for confidential guests (TEE=1), have directories of their own.
+HOSTARCH = $(shell go env GOHOSTARCH)
+OUT = build$(if $(TEE),/tee)$(if $(filter-out linux,$(GOOS)),/$(GOOS)-$(GOARCH),$(if \
+	$(filter-out $(HOSTARCH),$(GOARCH)),/$(GOARCH)))
 
-# The guest's platform is not that of the programs that build it.
+# The guest's platform differs from that of the programs that build it.
 unexport GOOS GOARCH
 
-# A user's settings must change neither the modules nor the flags of the build.
+# The user's settings must not change modules or flags of the build.
 export GOFLAGS =
 export GOWORK = off
 
 .PHONY: dist install guestinit image rootfs build run test bench vet lint fuzz clean deps krunhost
 
 build:
-	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' $(if $(TEE),-tags tee) -o $(OUT)/krunbox
+	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' \
+		$(if $(TEE),-tags tee) -o $(OUT)/krunbox
 	ln -f $(OUT)/krunbox $(OUT)/init.krun
 
 krunhost:
 	cd integration && CGO_ENABLED=0 go build -trimpath -o ../build/krunhost ./cmd/krunhost
 
-# CMDS: commands of u-root, "default ..." for more than the usual ones. FILES: HOST-PATH[:GUEST-PATH]... KERNEL: debian, or a path;
-# with MODULES, to load. KIND: what it is: cpio, cpio.gz, cpio.zst, tar.gz, ext4, dir (empty or not there) ...
+# CMDS: commands of u-root, or "default ..." for more than the default. KERNEL: debian, or a path.
+# MODULES: modules of the kernel to load. FILES: HOST-PATH[:GUEST-PATH]... KIND of the image: cpio,
+# cpio.gz, cpio.zst, tar.gz, ext4, dir (must be empty or not exist) ...
 image: KIND = cpio.gz
 rootfs: KIND = ext4
+image rootfs: NAME = $(if $(filter image,$@),krunbox,rootfs)$(if $(filter dir,$(KIND)),/,.$(KIND))
 image rootfs:
 	@mkdir -p build
 	cd multicall/image && go run ./build -version '$(VERSION)' -goarch $(GOARCH) \
-		-o $(CURDIR)/build/$(if $(filter image,$@),krunbox,rootfs)$(if $(filter dir,$(KIND)),/,.$(KIND)) $(if $(CMDS),-commands '$(CMDS)') \
-		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) -kernel-out $(CURDIR)/build/vmlinuz) \
+		-o $(CURDIR)/build/$(NAME) $(if $(CMDS),-commands '$(CMDS)') \
+		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) \
+			-kernel-out $(CURDIR)/build/vmlinuz) \
 		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
 
-# Archives of all platforms, bills of materials and SHA256SUMS, in build/dist.
+# Writes archives of all platforms and SHA256SUMS to build/dist.
 dist:
 	go run ./multicall/dist/build release -version '$(VERSION)' -o build/dist
 
 install: build
-	go run ./multicall/dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) -binary $(OUT)/krunbox \
-		-prefix '$(PREFIX)' -destdir '$(DESTDIR)'
+	go run ./multicall/dist/build install -version '$(VERSION)' -goos $(GOOS) -goarch $(GOARCH) \
+		-binary $(OUT)/krunbox -prefix '$(PREFIX)' -destdir '$(DESTDIR)'
 
-# The binaries that package guestinit embeds in hosts written in Go.
+# Builds the binaries that package guestinit embeds in hosts written in Go.
 guestinit:
 	VERSION='$(VERSION)' go generate ./pkg/guestinit
 
@@ -57,7 +66,7 @@ deps:
 	@./integration/deps.sh
 
 run: deps build krunhost
-	@build/krunhost -- /bin/sh -c '$(subst ','\'',$(CMD))'; code=$$?; echo "exit code: $$code"
+	@build/krunhost -- /bin/sh -c "$$CMD"; code=$$?; echo "exit code: $$code"
 
 test: deps vet
 	$(MAKE) build
@@ -65,7 +74,7 @@ test: deps vet
 	$(MAKE) build TEE=1
 	go test ./...
 	cd multicall/image && go test ./...
-	cd integration && go test -count=1 -timeout 20m ./... # the cache of results does not see a changed ../build
+	cd integration && go test -count=1 -timeout 20m ./... # the cache does not know of ../build
 
 bench: deps build
 	cd integration && go run ./cmd/bench
@@ -76,7 +85,7 @@ vet:
 	GOARCH=riscv64 go vet ./...
 	GOOS=freebsd go vet ./...
 	GOOS=freebsd GOARCH=arm64 go vet ./...
-	go vet -tags tee ./cmds/init
+	go vet -tags tee ./pkg/guestboot
 	cd integration && go vet ./...
 	cd multicall/image && go vet ./...
 	@test -z "$$(gofmt -l .)" || { echo "not formatted by gofmt:"; gofmt -l .; exit 1; }
@@ -87,7 +96,8 @@ lint: vet
 	cd multicall/image && golangci-lint run ./...
 
 fuzz:
-	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg multicall | xargs -n1 dirname | sort -u); do \
+	@for dir in $$(grep -rl '^func Fuzz' --include=*_test.go pkg multicall | \
+	    xargs -n1 dirname | sort -u); do \
 	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\).*/\1/p' $$dir/*_test.go); do \
 	    go test ./$$dir -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) || exit 1; \
 	  done; \
