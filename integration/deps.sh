@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes sure that the programs are there that the tests and krunhost need, besides Go.
-# As root on Debian or one of its kin it gets what is missing; otherwise it says what that is.
+# Installs the programs that the tests and krunhost need besides Go.
+# Without root or apt-get, it lists those that are missing.
 set -eu
 
-missing='' # commands
-packages=''
+missing=''  # commands
+packages='' # that contain them
 
-# need COMMAND PACKAGE
+# need COMMAND PACKAGE: the command is needed, and in the package.
 need() {
 	command -v "$1" >/dev/null || {
 		missing="$missing $1"
@@ -14,7 +14,8 @@ need() {
 	}
 }
 
-# apt_install ARGUMENT...: apt-get install. Without package lists, or with outdated ones, the first attempt fails.
+# apt_install ARGUMENT...: runs apt-get install. The first attempt fails if package lists are missing
+# or outdated.
 apt_install() {
 	export DEBIAN_FRONTEND=noninteractive
 	set -- apt-get install --no-install-recommends -y -qq "$@"
@@ -34,7 +35,7 @@ need mke2fs e2fsprogs
 
 if [ -n "$missing" ]; then
 	if ! command -v apt-get >/dev/null; then
-		echo "deps: missing commands:$missing (Debian has them in:$packages)" >&2
+		echo "deps: missing commands:$missing (Debian packages:$packages)" >&2
 		exit 1
 	fi
 	if [ "$(id -u)" -ne 0 ]; then
@@ -46,20 +47,23 @@ if [ -n "$missing" ]; then
 	apt_install $packages
 fi
 
-# What follows is unpacked into the cache, not installed: servers would be started as daemons here. The tests that run them, and
-# those that make images, need root, so nobody else gets them.
+# The packages below are unpacked into the cache. Installed, the servers among them would start as
+# daemons. Only root needs them: other users skip the tests that run servers or make images.
 [ "$(id -u)" -eq 0 ] || exit 0
 cache=${KRUNBOX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krunbox}
 
-# unpack DIRECTORY 'PROGRAM...' 'PACKAGE...': sees to it that a directory of the cache has the programs.
+# unpack DIRECTORY 'PROGRAM...' 'PACKAGE...': unpacks the packages into a directory of the cache, unless
+# it has all the programs. apt-get adds the libraries that this machine lacks. (The Go package
+# internal/debian downloads single packages, for any architecture.)
 unpack() {
 	complete=yes
 	for program in $2; do
-		ls "$cache/$1"/*bin/"$program" "$cache/$1"/usr/*bin/"$program" 2>/dev/null | grep -q . || complete=no
+		ls "$cache/$1"/*bin/"$program" "$cache/$1"/usr/*bin/"$program" 2>/dev/null | grep -q . ||
+			complete=no
 	done
 	[ $complete = no ] || return 0
 	if ! command -v apt-get >/dev/null; then
-		echo "deps: no apt-get to fetch $1 for the tests (Debian has them in: $3)" >&2
+		echo "deps: no apt-get to download $1 for the tests (Debian packages: $3)" >&2
 		exit 1
 	fi
 	echo "deps: unpacking $3" >&2
@@ -68,8 +72,8 @@ unpack() {
 	trap 'rm -rf "$scratch"' EXIT
 	mkdir -p "$scratch/archives/partial" "$scratch/root"
 	chmod 755 "$scratch/root"
-	# apt-get checks what it fetches, and knows the libraries that this machine lacks.
-	apt_install --download-only --reinstall -o Dir::Cache::archives="$scratch/archives" -o APT::Sandbox::User=root $3
+	apt_install --download-only --reinstall -o Dir::Cache::archives="$scratch/archives" \
+		-o APT::Sandbox::User=root $3
 	for archive in "$scratch"/archives/*.deb; do
 		dpkg-deb -x "$archive" "$scratch/root"
 	done
@@ -81,6 +85,7 @@ unpack() {
 # See packages integration/network, diskimage and oci.
 unpack servers 'dnsmasq kea-dhcp4 kea-dhcp6 dhcpd radvd passt' \
 	'dnsmasq-base kea-dhcp4-server kea-dhcp6-server isc-dhcp-server radvd passt'
-unpack tools 'mke2fs e2fsck debugfs mkfs.xfs xfs_repair mkfs.btrfs btrfs mkfs.erofs fsck.erofs mksquashfs mkfs.f2fs' \
+unpack tools 'mke2fs e2fsck debugfs mkfs.xfs xfs_repair mkfs.btrfs btrfs mkfs.erofs fsck.erofs
+	mksquashfs mkfs.f2fs' \
 	'e2fsprogs xfsprogs btrfs-progs erofs-utils squashfs-tools f2fs-tools'
 unpack crun crun crun
