@@ -14,7 +14,7 @@ need() {
 	}
 }
 
-# apt_install ARGUMENT...: runs apt-get install. The first attempt fails if package lists are missing
+# apt_install ARGUMENT...: runs apt-get install. The first attempt fails if package lists are absent
 # or outdated.
 apt_install() {
 	export DEBIAN_FRONTEND=noninteractive
@@ -52,7 +52,7 @@ fi
 [ "$(id -u)" -eq 0 ] || exit 0
 cache=${KRUNBOX_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/krunbox}
 
-# unpack DIRECTORY 'PROGRAM...' 'PACKAGE...': unpacks the packages into a directory of the cache, unless
+# unpack DIRECTORY 'PROGRAM...' 'PACKAGE...': unpacks packages into a directory of the cache, unless
 # it has all the programs. apt-get adds the libraries that this machine lacks. (The Go package
 # internal/debian downloads single packages, for any architecture.)
 unpack() {
