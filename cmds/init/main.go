@@ -1,6 +1,7 @@
 //go:build linux || freebsd
 
-// Init boots a libkrun guest and runs its workload, as the host's parameters and configuration ask for it.
+// Init boots a libkrun guest and runs its workload, as the host's parameters and configuration ask
+// for it.
 //
 // Synopsis:
 //
@@ -10,9 +11,9 @@
 // Description:
 //
 // As PID 1 it takes the workload's arguments from its own, and its parameters (KRUN_*) from the
-// environment or, on FreeBSD, from the kernel environment, kenv(1). It mounts the base file systems,
-// brings up loopback, reads the configuration, runs the workload and reaps orphans. At the end it
-// reports the workload's exit code to the host and switches the machine off.
+// environment or, on FreeBSD, from the kernel environment, kenv(1). It mounts the base file
+// systems, brings up loopback, reads the configuration, runs the workload and reaps orphans. At
+// the end it reports the workload's exit code to the host and switches the machine off.
 //
 // With -n, on any machine, it has no effects: it prints the plan for its environment and arguments.
 //

@@ -83,9 +83,9 @@ type Runner struct {
 	Clock func() time.Duration
 }
 
-// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned as
-// an *Error. A panic is a failure like any other: the process that boots a machine must not die of
-// it.
+// Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned
+// as an *Error. A panic is a failure like any other: the process that boots a machine must not die
+// of it.
 func Run[G any](r *Runner, stages []Stage[G], g G) error {
 	for _, s := range stages {
 		o := Outcome{Stage: s.Name, OnError: s.OnError}

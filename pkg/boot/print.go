@@ -14,8 +14,8 @@ import (
 
 // WriteText prints the stages and what they would do, one operation a line, without doing it. A
 // stage that is left out by its condition is printed with the condition; one without operations is
-// not printed. WriteText returns the first failure of a Fatal stage, after it has printed the stages
-// up to there.
+// not printed. WriteText returns the first failure of a Fatal stage, after it has printed the
+// stages up to there.
 func WriteText[G any](w io.Writer, stages []Stage[G], g G) error {
 	var b strings.Builder
 	planErr := walk(stages, g, func(s Stage[G], left bool, ops []op.Op, err error) {
@@ -87,7 +87,8 @@ func WriteOutcomes(w io.Writer, outcomes []Outcome) error {
 	seconds := func(d time.Duration) float64 { return d.Truncate(time.Microsecond).Seconds() }
 	list := []object{}
 	for _, o := range outcomes {
-		list = append(list, object{o.Stage, seconds(o.Start), seconds(o.Duration), o.Ops, o.OnError.String(), lines(o.Errors)})
+		list = append(list, object{o.Stage, seconds(o.Start), seconds(o.Duration), o.Ops,
+			o.OnError.String(), lines(o.Errors)})
 	}
 	return writeJSON(w, list)
 }
@@ -105,7 +106,9 @@ func writeJSON(w io.Writer, value any) error {
 
 // walk plans every stage and passes it to visit. A Fatal stage that can't be planned is the last
 // one.
-func walk[G any](stages []Stage[G], g G, visit func(s Stage[G], left bool, ops []op.Op, err error)) error {
+func walk[G any](stages []Stage[G], g G,
+	visit func(s Stage[G], left bool, ops []op.Op, err error),
+) error {
 	for _, s := range stages {
 		left, ops, err := s.plan(g)
 		visit(s, left, ops, err)

@@ -1,5 +1,5 @@
-// Package bootparam reads what the host tells init by way of the kernel: arguments, environment, and
-// the kernel command line they come from.
+// Package bootparam reads what the host tells init by way of the kernel: arguments, environment,
+// and the kernel command line they come from.
 //
 // A libkrun host writes "KEY=VALUE... -- ARG..." on the kernel command line. The kernel makes the
 // arguments and the environment of its first process from that, and removes the double quotes that

@@ -24,8 +24,9 @@ type Parameter struct {
 // Format returns the value by which Parse sets what p has, "" if p has the default.
 func (r Parameter) Format(p Params) string { return r.format(&p) }
 
-// Table returns all variables for init. Everything that depends on them is made from it: Parse, its
-// inverse in package guestinit, the kernel environment of FreeBSD, the table in README, init --help.
+// Table returns all variables for init. Everything that depends on them is made from it: Parse,
+// its inverse in package guestinit, the kernel environment of FreeBSD, the table in README, init
+// --help.
 func Table() []Parameter { return slices.Clone(table) }
 
 var table = []Parameter{
@@ -36,43 +37,52 @@ var table = []Parameter{
 	text("KRUN_CONFIG", onFreeBSD, func(p *Params) *string { return &p.Config },
 		"configuration file; default /.krun_config.json, which may be missing"),
 	text("KRUN_RLIMITS", onFreeBSD, func(p *Params) *string { return &p.Rlimits },
-		"resource limits ID=SOFT:HARD,... by the numbers of RLIMIT_*; the default for open files is 65536:1048576"),
+		"resource limits ID=SOFT:HARD,... by the numbers of RLIMIT_*; "+
+			"the default for open files is 65536:1048576"),
 	text("KRUN_HOME", onFreeBSD, func(p *Params) *string { return &p.Home },
 		"HOME of the workload; default: looked up in /etc/passwd"),
 	text("KRUN_TERM", onFreeBSD, func(p *Params) *string { return &p.Term },
 		"TERM of the workload"),
 	text(EnvHostname, onFreeBSD, func(p *Params) *string { return &p.Hostname },
 		"host name, unless the configuration has one; default localhost"),
-	{"KRUN_DHCP", "interfaces to configure by DHCP and router advertisements: 1 for eth0, a list (eth0,eth1), " +
-		"or all for every Ethernet interface; default none", false, parseDHCP, formatDHCP},
+	{"KRUN_DHCP", "interfaces to configure by DHCP and router advertisements: 1 for eth0, " +
+		"a list (eth0,eth1), or all for every Ethernet interface; default none",
+		notOnFreeBSD, parseDHCP, formatDHCP},
 	timeout("KRUN_DHCP_TIMEOUT_MS", time.Millisecond, DefaultDHCPTimeout, MaxDHCPTimeout,
 		func(p *Params) *time.Duration { return &p.DHCPTimeout },
-		"how long the workload waits for a lease, in milliseconds, default 500; a later lease is applied while it runs"),
-	{"KRUN_TIMESYNC", "slew: also correct the clock, gradually, where it is off by less than 100 ms; 0: never set it; " +
-		"default: step it where it is off by more", false, parseTimesync, formatTimesync},
-	{"KRUN_INIT_PID1", "1: the workload becomes PID 1; nobody is left then to report its exit code or to unmount disks",
-		true, func(p *Params, value string) bool { p.InitPID1 = strings.HasPrefix(value, "1"); return true },
-		func(p *Params) string { return onlyIf(p.InitPID1, "1") }},
-	text("KRUN_BLOCK_ROOT_DEVICE", notOnFreeBSD, func(p *Params) *string { return &p.BlockRoot.Device },
+		"how long the workload waits for a lease, in milliseconds, default 500; "+
+			"a later lease is applied while it runs"),
+	{"KRUN_TIMESYNC", "slew: also correct the clock, gradually, where it is off by less than " +
+		"100 ms; 0: never set it; default: step it where it is off by more",
+		notOnFreeBSD, parseTimesync, formatTimesync},
+	{"KRUN_INIT_PID1", "1: the workload becomes PID 1; nobody is left then to report its exit " +
+		"code or to unmount disks",
+		onFreeBSD, parseInitPID1, func(p *Params) string { return onlyIf(p.InitPID1, "1") }},
+	text("KRUN_BLOCK_ROOT_DEVICE", notOnFreeBSD,
+		func(p *Params) *string { return &p.BlockRoot.Device },
 		"block device to take as root: /dev/vda, or UUID=, LABEL=, PARTUUID=, PARTLABEL= as in fstab"),
-	text("KRUN_BLOCK_ROOT_FSTYPE", notOnFreeBSD, func(p *Params) *string { return &p.BlockRoot.FSType },
+	text("KRUN_BLOCK_ROOT_FSTYPE", notOnFreeBSD,
+		func(p *Params) *string { return &p.BlockRoot.FSType },
 		"type of its file system; default: the type found on it"),
-	text("KRUN_BLOCK_ROOT_OPTIONS", notOnFreeBSD, func(p *Params) *string { return &p.BlockRoot.Options },
+	text("KRUN_BLOCK_ROOT_OPTIONS", notOnFreeBSD,
+		func(p *Params) *string { return &p.BlockRoot.Options },
 		"its mount options, as in fstab"),
-	timeout("KRUN_BLOCK_ROOT_TIMEOUT_MS", time.Millisecond, DefaultBlockRootTimeout, MaxBlockRootTimeout,
-		func(p *Params) *time.Duration { return &p.BlockRoot.Timeout },
+	timeout("KRUN_BLOCK_ROOT_TIMEOUT_MS", time.Millisecond, DefaultBlockRootTimeout,
+		MaxBlockRootTimeout, func(p *Params) *time.Duration { return &p.BlockRoot.Timeout },
 		"how long to wait for a device that is not there yet, in milliseconds, default 5000"),
 	text("KRUN_ROOT_OVERLAY", notOnFreeBSD, func(p *Params) *string { return &p.RootOverlay },
 		"where changes to the root go, so that it stays as it is: tmpfs, or a device named as above"),
 	choice("KRUN_RUN_TMPFS", "1", "0", func(p *Params) *bool { return &p.RunTmpfs },
-		"0: leave /run as the image has it; default: a tmpfs, unless the configuration mounts something there"),
+		"0: leave /run as the image has it; default: a tmpfs, unless the configuration mounts "+
+			"something there"),
 	timeout("KRUN_STOP_TIMEOUT", time.Second, DefaultStopTimeout, MaxStopTimeout,
 		func(p *Params) *time.Duration { return &p.StopTimeout },
 		"how long a workload that was asked to stop may take, in seconds, default 10; then it is killed"),
 	choice("KRUN_SIGNAL_GROUP", "0", "1", func(p *Params) *bool { return &p.SignalGroup },
 		"1: signals go to the workload's process group"),
 	choice("KRUN_DEBUG", "0", "1", func(p *Params) *bool { return &p.Debug },
-		"1: print each stage of the boot with its time and outcome; the same is in /run/krunbox/boot.json"),
+		"1: print each stage of the boot with its time and outcome; the same is in "+
+			"/run/krunbox/boot.json"),
 }
 
 const onFreeBSD, notOnFreeBSD = true, false
@@ -95,7 +105,9 @@ func text(name string, freeBSD bool, field func(*Params) *string, doc string) Pa
 }
 
 // timeout returns a row whose value is a number of units from 0 to limit.
-func timeout(name string, unit, standard, limit time.Duration, field func(*Params) *time.Duration, doc string) Parameter {
+func timeout(name string, unit, standard, limit time.Duration,
+	field func(*Params) *time.Duration, doc string,
+) Parameter {
 	return Parameter{name, doc, notOnFreeBSD,
 		func(p *Params, value string) bool {
 			n, err := strconv.ParseUint(value, 10, 32)
@@ -105,7 +117,9 @@ func timeout(name string, unit, standard, limit time.Duration, field func(*Param
 			}
 			return false
 		},
-		func(p *Params) string { return onlyIf(*field(p) != standard, fmt.Sprint(int64(*field(p)/unit))) }}
+		func(p *Params) string {
+			return onlyIf(*field(p) != standard, fmt.Sprint(int64(*field(p)/unit)))
+		}}
 }
 
 // choice returns a row whose value is 0 or 1, with one of them as the default.
@@ -133,7 +147,9 @@ func onlyIf(condition bool, value string) string {
 }
 
 func parseTimesync(p *Params, value string) bool {
-	mode, ok := map[string]Timesync{"": TimesyncStep, "1": TimesyncStep, "slew": TimesyncSlew, "0": TimesyncOff}[value]
+	mode, ok := map[string]Timesync{
+		"": TimesyncStep, "1": TimesyncStep, "slew": TimesyncSlew, "0": TimesyncOff,
+	}[value]
 	if ok {
 		p.Timesync = mode
 	}
@@ -142,6 +158,11 @@ func parseTimesync(p *Params, value string) bool {
 
 func formatTimesync(p *Params) string {
 	return map[Timesync]string{TimesyncSlew: "slew", TimesyncOff: "0"}[p.Timesync]
+}
+
+func parseInitPID1(p *Params, value string) bool {
+	p.InitPID1 = strings.HasPrefix(value, "1")
+	return true
 }
 
 // parseDHCP stores the names of interfaces.
@@ -194,7 +215,7 @@ func Help() string {
 	for _, row := range table {
 		column := indent
 		fmt.Fprintf(&b, "  %-*s", indent-2, row.Name)
-		for _, word := range strings.Fields(row.Doc) {
+		for word := range strings.FieldsSeq(row.Doc) {
 			if column+1+len(word) > width {
 				b.WriteString("\n" + strings.Repeat(" ", indent))
 				column = indent

@@ -219,7 +219,7 @@ func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	case !isHost(m.address()): // neither offers nor grants an address
 	case kind == dhcpv4.MessageTypeOffer && c.state == Selecting:
 		return c.offered(now, m)
-	case kind == dhcpv4.MessageTypeAck && !(c.state == Selecting && c.config.OfferOnly):
+	case kind == dhcpv4.MessageTypeAck && (c.state != Selecting || !c.config.OfferOnly):
 		// In SELECTING this is Rapid Commit. RFC 4039 demands option 80 in the ACK, but libkrun's
 		// own clients accept an ACK without it, so that a server for libkrun may omit it.
 		return c.acknowledged(now, m)

@@ -42,8 +42,8 @@ type Settings struct {
 // not so many that programs which close all possible descriptors take seconds for it.
 var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20}
 
-// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, and for a user or group that
-// is not in the image.
+// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, and for a user or group
+// that is not in the image.
 func Resolve(s Sources) (Settings, error) {
 	p, c := &s.Params, &s.Config
 	settings := Settings{

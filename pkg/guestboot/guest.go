@@ -1,7 +1,7 @@
 //go:build linux || freebsd
 
-// Package guestboot is the boot of a libkrun guest: the order of its stages, from the first mount to
-// the end of the machine.
+// Package guestboot is the boot of a libkrun guest: the order of its stages, from the first mount
+// to the end of the machine.
 //
 // The order is data. Stages returns it as two lists, and a program that needs another boot takes
 // these, replaces, adds or removes stages, and passes them to Run:
@@ -77,10 +77,10 @@ func New(o Options) *Guest {
 	return g
 }
 
-// Run boots: it carries out the stages up, which end with the workload, and then, whatever became of
-// them, the stages down, which end the machine. Where there is no machine to end, as in a PID
-// namespace, it returns the exit code: the workload's, 128+N if signal N killed it, 127 or 126 if it
-// could not be executed, 125 if the boot failed.
+// Run boots: it carries out the stages up, which end with the workload, and then, whatever became
+// of them, the stages down, which end the machine. Where there is no machine to end, as in a PID
+// namespace, it returns the exit code: the workload's, 128+N if signal N killed it, 127 or 126 if
+// it could not be executed, 125 if the boot failed.
 func Run(g *Guest, up, down []boot.Stage[*Guest]) (code int) {
 	runner := boot.Runner{Warn: g.warn}
 	if g.Params.Debug {
@@ -155,7 +155,8 @@ func (g *Guest) setConfig(file string, data []byte, err error) error {
 	return nil
 }
 
-// prepareSettings decides what the workload runs as. A missing passwd or group file counts as empty.
+// prepareSettings decides what the workload runs as. A missing passwd or group file counts as
+// empty.
 func (g *Guest) prepareSettings() (err error) {
 	const limit = 1 << 20
 	s := guest.Sources{Params: g.Params, Config: g.Config, LeaseHostname: g.leaseHostname}
@@ -182,7 +183,9 @@ func (g *Guest) planReason() ([]op.Op, error) { return []op.Op{printReason{g}}, 
 
 type printReason struct{ g *Guest }
 
-func (printReason) Describe() op.Description { return op.Describe("print", "why there is no workload") }
+func (printReason) Describe() op.Description {
+	return op.Describe("print", "why there is no workload")
+}
 
 func (p printReason) Do() error {
 	p.g.Print(p.g.stderr(), boot.Line(p.g.failure))

@@ -43,8 +43,8 @@ func (g *Guest) planStop() ([]op.Op, error) {
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
 
-// planUnmount leaves file systems on disks clean, among them the one that takes an overlay's changes,
-// which is mounted nowhere.
+// planUnmount leaves file systems on disks clean, among them the one that takes an overlay's
+// changes, which is mounted nowhere.
 func (g *Guest) planUnmount() ([]op.Op, error) {
 	ops := []op.Op{mount.Teardown{}}
 	if g.rootConfig().Overlay != "" {

@@ -34,8 +34,8 @@ func (g *Guest) prepareStreams() error {
 	return nil
 }
 
-// prepareParameters completes the arguments by those that the kernel drops, and reports what the host
-// asks for in vain.
+// prepareParameters completes the arguments by those that the kernel drops, and reports what the
+// host asks for in vain.
 func (g *Guest) prepareParameters() error {
 	var err error
 	if g.Cmdline == nil {
@@ -51,7 +51,8 @@ func (g *Guest) prepareParameters() error {
 func (g *Guest) planMounts() ([]op.Op, error) {
 	mounts := g.Config.Mounts
 	if propagation := g.Config.Linux.RootfsPropagation; propagation != "" {
-		mounts = append(mounts[:len(mounts):len(mounts)], specs.Mount{Destination: "/", Options: []string{propagation}})
+		root := specs.Mount{Destination: "/", Options: []string{propagation}}
+		mounts = append(slices.Clip(mounts), root)
 	}
 	ops := mount.Configured(mounts, mount.Host{
 		BlockRoot:     g.hasBlockRoot(),
@@ -111,7 +112,9 @@ func (g *Guest) planSystem() ([]op.Op, error) {
 // planTerminal gives a terminal without a size one.
 func (g *Guest) planTerminal() ([]op.Op, error) {
 	process := &g.Settings.Process
-	return []op.Op{exec.WindowSize{Streams: *g.streams, ConsoleSize: process.ConsoleSize, Env: process.Env}}, nil
+	return []op.Op{exec.WindowSize{
+		Streams: *g.streams, ConsoleSize: process.ConsoleSize, Env: process.Env,
+	}}, nil
 }
 
 func (g *Guest) planControllers() ([]op.Op, error) {

@@ -31,7 +31,8 @@ const (
 	defaultConfig = "/mnt/krun_config.json"
 )
 
-// configDisk is the disk, found by its label, on which a host leaves the configuration, if it has one.
+// configDisk is the disk, found by its label, on which a host leaves the configuration, if it has
+// one.
 var configDisk = mount.Mount{Type: "cd9660", Source: "/dev/iso9660/KRUN_CONFIG", Target: "/mnt"}
 
 // platform is the part of a Guest that only FreeBSD has.
@@ -98,7 +99,7 @@ func (g *Guest) prepareConfiguration() error {
 
 // reportUnsupported returns an error that names what the configuration asks for in vain.
 func (g *Guest) reportUnsupported() error {
-	c, p := &g.Config, &g.Config.Process
+	c, p, l := &g.Config, &g.Config.Process, &g.Config.Linux
 	fields := slices.Clone(c.Unsupported)
 	for _, f := range []struct {
 		name  string
@@ -107,8 +108,8 @@ func (g *Guest) reportUnsupported() error {
 		{"mounts", len(c.Mounts) > 0},
 		{"root.readonly", c.RootReadonly},
 		{"domainname", c.Domainname != ""},
-		{"linux", len(c.Linux.MaskedPaths)+len(c.Linux.ReadonlyPaths)+len(c.Linux.Sysctl)+len(c.Linux.Devices) > 0 ||
-			c.Linux.RootfsPropagation != ""},
+		{"linux", len(l.MaskedPaths)+len(l.ReadonlyPaths)+len(l.Sysctl)+len(l.Devices) > 0 ||
+			l.RootfsPropagation != ""},
 		{"process.oomScoreAdj", p.OOMScoreAdj != nil},
 		{"process.scheduler", p.Scheduler != nil},
 		{"process.ioPriority", p.IOPriority != nil},
@@ -145,7 +146,9 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 // planSupervision supervises the workload until it ends.
 func (g *Guest) planSupervision() ([]op.Op, error) {
 	stop := supervise.StopPolicy{Timeout: supervise.DefaultStopTimeout}
-	return []op.Op{supervise.Watch{PID: &g.pid, Signals: g.signals, Stop: stop, Status: &g.status}}, nil
+	return []op.Op{supervise.Watch{
+		PID: &g.pid, Signals: g.signals, Stop: stop, Status: &g.status,
+	}}, nil
 }
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }

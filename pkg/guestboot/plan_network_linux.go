@@ -41,8 +41,8 @@ func (g *Guest) prepareNetwork() error {
 	return nil
 }
 
-// planNetwork asks for leases. What servers answer is read in stage "lease request"; what is between
-// these stages is done while they answer.
+// planNetwork asks for leases. What servers answer is read in stage "lease request"; what is
+// between these stages is done while they answer.
 func (g *Guest) planNetwork() ([]op.Op, error) {
 	return []op.Op{network.Start{Network: g.network}}, nil
 }
@@ -56,8 +56,8 @@ func (g *Guest) planLease() ([]op.Op, error) {
 	return []op.Op{network.Wait{Network: g.network, Limit: g.Params.DHCPTimeout, Loop: &g.tasks}}, nil
 }
 
-// setLeaseHostname takes the host name of a lease. One that comes while the workload runs changes the
-// name of the machine, unless the host or the configuration gives one.
+// setLeaseHostname takes the host name of a lease. One that comes while the workload runs changes
+// the name of the machine, unless the host or the configuration gives one.
 func (g *Guest) setLeaseHostname(name string) {
 	g.leaseHostname = name
 	if g.Params.Hostname == "" && g.Config.Hostname == "" && g.pid != 0 {

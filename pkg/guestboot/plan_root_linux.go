@@ -38,7 +38,9 @@ func (g *Guest) planModules() ([]op.Op, error) {
 	return []op.Op{kmodule.Load(g.modules)}, nil
 }
 
-func (g *Guest) planRoot() ([]op.Op, error) { return rootfs.Plan(g.rootConfig(), &g.originalRoot), nil }
+func (g *Guest) planRoot() ([]op.Op, error) {
+	return rootfs.Plan(g.rootConfig(), &g.originalRoot), nil
+}
 
 // hasBlockRoot reports whether the root is a block device.
 func (g *Guest) hasBlockRoot() bool { return g.rootConfig().Device != "" }
@@ -53,7 +55,8 @@ func (g *Guest) prepareConfiguration() error {
 	data, err := imagefile.Read(file, guestconfig.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) && g.hasOtherRoot() {
 		if fd, ok := g.originalRoot.FD(); ok {
-			original, originalErr := imagefile.Read(fmt.Sprintf("/proc/self/fd/%d/%s", fd, path), guestconfig.MaxSize)
+			file := fmt.Sprintf("/proc/self/fd/%d/%s", fd, path)
+			original, originalErr := imagefile.Read(file, guestconfig.MaxSize)
 			if !errors.Is(originalErr, fs.ErrNotExist) {
 				data, err = original, originalErr
 			}
@@ -70,8 +73,8 @@ func (g *Guest) reportUnsupported() error {
 	return fmt.Errorf("%s: %w", strings.Join(g.Config.Unsupported, ", "), op.ErrUnsupported)
 }
 
-// planFree gives the memory of an initramfs that init came from back, once the configuration has been
-// looked for there.
+// planFree gives the memory of an initramfs that init came from back, once the configuration has
+// been looked for there.
 func (g *Guest) planFree() ([]op.Op, error) {
 	return []op.Op{rootfs.FreeInitramfs{Original: &g.originalRoot}}, nil
 }
@@ -81,5 +84,6 @@ func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.pr
 
 // planPropagation makes mounts reach the mount namespaces that the workload creates.
 func (g *Guest) planPropagation() ([]op.Op, error) {
-	return []op.Op{mount.Change{Target: "/", Attrs: mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}}}, nil
+	shared := mount.Attrs{Propagation: unix.MS_SHARED | unix.MS_REC}
+	return []op.Op{mount.Change{Target: "/", Attrs: shared}}, nil
 }

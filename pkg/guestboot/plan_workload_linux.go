@@ -13,10 +13,13 @@ import (
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
-// planSignals catches the signals that are for the workload, and keeps the root that init started on
-// open.
+// planSignals catches the signals that are for the workload, and keeps the root that init started
+// on open.
 func (g *Guest) planSignals() ([]op.Op, error) {
-	return []op.Op{supervise.Catch{Signals: &g.signals}, rootfs.OpenOriginalRoot{Original: &g.originalRoot}}, nil
+	return []op.Op{
+		supervise.Catch{Signals: &g.signals},
+		rootfs.OpenOriginalRoot{Original: &g.originalRoot},
+	}, nil
 }
 
 // planSidecars starts processes for work that goes on while the workload is PID 1.

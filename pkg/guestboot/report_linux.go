@@ -43,7 +43,8 @@ func (w writeReport) Do() error {
 	if err := boot.WriteOutcomes(&b, *w.outcomes); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(reportDir+"/boot.json", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o644)
+	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	f, err := os.OpenFile(reportDir+"/boot.json", flags, 0o644)
 	if err != nil {
 		return err
 	}

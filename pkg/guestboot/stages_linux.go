@@ -16,9 +16,11 @@ func Stages() (up, down []boot.Stage[*Guest]) {
 	up = []boot.Stage[g]{
 		{Name: "signals", OnError: boot.Fatal, Plan: g.planSignals},
 		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: g.planCtrlAltDel},
-		{Name: "modules", OnError: boot.Warn, If: boot.If("init is not called init.krun", g.mayHaveModules),
+		{Name: "modules", OnError: boot.Warn,
+			If:      boot.If("init is not called init.krun", g.mayHaveModules),
 			Prepare: g.prepareModules, Plan: g.planModules},
-		{Name: "root", OnError: boot.Fatal, If: boot.If("a block root or an overlay is asked for", g.hasOtherRoot),
+		{Name: "root", OnError: boot.Fatal,
+			If:   boot.If("a block root or an overlay is asked for", g.hasOtherRoot),
 			Plan: g.planRoot},
 		{Name: "devices and processes", OnError: boot.Fatal, Plan: g.planEssential},
 		{Name: "console", OnError: boot.Warn, Plan: g.planConsole},
@@ -55,7 +57,8 @@ func Stages() (up, down []boot.Stage[*Guest]) {
 		// all mounts.
 		{Name: "controllers", OnError: boot.Warn, If: notPID1, Plan: g.planControllers},
 		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
-		{Name: "supervision", OnError: boot.Fatal, If: notPID1, Prepare: g.prepareSupervision, Plan: g.planSupervision},
+		{Name: "supervision", OnError: boot.Fatal, If: notPID1,
+			Prepare: g.prepareSupervision, Plan: g.planSupervision},
 	}
 	down = []boot.Stage[g]{
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},

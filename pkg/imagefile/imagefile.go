@@ -13,9 +13,9 @@ import (
 )
 
 // Read returns the contents of the regular file at path. The file is looked up, opened and closed
-// once, as a libkrun host's one-shot files need it. A file of more than limit bytes, and one that is
-// not regular, such as a FIFO that would keep the reader waiting, are errors. Errors name operation
-// and path.
+// once, as a libkrun host's one-shot files need it. A file of more than limit bytes, and one that
+// is not regular, such as a FIFO that would keep the reader waiting, are errors. Errors name
+// operation and path.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -72,10 +72,12 @@ func FormatScheduler(s specs.Scheduler) string {
 		text += fmt.Sprintf(" runtime=%dns deadline=%dns period=%dns",
 			s.Runtime, s.Deadline, s.Period)
 	}
-	separator := " "
-	for _, flag := range s.Flags {
-		text += separator + string(flag)
-		separator = "|"
+	if len(s.Flags) > 0 {
+		flags := make([]string, len(s.Flags))
+		for i, flag := range s.Flags {
+			flags[i] = string(flag)
+		}
+		text += " " + strings.Join(flags, "|")
 	}
 	return text
 }

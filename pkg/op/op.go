@@ -82,14 +82,3 @@ func Protect(f func() error) (err error) {
 	}()
 	return f()
 }
-
-// A and L are detail constructors of the old form. TODO: remove when every package uses Describe.
-func A(name, value string) Detail { return Detail{name, value} }
-
-// L is a list.
-func L(name string, list []string) Detail {
-	if list == nil {
-		list = []string{}
-	}
-	return Detail{name, list}
-}

@@ -20,11 +20,12 @@ type Clock interface {
 // SystemClock is the machine's clock, CLOCK_REALTIME.
 //
 // The kernel slews it, with the phase-locked loop of adjtimex(2): each second makes up for an
-// eighth of the remaining offset. Of 100 ms, that is 12.5 ms in the first second; 7 ms remain after
-// 20 s, 0.03 ms after a minute. The clock never stops or goes back: it runs at 94 to 106 % of its speed
-// for 500 ms, the largest offset that the kernel slews. Nothing needs to be undone when the process
-// ends. A step ends the correction, and so does a change of the kernel's clocksource, which can
-// happen in the first seconds after a boot; then the next datagram starts it again.
+// eighth of the remaining offset. Of 100 ms, that is 12.5 ms in the first second; 7 ms remain
+// after 20 s, 0.03 ms after a minute. The clock never stops or goes back: it runs at 94 to 106 %
+// of its speed for 500 ms, the largest offset that the kernel slews. Nothing needs to be undone
+// when the process ends. A step ends the correction, and so does a change of the kernel's
+// clocksource, which can happen in the first seconds after a boot; then the next datagram starts
+// it again.
 type SystemClock struct{}
 
 // Now returns the time of the clock.
