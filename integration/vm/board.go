@@ -7,22 +7,22 @@ import (
 	"strings"
 )
 
-// rootTag is the name by which the guest finds its root file system, the one libkrun uses.
+// rootTag is the virtiofs tag of the guest's root file system, as in libkrun.
 const rootTag = "/dev/root"
 
 // A board is the part of QEMU's configuration that depends on the architecture.
 type board struct {
 	qemu    string // the command
-	install string // the Debian package that has it
+	install string // the Debian package of the command
 	args    []string
 
-	// cmdline is what the guest kernel must be told about the board.
+	// cmdline has the kernel parameters that describe the board.
 	cmdline []string
 
-	// reversed tells that the kernel finds the devices in the reverse order of QEMU's arguments.
+	// reversed is whether the kernel finds the devices in the reverse order of QEMU's arguments.
 	reversed bool
 
-	serial string // the kernel's name for the serial port that is the console; empty: hvc0 is
+	serial string // the kernel's name of the console's serial port; empty: the console is hvc0
 	pci    bool   // the devices are on a PCI bus
 }
 
@@ -31,30 +31,33 @@ var boards = map[string]board{
 		qemu:    "qemu-system-x86_64",
 		install: "qemu-system-x86",
 		args: []string{
-			"-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=off,auto-kernel-cmdline=off,memory-backend=mem",
+			"-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=off,auto-kernel-cmdline=off," +
+				"memory-backend=mem",
 			"-cpu", "max",
-			// What is in this slot, which the kernel is not told of, keeps others away from the interrupt of the clock.
+			// The kernel has no parameter for this slot. The device in it prevents that QEMU puts
+			// another one there, whose interrupt would be that of the clock.
 			"-device", fmt.Sprintf("virtio-rng-device,bus=virtio-mmio-bus.%d", microvmClockSlot),
 		},
-		// The kernel tests its timer early, and gives up if a busy host delays the ticks: seen as a reboot without a word, in 2 of
-		// some 60 boots without this.
+		// Without no_timer_check, the kernel tests its timer early in the boot and reboots silently
+		// if a busy host delays the ticks. That happened in 2 of about 60 boots.
 		cmdline: append(microvmDevices(), "no_timer_check"),
 	},
 	"arm64": {
 		qemu:    "qemu-system-aarch64",
 		install: "qemu-system-arm",
 		args:    []string{"-M", "virt,gic-version=3,memory-backend=mem", "-cpu", "cortex-a72"},
-		// The board announces its devices in a device tree.
+		// The device tree describes the devices; they need no kernel parameters.
 		reversed: true,
 	},
 }
 
-// microvmClockSlot is the slot of QEMU's microvm whose interrupt, 8, is that of its real-time clock.
+// microvmClockSlot is the virtio-mmio slot of QEMU's microvm that shares its interrupt, 8, with the
+// real-time clock.
 const microvmClockSlot = 3
 
-// microvmDevices returns the kernel's parameters for the virtio devices of QEMU's microvm. QEMU can write them by
-// itself, but does so at the end of the command line, where the kernel would take them for arguments of init. A slot
-// without a device does no harm.
+// microvmDevices returns the kernel parameters for the virtio devices of QEMU's microvm. QEMU could
+// add them itself, but it appends them to the command line, where the kernel would pass them to
+// init as arguments. A parameter for an empty slot is harmless.
 func microvmDevices() []string {
 	const (
 		slots     = 8
@@ -63,23 +66,27 @@ func microvmDevices() []string {
 		firstLine = 5 // interrupt of slot 0
 	)
 	var words []string
-	for i := slots - 1; i >= 0; i-- { // QEMU fills them from the end
+	for i := slots - 1; i >= 0; i-- { // QEMU fills the slots from the last one
 		if i == microvmClockSlot {
 			continue
 		}
-		words = append(words, fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", size, base+i*size, firstLine+i))
+		words = append(words,
+			fmt.Sprintf("virtio_mmio.device=%d@%#x:%d", size, base+i*size, firstLine+i))
 	}
 	return words
 }
 
-// qemuArgs returns QEMU's arguments, without those for character devices and what is connected to them.
+// qemuArgs returns QEMU's arguments, except those for the character devices and the devices that
+// are connected to them, which machine.connect adds.
 func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
 	mem := strconv.Itoa(cfg.MemMiB) + "M"
 	args := append(slices.Clip(b.args),
-		"-accel", "tcg,thread=single", // with a thread for each CPU, one guest of several hundred crashed in the kernel
+		// With one thread per CPU, the kernel of one guest in several hundred crashed.
+		"-accel", "tcg,thread=single",
 		"-smp", strconv.Itoa(cfg.CPUs),
 		"-m", mem,
-		"-object", "memory-backend-memfd,id=mem,share=on,size="+mem, // shared with the virtiofs server
+		// The virtiofs server maps the memory too.
+		"-object", "memory-backend-memfd,id=mem,share=on,size="+mem,
 		"-global", "virtio-mmio.force-legacy=false",
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-no-reboot",
@@ -95,7 +102,7 @@ func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
 	return args
 }
 
-// optionValue escapes a value inside of a comma-separated argument of QEMU.
+// optionValue returns s, escaped for use as a value in a comma-separated argument of QEMU.
 func optionValue(s string) string {
 	return strings.ReplaceAll(s, ",", ",,")
 }

@@ -12,32 +12,32 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Control is a connection to the QEMU of a running machine, in its control protocol (QMP):
+// A Control is a connection to QEMU's control protocol (QMP) for one machine:
 //
 //	control, err := vm.NewControl()
 //	...
 //	defer control.Close()
 //	control.AddTo(&cfg)
 //	go vm.Run(ctx, cfg)
-//	err = control.Stop(ctx)     // for the guest, no time passes from here
-//	err = control.Continue(ctx) // to here: its clock is behind
+//	err = control.Stop(ctx)     // the guest's clocks stop
+//	err = control.Continue(ctx) // they go on, behind the host's
 type Control struct {
 	qemu *os.File // QEMU's end
 
 	mu     sync.Mutex
 	conn   net.Conn
 	dec    *json.Decoder
-	inited bool // QEMU takes commands
+	inited bool // QEMU has left capabilities negotiation mode and accepts commands
 }
 
-// NewControl returns a Control for one machine.
+// NewControl returns a Control for one machine. Add it to the configuration with AddTo.
 func NewControl() (*Control, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
-	defer ours.Close() // FileConn has a duplicate
+	defer ours.Close() // FileConn duplicates it
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		theirs.Close()
@@ -46,7 +46,7 @@ func NewControl() (*Control, error) {
 	return &Control{qemu: theirs, conn: conn, dec: json.NewDecoder(conn)}, nil
 }
 
-// AddTo connects it to the machine of a configuration.
+// AddTo adds the connection to the configuration of the machine.
 func (c *Control) AddTo(cfg *Config) {
 	cfg.Devices = append(cfg.Devices, Device{
 		Files: []*os.File{c.qemu},
@@ -65,14 +65,15 @@ func (c *Control) Close() error {
 	return c.conn.Close()
 }
 
-// Stop stops the machine's CPUs, and the time in it, as if the host slept.
+// Stop stops the machine's CPUs and clocks, as if the host were suspended.
 func (c *Control) Stop(ctx context.Context) error { return c.Execute(ctx, "stop", nil) }
 
-// Continue lets the machine run again after Stop.
+// Continue resumes the machine after Stop.
 func (c *Control) Continue(ctx context.Context) error { return c.Execute(ctx, "cont", nil) }
 
-// Execute has QEMU execute a command, and waits for its answer, and for QEMU to start before. If ctx ends first, the Control
-// can't be used any more.
+// Execute sends a QMP command with its arguments and waits for the reply. It waits for QEMU to
+// start, too. It fails if QEMU rejects the command or ctx ends; after the latter, the Control is
+// unusable.
 func (c *Control) Execute(ctx context.Context, command string, arguments map[string]any) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,7 +98,7 @@ func (c *Control) execute(command string, arguments map[string]any) error {
 	if err := json.NewEncoder(c.conn).Encode(request); err != nil {
 		return err
 	}
-	for { // the greeting and events come without being asked for
+	for { // QEMU also sends a greeting and events, which are skipped
 		var answer struct {
 			Return *json.RawMessage
 			Error  *struct{ Desc string }

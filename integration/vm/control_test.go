@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// TestControl stops a machine that counts, and lets it go on.
+// TestControl stops a machine that counts, and continues it after a pause.
 func TestControl(t *testing.T) {
 	control, err := NewControl()
 	if err != nil {
@@ -34,7 +34,7 @@ func TestControl(t *testing.T) {
 		time.Sleep(pause)
 		err := control.Execute(t.Context(), "no-such-command", nil)
 		if err == nil || !strings.Contains(err.Error(), "no-such-command") {
-			t.Errorf("Execute(no-such-command) = %v", err)
+			t.Errorf("Execute(no-such-command) = %v, want an error with the command's name", err)
 		}
 		if err := control.Continue(t.Context()); err != nil {
 			t.Error(err)
@@ -42,6 +42,7 @@ func TestControl(t *testing.T) {
 	}()
 	result, err := Run(t.Context(), cfg)
 	if err != nil || result.ExitCode != 3 || result.Duration < pause {
-		t.Errorf("Run() = %d after %v, %v, want 3 after %v and more", result.ExitCode, result.Duration, err, pause)
+		t.Errorf("Run() = %d after %v, %v, want 3 after at least %v",
+			result.ExitCode, result.Duration, err, pause)
 	}
 }

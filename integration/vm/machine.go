@@ -23,22 +23,22 @@ import (
 )
 
 const (
-	consoleKept = 256 << 10 // bytes of console output in a Result
-	stderrKept  = 4 << 10   // bytes of QEMU's messages in an error
-	quotedLines = 12        // lines of console output in an error
+	consoleKept = 256 << 10 // maximum bytes of console output in a Result
+	stderrKept  = 4 << 10   // maximum bytes of QEMU's messages in an error
+	quotedLines = 12        // maximum lines of console output in an error
 )
 
-// firstExtraFD is the file descriptor that the first of exec.Cmd's ExtraFiles becomes.
+// firstExtraFD is the child's file descriptor for the first of exec.Cmd's ExtraFiles.
 const firstExtraFD = 3
 
-// machine is one run of QEMU, and what is connected to it.
+// machine is one run of QEMU, with the host's ends of its connections.
 type machine struct {
 	cfg  *Config
 	qemu *exec.Cmd
 
-	shares    []*share // the root, and Config.Shares
+	shares    []*share // the root, then Config.Shares
 	streams   []*stream
-	guestEnds []*os.File // QEMU's ends of the connections, closed here once it has them
+	guestEnds []*os.File // QEMU's ends of the connections, closed here after QEMU's start
 
 	console tail
 	stderr  tail
@@ -52,7 +52,7 @@ type machine struct {
 type share struct {
 	fsys   *hostfs.FS
 	server *virtiofs.Server
-	conn   *net.UnixConn // handed to server
+	conn   *net.UnixConn // served by server
 }
 
 func (s *share) close() {
@@ -61,7 +61,7 @@ func (s *share) close() {
 	s.conn.Close()
 }
 
-// newMachine prepares everything up to the start of QEMU.
+// newMachine returns a machine that is ready for run: with QEMU's command and its connections.
 func newMachine(cfg *Config) (*machine, error) {
 	board := cfg.board()
 	cmdline, err := kernelCmdline(cfg, board.cmdline)
@@ -72,8 +72,8 @@ func newMachine(cfg *Config) (*machine, error) {
 	m.qemu = exec.Command(board.qemu, board.qemuArgs(cfg, cmdline)...)
 	m.qemu.Stdout, m.qemu.Stderr = &m.stderr, &m.stderr
 	m.qemu.SysProcAttr = &syscall.SysProcAttr{
-		Setpgid:   true,            // Ctrl-C on a terminal is not for QEMU
-		Pdeathsig: syscall.SIGKILL, // QEMU does not survive this process; see run for the thread
+		Setpgid:   true,            // keeps Ctrl-C of a terminal away from QEMU
+		Pdeathsig: syscall.SIGKILL, // QEMU ends with this process; see run for the thread
 	}
 	if err := m.connect(); err != nil {
 		m.close()
@@ -85,7 +85,7 @@ func newMachine(cfg *Config) (*machine, error) {
 	return m, nil
 }
 
-// connect makes the connections to QEMU, and adds the arguments for them.
+// connect creates the connections to QEMU and the devices, and adds QEMU's arguments for them.
 func (m *machine) connect() error {
 	root := hostfs.Config{
 		Base:        m.cfg.Root,
@@ -115,7 +115,8 @@ func (m *machine) connect() error {
 		if disk.ReadOnly {
 			mode = "on"
 		}
-		m.args("-drive", "if=none,format=raw,id="+id+",readonly="+mode+",file.driver=file,file.filename="+optionValue(disk.Path))
+		m.args("-drive", "if=none,format=raw,id="+id+",readonly="+mode+
+			",file.driver=file,file.filename="+optionValue(disk.Path))
 		m.args("-device", "virtio-blk-device,drive="+id)
 	}
 	if !m.cfg.NoConsole {
@@ -157,7 +158,7 @@ func (m *machine) connect() error {
 	return nil
 }
 
-// addShare adds a file system that the host serves.
+// addShare adds a virtiofs file system with the given tag.
 func (m *machine) addShare(tag string, cfg hostfs.Config) error {
 	fsys, err := hostfs.New(cfg)
 	if err != nil {
@@ -173,14 +174,14 @@ func (m *machine) addShare(tag string, cfg hostfs.Config) error {
 	return nil
 }
 
-// chardev gives QEMU a character device with the identifier id that is a socket, and returns the other end of it.
+// chardev adds a socket to QEMU as the character device id and returns the host's end of it.
 func (m *machine) chardev(id string) (*net.UnixConn, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), id), os.NewFile(uintptr(fds[1]), id)
-	defer ours.Close() // FileConn has a duplicate
+	defer ours.Close() // FileConn duplicates it
 	m.guestEnds = append(m.guestEnds, theirs)
 	growSendBuffer(fds[1])
 	c, err := net.FileConn(ours)
@@ -191,7 +192,7 @@ func (m *machine) chardev(id string) (*net.UnixConn, error) {
 	return c.(*net.UnixConn), nil
 }
 
-// passFile hands f to QEMU and returns the file descriptor it has there.
+// passFile makes QEMU inherit f and returns its file descriptor in QEMU.
 func (m *machine) passFile(f *os.File) int {
 	m.qemu.ExtraFiles = append(m.qemu.ExtraFiles, f)
 	return firstExtraFD + len(m.qemu.ExtraFiles) - 1
@@ -201,7 +202,8 @@ func (m *machine) args(args ...string) {
 	m.qemu.Args = append(m.qemu.Args, args...)
 }
 
-// run starts QEMU and returns when it has ended and nothing of the machine is left. It can be called once.
+// run starts QEMU and returns when QEMU has ended and everything of the machine is closed. It can
+// be called once.
 func (m *machine) run(ctx context.Context) (Result, error) {
 	defer m.close()
 	ctx, stop := context.WithCancelCause(ctx)
@@ -216,7 +218,8 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 		})
 	}
 
-	// The kernel sends Pdeathsig when the thread that started QEMU ends, so this one has to stay till QEMU has ended.
+	// The host's kernel sends Pdeathsig when the thread that started QEMU ends, not the process. So
+	// this goroutine keeps its thread until QEMU has ended.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	m.cfg.Log.Print(commandLine(m.qemu.Args))
@@ -226,7 +229,7 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 		serving.Wait()
 		return m.result(0), m.startError(err)
 	}
-	m.closeGuestEnds() // so that QEMU's end shows
+	m.closeGuestEnds() // otherwise the connections would stay open after QEMU's end
 	kill := context.AfterFunc(ctx, func() { m.qemu.Process.Kill() })
 	defer kill()
 
@@ -245,7 +248,7 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 	return result, m.verdict(ctx, waitErr, result)
 }
 
-// close closes what is still open. It may be called more than once.
+// close closes all connections. It may be called more than once.
 func (m *machine) close() {
 	m.closeGuestEnds()
 	for _, s := range m.streams {
@@ -304,7 +307,7 @@ func (m *machine) startError(err error) error {
 	return fmt.Errorf("start QEMU: %w", err)
 }
 
-// verdict tells what Run returns as error, once QEMU has ended.
+// verdict returns Run's error after QEMU has ended with waitErr.
 func (m *machine) verdict(ctx context.Context, waitErr error, result Result) error {
 	guestError := func(err error) error {
 		return &GuestError{Err: err, Console: lastLines(result.Console, quotedLines)}
@@ -320,7 +323,7 @@ func (m *machine) verdict(ctx context.Context, waitErr error, result Result) err
 	return nil
 }
 
-// lastLines returns the last n lines of a console's output that are not empty.
+// lastLines returns the last n non-empty lines of output.
 func lastLines(output []byte, n int) string {
 	var lines []string
 	for line := range bytes.Lines(output) {
@@ -331,7 +334,7 @@ func lastLines(output []byte, n int) string {
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
-// commandLine returns a command as one can type it in a shell.
+// commandLine returns the command args, quoted for a shell.
 func commandLine(args []string) string {
 	var words []string
 	for _, arg := range args {

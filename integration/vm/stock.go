@@ -7,15 +7,15 @@ import (
 	"strings"
 )
 
-// Machines for the kernels of distributions, see Config.Machine.
+// Machine types for the kernels of distributions; see Config.Machine.
 const (
 	Q35     = "q35"     // amd64: a PC with PCI devices
 	Microvm = "microvm" // amd64: virtio-mmio devices, announced by ACPI
 	Virt    = "virt"    // arm64: virtio-mmio devices, announced by ACPI or a device tree
 )
 
-// stockBoards are the boards for the kernels of distributions, which have drivers as modules: their console is a serial port,
-// whose driver is built in.
+// stockBoards has the boards for the kernels of distributions, by machine type. Most drivers of
+// these kernels are modules. The console is a serial port, because its driver is built in.
 var stockBoards = map[string]struct {
 	arch string
 	board
@@ -44,9 +44,10 @@ var stockBoards = map[string]struct {
 	}},
 }
 
-// tscFrequency returns the kernel's parameter for the frequency of the time stamp counter, which TCG passes through from this
-// machine. On a busy one the kernel can't measure it, and hangs, for this board's interrupt of the timer, which comes as of old,
-// is not where ACPI says.
+// tscFrequency returns the kernel parameter for the frequency of the time stamp counter, or nil if
+// /proc/cpuinfo does not tell it. TCG's guests read the counter of this machine. If this machine is
+// busy, the guest's kernel cannot measure the frequency and falls back to the timer interrupt. It
+// hangs then, because on this board that interrupt does not arrive where ACPI says.
 func tscFrequency() []string {
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
@@ -62,7 +63,7 @@ func tscFrequency() []string {
 	return nil
 }
 
-// board returns the board of the machine.
+// board returns the board for the machine type and architecture of c.
 func (c *Config) board() board {
 	if c.Machine != "" {
 		return stockBoards[c.Machine].board
@@ -70,7 +71,8 @@ func (c *Config) board() board {
 	return boards[c.Arch]
 }
 
-// pciNames gives the devices among QEMU's arguments the names that they have on a PCI bus.
+// pciNames replaces the names of virtio-mmio devices among QEMU's arguments by those of the same
+// devices on a PCI bus.
 func pciNames(args []string) {
 	for i := 1; i < len(args); i++ {
 		if args[i-1] != "-device" {

@@ -10,33 +10,35 @@ import (
 )
 
 const (
-	backlog    = 64 << 20 // bytes kept for a slow Writer
+	backlog    = 64 << 20 // maximum bytes buffered for a slow Writer
 	sendBuffer = 8 << 20  // bytes; more than a port's virtqueue can hold
 )
 
-// growSendBuffer makes the send buffer of a socket as large as this process may. QEMU drops what the guest writes to its
-// console while the buffer is full.
+// growSendBuffer sets the send buffer of a socket to sendBuffer bytes, or as many as this process
+// is allowed. QEMU drops the guest's console output while the buffer is full.
 func growSendBuffer(fd int) {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, sendBuffer) != nil {
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer) // cut to net.core.wmem_max
+		// The kernel caps it at net.core.wmem_max.
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, sendBuffer)
 	}
 }
 
-// stream is a console or port: a connection to QEMU, and what its two directions are for.
+// stream connects a console or port of the guest to a Reader and a Writer.
 type stream struct {
-	what string // for messages
+	what string // name in error messages
 	conn *net.UnixConn
 	in   io.Reader // copied to conn; may be nil
-	out  io.Writer // gets what comes from conn
+	out  io.Writer // receives what is read from conn
 
-	// inEnd is whether the end of in is passed on.
+	// inEnd is whether the guest sees the end of in.
 	inEnd bool
 
 	output  queue
 	writing sync.WaitGroup
 }
 
-// start begins to copy in both directions, until QEMU ends. It calls fail with the errors of in and out.
+// start starts copying in both directions, which goes on until QEMU ends. It passes errors of in
+// and out to fail.
 func (s *stream) start(fail func(error)) {
 	s.output.init()
 	s.writing.Go(s.receive)
@@ -54,12 +56,12 @@ func (s *stream) start(fail func(error)) {
 	}
 }
 
-// wait returns when all output is written. QEMU must have ended.
+// wait waits until all output is written. QEMU must have ended.
 func (s *stream) wait() {
 	s.writing.Wait()
 }
 
-// receive queues what the guest writes.
+// receive reads the guest's output into the queue until QEMU ends.
 func (s *stream) receive() {
 	defer s.output.close()
 	buf := make([]byte, 64<<10)
@@ -72,7 +74,8 @@ func (s *stream) receive() {
 	}
 }
 
-// write writes what was queued.
+// write writes the contents of the queue to out until the queue is closed. It returns the error of
+// out.
 func (s *stream) write() error {
 	for {
 		data := s.output.take()
@@ -86,7 +89,7 @@ func (s *stream) write() error {
 	}
 }
 
-// send copies input to the guest.
+// send copies in to the guest. It returns the error of in.
 func (s *stream) send() error {
 	buf := make([]byte, 64<<10)
 	for {
@@ -99,7 +102,7 @@ func (s *stream) send() error {
 		switch {
 		case err == io.EOF:
 			if s.inEnd {
-				// Not Close: QEMU would drop what it has not read yet.
+				// After Close, QEMU would drop the input that it has not read yet.
 				s.conn.CloseWrite()
 			}
 			return nil
@@ -109,7 +112,7 @@ func (s *stream) send() error {
 	}
 }
 
-// queue is a buffer of bytes between two goroutines.
+// queue is a buffer of up to backlog bytes between two goroutines.
 type queue struct {
 	mu      sync.Mutex
 	changed sync.Cond
@@ -121,7 +124,7 @@ func (q *queue) init() {
 	q.changed.L = &q.mu
 }
 
-// put adds a copy of p, after waiting for room. A closed queue drops it.
+// put appends a copy of p. It waits while the queue is full. A closed queue drops p.
 func (q *queue) put(p []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,8 +137,8 @@ func (q *queue) put(p []byte) {
 	}
 }
 
-// take returns everything in the queue, after waiting for something to be there. It returns nil when the queue is empty
-// and closed.
+// take removes and returns the contents of the queue. It waits while the queue is empty, and
+// returns nil if the queue is empty and closed.
 func (q *queue) take() []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -148,7 +151,7 @@ func (q *queue) take() []byte {
 	return data
 }
 
-// close ends the queue. What is in it can still be taken.
+// close makes put drop data. Data that is in the queue can still be taken.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -2,7 +2,7 @@ package vm
 
 import "sync"
 
-// tail is a Writer that keeps the last max bytes.
+// tail is a Writer that keeps the last max bytes written to it.
 type tail struct {
 	max int
 
@@ -14,13 +14,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.buf = append(t.buf, p...)
-	if len(t.buf) > 2*t.max { // not at each Write, as it copies
+	if len(t.buf) > 2*t.max { // not in each Write, because it copies
 		t.buf = append([]byte(nil), t.buf[len(t.buf)-t.max:]...)
 	}
 	return len(p), nil
 }
 
-// bytes returns a copy of what was kept.
+// bytes returns a copy of the bytes kept.
 func (t *tail) bytes() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,8 +1,9 @@
-// Package vm runs virtual machines the way libkrun does, for tests of an init program or of a whole image: the guest
-// kernel of libkrunfw, a virtiofs root with virtual files over it, a console, named ports, and the exit code that init
-// reports to the host.
+// Package vm runs virtual machines like libkrun's, for tests of an init program or of a whole
+// image. A machine has the guest kernel of libkrunfw, a virtiofs root overlaid with virtual files,
+// a console, and named ports. Its init program reports an exit code to the host.
 //
-// The machine is QEMU's, with its TCG interpreter, so that no KVM is needed. A machine boots in about 1.5 s.
+// The machines run in QEMU with TCG, which emulates the CPU, so they do not need KVM. A machine
+// boots in about 1.5 s.
 //
 //	result, err := vm.Run(ctx, vm.Config{
 //		Init: "build/init.krun",
@@ -13,9 +14,9 @@
 //
 // # Slow writers
 //
-// A guest that switches itself off does not wait for the readers of its ports and console, and neither does QEMU. So Run
-// keeps up to 64 MiB for each Writer that is slower than the guest. Of one that is even further behind, the end of the
-// output can be lost.
+// Neither a guest that powers off nor QEMU waits until the output of the ports and the console is
+// read. So Run buffers up to 64 MiB for each Writer that is slower than the guest. If a Writer
+// falls further behind, the end of its output can be lost.
 package vm
 
 import (
@@ -34,7 +35,7 @@ import (
 	"github.com/krunbox/krunbox/integration/virtiofs"
 )
 
-// Defaults of Config.
+// Default values of the fields of Config.
 const (
 	DefaultInitPath = "/init.krun"
 	DefaultMemMiB   = 512
@@ -42,22 +43,26 @@ const (
 	DefaultDeadline = 60 * time.Second
 )
 
-// configPath is where init looks for its configuration.
+// configPath is the path of init's configuration file.
 const configPath = "/.krun_config.json"
 
-// Errors of Run. They come in a GuestError.
+// Errors that Run returns, wrapped in a GuestError.
 var (
 	// ErrDeadline means that the machine was still running at Config.Deadline.
 	ErrDeadline = errors.New("deadline exceeded")
 
-	// ErrNoExitCode means that the machine stopped before init had reported an exit code: the kernel panicked, say.
+	// ErrNoExitCode means that the machine stopped before init reported an exit code, for example
+	// because the kernel panicked.
 	ErrNoExitCode = errors.New("the guest stopped without an exit code")
 )
 
-// A GuestError is the reason why a guest has not come to an orderly end, with what may tell more.
+// A GuestError describes why a guest did not end by itself with an exit code.
 type GuestError struct {
-	Err     error  // ErrDeadline, ErrNoExitCode, the cause of the context's end, or the error of a Reader or Writer
-	Console string // the last lines of the console
+	// Err wraps ErrDeadline, ErrNoExitCode, the cause of the context's end, or the error of a
+	// Reader or Writer.
+	Err error
+
+	Console string // the last lines of the console's output
 }
 
 func (e *GuestError) Unwrap() error { return e.Err }
@@ -69,10 +74,11 @@ func (e *GuestError) Error() string {
 	return e.Err.Error() + "; the last lines of the console:\n" + e.Console
 }
 
-// A QEMUError is a failure of QEMU itself: it rejected its arguments, say, or was killed.
+// A QEMUError is a failure of QEMU itself, for example because it rejected its arguments or was
+// killed.
 type QEMUError struct {
-	Status string // how it ended, such as "exit status 1"
-	Stderr string // what it printed, cut at the front if it was much
+	Status string // how QEMU ended, such as "exit status 1"
+	Stderr string // the last 4 KiB that QEMU printed
 }
 
 func (e *QEMUError) Error() string {
@@ -82,132 +88,147 @@ func (e *QEMUError) Error() string {
 	return "QEMU failed: " + e.Status + ": " + e.Stderr
 }
 
-// Config describes a machine and the host's side of it. The zero value, plus Init, is a machine with an empty root.
+// Config describes a machine and its connections to the host. A Config with only Init set is a
+// machine with an empty root.
 type Config struct {
 	Arch   string // GOARCH of the guest, amd64 or arm64; default: this machine's
 	Kernel string // path of a file for QEMU's -kernel; default: guestkernel.Path(Arch)
-	Initrd string // path of an initramfs, in which InitPath is then; the root below is a share called /dev/root then
-	// Machine is Q35, Microvm or Virt for the kernel of a distribution; its console is a serial port. Empty: what libkrun's
-	// kernel needs.
-	Machine string
-	MemMiB  int // memory; default: DefaultMemMiB
-	CPUs    int // default: DefaultCPUs
 
-	// Init is the path of the init program, which the guest sees as the virtual file InitPath. If Init is empty,
-	// InitPath names a file of the root.
+	// Initrd is the path of an initramfs. If it is set, InitPath is a file of the initramfs, and
+	// Root is a share with the tag /dev/root.
+	Initrd string
+
+	// Machine is Q35, Microvm or Virt for the kernel of a distribution; the console is a serial
+	// port then. Empty means the machine for libkrun's kernel.
+	Machine string
+
+	MemMiB int // memory; default: DefaultMemMiB
+	CPUs   int // default: DefaultCPUs
+
+	// Init is the path of the init program, which the guest sees as the virtual file InitPath. If
+	// Init is empty, InitPath is a file of the root.
 	Init        string
 	InitPath    string // default: DefaultInitPath
-	InitOneShot bool   // the file is gone after its first look-up, its contents with the first close
+	InitOneShot bool   // makes the virtual file a one-shot file; see hostfs.File
 
-	// Root is the directory that the guest has as its root; the guest writes into it. An empty Root is an empty
-	// directory, not writable. Over it lie Files, and empty virtual directories called Dirs, to serve as mount points;
-	// nil Dirs means /dev, /proc and /sys if Root is empty, none otherwise.
+	// Root is the directory of the guest's root file system; the guest can write to it. If Root is
+	// empty, the guest's root is an empty read-only directory. Files and Dirs are overlaid on the
+	// root. Dirs are empty virtual directories, which can serve as mount points; nil means /dev,
+	// /proc and /sys if Root is empty, otherwise no directories.
 	Root        string
-	ReadOnly    bool // the guest can't change Root
-	HostChanges bool // the host changes Root while the guest runs, which costs the guest some of its caches
+	ReadOnly    bool // the guest cannot change Root
+	HostChanges bool // the host changes Root while the guest runs; disables caches of the guest
 	Files       []hostfs.File
 	Dirs        []string
 
-	// TemporaryRoot makes the host answer a guest that asks for its root to be removed, as a host does that has made it for
-	// one boot from a disk. Nothing is removed.
+	// TemporaryRoot makes the host accept the guest's request to remove its root, like a host that
+	// created the root for booting from a disk. Nothing is removed.
 	TemporaryRoot bool
 
-	// OnExitCode, unless nil, is called with each exit code that init reports, while init waits for the host's answer.
+	// OnExitCode, unless nil, is called with each exit code that init reports, while init waits for
+	// the host's reply.
 	OnExitCode func(code int)
 
-	Disks  []Disk  // in the guest /dev/vda, /dev/vdb ...
-	Shares []Share // further virtiofs file systems
+	Disks  []Disk  // /dev/vda, /dev/vdb, ... in the guest
+	Shares []Share // virtiofs file systems besides the root
 
-	// GuestConfig, unless nil, is what the guest finds in the one-shot file /.krun_config.json.
+	// GuestConfig, unless nil, is the contents of the one-shot file /.krun_config.json.
 	GuestConfig []byte
 
-	// Env (NAME=VALUE) and Args reach init on the kernel command line. It has room for about 1700 bytes, 31 variables
-	// and 32 arguments, and can't express double quotes, names with dots, and an argument "--": Run fails then. The
-	// kernel keeps the names it knows (quiet, mem ...) to itself.
+	// Env (NAME=VALUE) and Args are passed to init on the kernel command line. It has room for
+	// about 1700 bytes, 31 variables and 32 arguments, and it cannot represent double quotes, names
+	// with dots, and the argument "--". Run fails if they do not fit. The kernel does not pass on
+	// names that are its own parameters, such as quiet and mem.
 	Env  []string
 	Args []string
 
-	KernelArgs     string // further words for the kernel, as they are
-	KernelMessages bool   // the kernel shows more than errors on the console
+	KernelArgs     string // words to add to the kernel command line, unquoted
+	KernelMessages bool   // the kernel prints all messages on the console, not only errors
 
-	// Console gets what the guest writes to its console, hvc0. ConsoleIn is typed there; its end means nothing to the
-	// guest. With NoConsole there is none, and the guest starts with its standard descriptors closed.
+	// Console receives the guest's output on its console, hvc0. ConsoleIn is the console's input;
+	// the guest does not see its end. With NoConsole, the guest has no console and starts with its
+	// standard descriptors closed.
 	Console   io.Writer
 	ConsoleIn io.Reader
 	NoConsole bool
 
 	Ports   []Port   // named ports; the console is not one of them
-	Devices []Device // further devices
+	Devices []Device // devices that this package has no field for
 
-	// Deadline bounds the life of the machine, downloads excluded. Default: DefaultDeadline; negative: none.
+	// Deadline is the maximum duration of the machine's run, without downloads. Zero means
+	// DefaultDeadline; a negative value means no limit.
 	Deadline time.Duration
 
-	Log *log.Logger // diagnostics, such as QEMU's command line; nil: none
+	Log *log.Logger // receives diagnostics, such as QEMU's command line; may be nil
 }
 
-// A Port is a character device of the guest that it finds by name, as libkrun's krun-stdin, krun-stdout and
-// krun-stderr.
+// A Port is a character device that the guest finds by its name, like krun-stdin, krun-stdout and
+// krun-stderr in libkrun.
 type Port struct {
 	Name string
 
-	// In is what the guest reads. At its end the guest sees the end of the file; the port is closed in both directions
-	// then, and a guest that writes to it after that may block. Nil: nothing, and no end.
+	// In is the guest's input. When In ends, the guest reads the end of the file. The port is then
+	// closed in both directions, and a guest that writes to it later may block. With a nil In, the
+	// guest's reads block.
 	In io.Reader
 
-	// Out gets what the guest writes. Nil: it is dropped.
+	// Out receives the guest's output. If it is nil, the output is discarded.
 	Out io.Writer
 }
 
-// A Disk is a file that is a block device of the guest. What the guest has flushed is in the file, even if the machine is
-// killed.
+// A Disk is a file that the guest uses as a block device. Data that the guest has flushed is in the
+// file even if the machine is killed.
 type Disk struct {
 	Path     string
 	ReadOnly bool
 }
 
-// A Share is a directory of the host's that the guest can mount: mount -t virtiofs TAG DIR.
+// A Share is a directory of the host that the guest can mount: mount -t virtiofs TAG DIR.
 type Share struct {
 	Tag, Dir string
 	ReadOnly bool
 }
 
-// A Device adds something to the machine that this package has no field for. The machine is a microvm on amd64, "virt"
-// on arm64; devices are virtio-mmio ones, such as virtio-net-device. There is room for five of them, disks
-// and shares included.
+// A Device is a device that Config has no field for. The machine is a microvm on amd64 and a "virt"
+// on arm64. Its devices are virtio-mmio ones, such as virtio-net-device. There is room for five of
+// them, including disks and shares.
 type Device struct {
-	// Files are handed down to QEMU. Run does not close them.
+	// Files are inherited by QEMU. Run does not close them.
 	Files []*os.File
 
 	// Args returns arguments for QEMU. fds has QEMU's file descriptor for each of Files.
 	Args func(fds []int) []string
 }
 
-// Result is what the host has learned when a machine has stopped.
+// Result describes a run of a machine.
 type Result struct {
-	// ExitCode is what init reported, the last report if there were several. -1 if there was none.
+	// ExitCode is the exit code that init reported last, or -1 if it reported none.
 	ExitCode int
 
-	// ExitCodes are all reports, in order.
+	// ExitCodes are all exit codes that init reported, in order.
 	ExitCodes []int
 
-	// RootRemovals is how often the guest has asked for its root to be removed, see Config.TemporaryRoot.
+	// RootRemovals is how often the guest requested to remove its root; see Config.TemporaryRoot.
 	RootRemovals int
 
-	// Console is what the guest wrote to its console, of much output the last 256 KiB.
+	// Console is the last 256 KiB of the guest's output on its console.
 	Console []byte
 
-	// Requests returns how many requests of a kind the guest made to its root file system.
+	// Requests returns how many requests with an opcode the guest made to its root file system.
 	Requests func(virtiofs.Opcode) uint64
 
 	// Duration is the time from the start of QEMU to its end.
 	Duration time.Duration
 }
 
-// Run boots a machine and returns when it has stopped: by itself, at the deadline, because ctx ended, or because a Writer
-// or Reader of Config failed. Nothing of the machine is left then, but for a Read of a port's In or of ConsoleIn that
-// still waits; Run does not wait for it. Writers have returned; a Writer that blocks holds Run up.
+// Run boots a machine and returns when it has stopped: by itself, at the deadline, because ctx
+// ended, or because a Writer or Reader of Config failed. Then everything of the machine is gone,
+// except for a pending Read of a port's In or of ConsoleIn, for which Run does not wait. Run waits
+// for all Writes.
 //
-// The Result is as complete as it can be even if there is an error.
+// Run fails if the machine cannot be started, with a QEMUError if QEMU fails, and with a GuestError
+// if the machine was stopped or did not report an exit code. The Result has all that is known, even
+// if there is an error.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	if err := cfg.complete(ctx); err != nil {
 		return failed(), err
@@ -235,13 +256,13 @@ func (c *Config) complete(ctx context.Context) error {
 		c.Arch = runtime.GOARCH
 	}
 	if _, ok := boards[c.Arch]; !ok {
-		return fmt.Errorf("no virtual machine of architecture %q: want amd64 or arm64", c.Arch)
+		return fmt.Errorf("virtual machine of architecture %q: want amd64 or arm64", c.Arch)
 	}
 	if stock, ok := stockBoards[c.Machine]; c.Machine != "" && (!ok || stock.arch != c.Arch) {
-		return fmt.Errorf("no machine %q of architecture %s", c.Machine, c.Arch)
+		return fmt.Errorf("virtual machine of architecture %s has no type %q", c.Arch, c.Machine)
 	}
 	if c.Init == "" && c.InitPath == "" {
-		return errors.New("no init program for the virtual machine")
+		return errors.New("virtual machine without an init program")
 	}
 	if c.InitPath == "" {
 		c.InitPath = DefaultInitPath
@@ -253,7 +274,9 @@ func (c *Config) complete(ctx context.Context) error {
 		c.CPUs = DefaultCPUs
 	}
 	if c.MemMiB < 0 || c.CPUs < 0 {
-		return fmt.Errorf("virtual machine with %d MiB of memory and %d CPUs", c.MemMiB, c.CPUs)
+		return fmt.Errorf(
+			"virtual machine with %d MiB of memory and %d CPUs: want positive numbers",
+			c.MemMiB, c.CPUs)
 	}
 	if c.Deadline == 0 {
 		c.Deadline = DefaultDeadline
@@ -267,11 +290,10 @@ func (c *Config) complete(ctx context.Context) error {
 	var names []string
 	for _, p := range c.Ports {
 		if p.Name == "" || slices.Contains(names, p.Name) {
-			return fmt.Errorf("port %q: names must be unique, and not empty", p.Name)
+			return fmt.Errorf("port %q: names must be unique and not empty", p.Name)
 		}
 		names = append(names, p.Name)
 	}
-	// The file that init comes from, the configuration, and what the caller wants to add.
 	files := slices.Clone(c.Files)
 	if c.Init != "" {
 		files = append(files, hostfs.File{Path: c.InitPath, Source: c.Init, Mode: 0o755, OneShot: c.InitOneShot})

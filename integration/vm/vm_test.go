@@ -37,7 +37,7 @@ func peerInit(t *testing.T) string {
 	return path
 }
 
-// shell returns the configuration of a machine where libkrun's own init runs a shell script.
+// shell returns the configuration of a machine on which libkrun's init runs a shell script.
 func shell(t *testing.T, script string) Config {
 	t.Helper()
 	return Config{
@@ -61,10 +61,10 @@ func TestRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(codes, []int{7}) {
-		t.Errorf("OnExitCode was called with %d, want 7", codes)
+		t.Errorf("OnExitCode was called with %d, want [7]", codes)
 	}
 	if result.ExitCode != 7 || !slices.Equal(result.ExitCodes, []int{7}) {
-		t.Errorf("ExitCode = %d of %d, want 7", result.ExitCode, result.ExitCodes)
+		t.Errorf("ExitCode = %d, ExitCodes = %d, want 7, [7]", result.ExitCode, result.ExitCodes)
 	}
 	if want := "\nTEXT=two  words\r\n"; !strings.Contains(console.String(), want) {
 		t.Errorf("console = %q, want %q in it", console.String(), want)
@@ -85,7 +85,8 @@ func scriptAsInit(t *testing.T, arch, script string) Config {
 	}
 }
 
-// TestKernelParsesCmdline checks that what the guest kernel makes of the command line is what was put in.
+// TestKernelParsesCmdline checks that init gets the variables and arguments of Config exactly,
+// after the guest kernel has parsed its command line.
 func TestKernelParsesCmdline(t *testing.T) {
 	env := []string{"EMPTY=", "BLANKS= a  b ", "LINES=a\tb\nc", "UTF8=à é", "EQUALS=a=b", "QUOTE='\\$x", "under_score-dash=1"}
 	args := []string{"-c", "", " ", "a=b c", "à", "line\nfeed", "'\\&&", "---"}
@@ -98,7 +99,8 @@ func TestKernelParsesCmdline(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
 			t.Parallel()
-			cfg := scriptAsInit(t, arch, "mount -t proc proc /proc && cat /proc/1/environ >/environ && cat /proc/1/cmdline >/cmdline; reboot -f")
+			cfg := scriptAsInit(t, arch, "mount -t proc proc /proc && "+
+				"cat /proc/1/environ >/environ && cat /proc/1/cmdline >/cmdline; reboot -f")
 			cfg.Env, cfg.Args = env, args
 			result, err := Run(t.Context(), cfg)
 			if !errors.Is(err, ErrNoExitCode) {
@@ -125,7 +127,8 @@ func TestKernelParsesCmdline(t *testing.T) {
 }
 
 func TestPorts(t *testing.T) {
-	// More than the buffers on the way hold, with every byte value.
+	// The input is larger than the buffers on its way, and contains bytes that a terminal would
+	// change.
 	input := strings.Repeat("every byte\x00\xff\r\n\x04", 50000)
 	var stdout, stderr, extra, console bytes.Buffer
 	cfg := shell(t, "cat; echo diagnostics >&2; echo more >/dev/vport0p4; echo on the console >/dev/console; exit 3")
@@ -141,20 +144,20 @@ func TestPorts(t *testing.T) {
 		t.Errorf("Run() = %d, %v, want 3", result.ExitCode, err)
 	}
 	if got := stdout.String(); got != input {
-		t.Errorf("standard output has %d bytes, want %d of the same", len(got), len(input))
+		t.Errorf("standard output has %d bytes, want the input's %d", len(got), len(input))
 	}
 	if got, want := stderr.String(), "diagnostics\n"; got != want {
 		t.Errorf("standard error = %q, want %q", got, want)
 	}
 	if got, want := extra.String(), "more\n"; got != want {
-		t.Errorf("further port = %q, want %q", got, want)
+		t.Errorf("port com.example,extra = %q, want %q", got, want)
 	}
 	if got, want := console.String(), "on the console\r\n"; got != want {
 		t.Errorf("console = %q, want %q", got, want)
 	}
 }
 
-// TestSlowWriter has a Writer that takes nothing before the guest has switched itself off.
+// TestSlowWriter checks that no output is lost if a Writer blocks until the guest has powered off.
 func TestSlowWriter(t *testing.T) {
 	input := strings.Repeat("0123456789abcdef", 200000) // 3.2 MB, much more than sockets hold
 	var stdout bytes.Buffer
@@ -172,7 +175,7 @@ func TestSlowWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := stdout.String(); got != input {
-		t.Errorf("standard output has %d bytes, want %d of the same", len(got), len(input))
+		t.Errorf("standard output has %d bytes, want the input's %d", len(got), len(input))
 	}
 }
 
@@ -196,7 +199,7 @@ func TestGuestConfig(t *testing.T) {
 	}
 }
 
-// TestMachinesAtOnce runs machines side by side, with several processors.
+// TestMachinesAtOnce runs machines in parallel, with one to three CPUs.
 func TestMachinesAtOnce(t *testing.T) {
 	cfg := shell(t, "exit $(grep -c ^processor /proc/cpuinfo)")
 	cfg.Root, cfg.ReadOnly = busyboxRoot(t, "amd64"), true
@@ -207,19 +210,19 @@ func TestMachinesAtOnce(t *testing.T) {
 			cfg.CPUs = cpus
 			result, err := Run(t.Context(), cfg)
 			if err != nil || result.ExitCode != cpus {
-				t.Errorf("Run() with %d processors = %d, %v", cpus, result.ExitCode, err)
+				t.Errorf("Run() with %d CPUs = %d, %v, want %[1]d", cpus, result.ExitCode, err)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// TestKilledMachineLeavesNothing looks for processes, file descriptors, and goroutines after a machine that would not
-// stop by itself.
+// TestKilledMachineLeavesNothing checks that Run leaves no processes, file descriptors and
+// goroutines behind after it has killed a machine that does not stop by itself.
 func TestKilledMachineLeavesNothing(t *testing.T) {
 	cfg := shell(t, "echo ready; while :; do :; done")
 	fds, goroutines := openFiles(t), runtime.NumGoroutine()
-	cause := errors.New("the test has seen enough")
+	cause := errors.New("stopped by the test")
 
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cfg.Console = writerFunc(func(p []byte) (int, error) {
@@ -240,7 +243,7 @@ func TestKilledMachineLeavesNothing(t *testing.T) {
 	if !strings.Contains(err.Error(), "\nready") {
 		t.Errorf("Run() with a context that ends = %q, want the console's output in it", err)
 	}
-	pw.Close() // ends the Read that Run did not wait for
+	pw.Close() // ends the pending Read of the port's In
 	pr.Close()
 
 	cfg.Console, cfg.Ports = nil, nil
@@ -262,7 +265,8 @@ func TestKilledMachineLeavesNothing(t *testing.T) {
 		if time.Now().After(deadline) {
 			stacks := make([]byte, 1<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
-			t.Fatalf("left: files %q, want %q; %d goroutines, want %d\n%s", nowFDs, fds, nowGoroutines, goroutines, stacks)
+			t.Fatalf("after Run(): open files %q, want %q; %d goroutines, want %d\n%s",
+				nowFDs, fds, nowGoroutines, goroutines, stacks)
 		}
 	}
 }
@@ -282,13 +286,14 @@ func TestErrorsBeforeTheGuestRuns(t *testing.T) {
 	_, err := Run(t.Context(), cfg)
 	var qemuErr *QEMUError
 	if !errors.As(err, &qemuErr) || !strings.Contains(qemuErr.Stderr, "no-such-device") {
-		t.Errorf("Run() with bad arguments = %v, want a QEMUError with the message", err)
+		t.Errorf("Run() with bad arguments = %v, want a QEMUError with QEMU's message", err)
 	}
 
 	t.Setenv("PATH", t.TempDir())
 	cfg.Devices = nil
-	if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "apt-get install qemu-system-x86") {
-		t.Errorf("Run() without QEMU = %v, want how to install it", err)
+	_, err = Run(t.Context(), cfg)
+	if err == nil || !strings.Contains(err.Error(), "apt-get install qemu-system-x86") {
+		t.Errorf("Run() without QEMU = %v, want an error with the command that installs it", err)
 	}
 	for _, cfg := range []Config{
 		{},
@@ -328,7 +333,7 @@ func TestDeviceFiles(t *testing.T) {
 		},
 	}}
 	if result, err := Run(t.Context(), cfg); err != nil || result.ExitCode != 0 {
-		t.Fatalf("Run() = %d, %v", result.ExitCode, err)
+		t.Fatalf("Run() = %d, %v, want 0", result.ExitCode, err)
 	}
 	got := make([]byte, 8)
 	if _, err := disk.ReadAt(got, 0); err != nil || string(got) != "written\n" {
@@ -336,7 +341,8 @@ func TestDeviceFiles(t *testing.T) {
 	}
 }
 
-// TestDisks checks which disk is which, who may write, and that what was flushed is in the file when QEMU is killed.
+// TestDisks checks the order of the disks, that a read-only disk is not changed, and that flushed
+// data is in the file when QEMU is killed.
 func TestDisks(t *testing.T) {
 	for _, arch := range []string{"amd64", "arm64"} {
 		t.Run(arch, func(t *testing.T) {
@@ -379,7 +385,7 @@ while :; do :; done
 	}
 }
 
-// TestShares checks what the guest can do with directories of the host's that are not its root.
+// TestShares checks that the guest can mount a writable and a read-only share.
 func TestShares(t *testing.T) {
 	cfg := shell(t, `
 mkdir /w /r
@@ -398,7 +404,7 @@ exit 0
 	}
 	result, err := Run(t.Context(), cfg)
 	if err != nil || result.ExitCode != 0 {
-		t.Fatalf("Run() = %d, %v", result.ExitCode, err)
+		t.Fatalf("Run() = %d, %v, want 0", result.ExitCode, err)
 	}
 	want := "writable\r\nread,only\r\n/bin/sh: can't create /r/new: Read-only file system\r\n"
 	if got := string(result.Console); got != want {
@@ -406,7 +412,7 @@ exit 0
 	}
 	for i, want := range []bool{true, false} {
 		if _, err := os.Stat(filepath.Join(cfg.Shares[i].Dir, "new")); (err == nil) != want {
-			t.Errorf("new file in the share %q: %v", cfg.Shares[i].Tag, err)
+			t.Errorf("new file in the share %q: %v, want success: %v", cfg.Shares[i].Tag, err, want)
 		}
 	}
 }
@@ -418,7 +424,7 @@ func TestTail(t *testing.T) {
 		text := strings.Repeat("x", i%13) + fmt.Sprint(i)
 		all += text
 		if n, err := w.Write([]byte(text)); n != len(text) || err != nil {
-			t.Errorf("Write(%q) = %d, %v", text, n, err)
+			t.Errorf("Write(%q) = %d, %v, want %d", text, n, err, len(text))
 		}
 		if got, want := string(w.bytes()), all[max(0, len(all)-10):]; got != want {
 			t.Errorf("bytes() = %q, want %q", got, want)
@@ -445,7 +451,7 @@ func openFiles(t *testing.T) []string {
 	return files
 }
 
-// children returns the processes that this one has started and that still exist, zombies too.
+// children returns the IDs of this process's children, including zombies.
 func children(t *testing.T) []string {
 	t.Helper()
 	lists, err := filepath.Glob("/proc/self/task/*/children")
