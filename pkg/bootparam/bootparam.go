@@ -55,7 +55,7 @@ const Prefix = "KRUN_"
 // EnvHostname is the variable with the host name. Unlike those with Prefix, the workload gets it.
 const EnvHostname = "HOSTNAME"
 
-// AllInterfaces, in Params.DHCP, stands for all Ethernet interfaces.
+// AllInterfaces stands for all Ethernet interfaces in Params.DHCP.
 const AllInterfaces = "all"
 
 // Defaults and limits of timeouts.

@@ -4,16 +4,18 @@ import "github.com/krunbox/krunbox/pkg/boot"
 
 // Stages returns the boot: the stages up, from the first mount to the end of the workload, and the
 // stages down, which come after that and after every failure.
-func Stages() (up, down []boot.Stage[*Guest]) {
-	type g = *Guest
+func Stages() (up, down []boot.Stage[*Guest]) { return stagesUp(), stagesDown() }
+
+type g = *Guest
+
+func stagesUp() []boot.Stage[g] {
 	pid1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1)
 	notPID1 := boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
 	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
 	clock := boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
 	debug := boot.If("KRUN_DEBUG is 1", g.wantsReport)
-	failed := boot.If("the boot failed", g.hasFailed)
 
-	up = []boot.Stage[g]{
+	return []boot.Stage[g]{
 		{Name: "signals", OnError: boot.Fatal, Plan: g.planSignals},
 		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: g.planCtrlAltDel},
 		{Name: "modules", OnError: boot.Warn,
@@ -60,17 +62,20 @@ func Stages() (up, down []boot.Stage[*Guest]) {
 		{Name: "supervision", OnError: boot.Fatal, If: notPID1,
 			Prepare: g.prepareSupervision, Plan: g.planSupervision},
 	}
-	down = []boot.Stage[g]{
+}
+
+func stagesDown() []boot.Stage[g] {
+	return []boot.Stage[g]{
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
 		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
 		// The reason comes after the exit code, for the stream that it goes to may block.
 		{Name: "standard streams of a failed boot", OnError: boot.Silent,
 			If: boot.If("the boot failed before it found them", g.lacksStreams), Plan: g.planFailedStreams},
-		{Name: "reason", OnError: boot.Silent, If: failed, Plan: g.planReason},
+		{Name: "reason", OnError: boot.Silent, If: boot.If("the boot failed", g.hasFailed),
+			Plan: g.planReason},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
 		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
 		{Name: "end", OnError: boot.Warn, Plan: g.planEnd},
 	}
-	return up, down
 }
