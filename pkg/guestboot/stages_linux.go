@@ -6,9 +6,8 @@ import "github.com/krunbox/krunbox/pkg/boot"
 // stages down, which come after that and after every failure.
 func Stages() (up, down []boot.Stage[*Guest]) { return stagesUp(), stagesDown() }
 
-type g = *Guest
-
-func stagesUp() []boot.Stage[g] {
+func stagesUp() []boot.Stage[*Guest] {
+	type g = *Guest
 	pid1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1)
 	notPID1 := boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
 	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
@@ -64,7 +63,8 @@ func stagesUp() []boot.Stage[g] {
 	}
 }
 
-func stagesDown() []boot.Stage[g] {
+func stagesDown() []boot.Stage[*Guest] {
+	type g = *Guest
 	return []boot.Stage[g]{
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
 		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
