@@ -40,8 +40,8 @@ func (a Attrs) names() []string {
 }
 
 // apply makes the changes to the mount on target.
-func (a Attrs) apply(target string) error {
-	err := setAttrs(target, 0, a.Set, a.Clear)
+func (a Attrs) apply(target string) (err error) {
+	err = setAttrs(target, 0, a.Set, a.Clear)
 	if err == nil {
 		err = setAttrs(target, unix.AT_RECURSIVE, a.RecSet, a.RecClear)
 	}
@@ -51,10 +51,8 @@ func (a Attrs) apply(target string) error {
 	if a.Propagation == 0 {
 		return nil
 	}
-	if err := unix.Mount("", target, "", a.Propagation, ""); err != nil {
-		return fmt.Errorf("set its propagation: %w", err)
-	}
-	return nil
+	defer op.Wrap(&err, "set its propagation")
+	return unix.Mount("", target, "", a.Propagation, "")
 }
 
 // setAttrs calls mount_setattr(2) with MS_* flags to set and to clear; flags that are not
@@ -105,9 +103,7 @@ func (c Change) Describe() op.Description {
 	return op.Describe("change mount", c.Target, "options", strings.Join(c.Attrs.names(), ","))
 }
 
-func (c Change) Do() error {
-	if err := c.Attrs.apply(c.Target); err != nil {
-		return fmt.Errorf("change mount %s: %w", c.Target, err)
-	}
-	return nil
+func (c Change) Do() (err error) {
+	defer op.Wrap(&err, "change mount %s", c.Target)
+	return c.Attrs.apply(c.Target)
 }

@@ -67,9 +67,7 @@ type Unmount struct{ Target string }
 
 func (u Unmount) Describe() op.Description { return op.Describe("unmount", u.Target) }
 
-func (u Unmount) Do() error {
-	if err := unix.Unmount(u.Target, 0); err != nil {
-		return fmt.Errorf("unmount %s: %w", u.Target, err)
-	}
-	return nil
+func (u Unmount) Do() (err error) {
+	defer op.Wrap(&err, "unmount %s", u.Target)
+	return unix.Unmount(u.Target, 0)
 }

@@ -109,25 +109,24 @@ func (m Mount) wrap(err error) error {
 }
 
 // makePoint creates a directory, or an empty file, to mount on.
-func makePoint(target string, dir, parents bool) error {
-	var err error
+func makePoint(target string, dir, parents bool) (err error) {
+	defer op.Wrap(&err, "make the mount point")
 	if parents {
-		err = os.MkdirAll(path.Dir(target), 0o755)
-	}
-	if err == nil && dir {
-		if err = os.Mkdir(target, 0o755); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
-	} else if err == nil {
-		var f *os.File
-		if f, err = os.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o644); err == nil {
-			err = f.Close()
+		if err := os.MkdirAll(path.Dir(target), 0o755); err != nil {
+			return err
 		}
 	}
+	if dir {
+		if err := os.Mkdir(target, 0o755); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		return nil
+	}
+	f, err := os.OpenFile(target, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
-		return fmt.Errorf("make the mount point: %w", err)
+		return err
 	}
-	return nil
+	return f.Close()
 }
 
 // Remount changes the options of the file system mounted on Target.
@@ -141,9 +140,54 @@ func (r Remount) Describe() op.Description {
 	return op.Describe("remount", r.Target, "options", optionText(r.Flags, r.Data))
 }
 
-func (r Remount) Do() error {
-	if err := unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data); err != nil {
-		return fmt.Errorf("remount %s: %w", r.Target, err)
-	}
-	return nil
+func (r Remount) Do() (err error) {
+	defer op.Wrap(&err, "remount %s", r.Target)
+	return unix.Mount("", r.Target, "", r.Flags|unix.MS_REMOUNT, r.Data)
 }
+
+// Bind makes the file or directory Source visible at Target too. A missing mount point is created
+// with its parents: a directory for a directory, else an empty file.
+type Bind struct {
+	Source, Target string
+	Recursive      bool  // include the mounts below Source
+	After          Attrs // attributes to set after the bind
+	// Lenient does nothing if the source is missing.
+	Lenient bool
+}
+
+func (b Bind) Describe() op.Description {
+	return op.Describe("bind", b.Target, "source", b.Source,
+		"options", optionText(b.flags(), "", b.After.names()...),
+		"missing", op.If(b.Lenient, "ok"))
+}
+
+func (b Bind) flags() uintptr {
+	if b.Recursive {
+		return unix.MS_BIND | unix.MS_REC
+	}
+	return unix.MS_BIND
+}
+
+func (b Bind) Do() (err error) {
+	defer op.Wrap(&err, "bind %s to %s", b.Source, b.Target)
+	err = b.bind()
+	if err == unix.ENOENT { // the source or the mount point is missing
+		var st unix.Stat_t
+		err = unix.Stat(b.Source, &st)
+		if err == unix.ENOENT && b.Lenient {
+			return nil
+		}
+		if err == nil {
+			err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR, true)
+		}
+		if err == nil {
+			err = b.bind()
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return b.After.apply(b.Target)
+}
+
+func (b Bind) bind() error { return unix.Mount(b.Source, b.Target, "", b.flags(), "") }

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"unsafe"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/op"
 )
@@ -65,15 +64,13 @@ func (Teardown) Do() error {
 // makeReadOnly makes the file system on point read-only, wherever it is mounted. If a writer
 // prevents that, such as the kernel with a loop device, it freezes the file system: all data is on
 // disk then, no journal but that of xfs needs recovery, and whoever writes waits.
-func makeReadOnly(point string) error {
-	err := unix.Mount("", point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+func makeReadOnly(point string) (err error) {
+	defer op.Wrap(&err, "remount %s read-only", point)
+	err = unix.Mount("", point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 	if err == unix.EBUSY && freeze(point) == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("remount %s read-only: %w", point, err)
-	}
-	return nil
+	return err
 }
 
 // fiFreeze is FIFREEZE of linux/fs.h.

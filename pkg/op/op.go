@@ -72,6 +72,14 @@ func If[T any](condition bool, value T) any {
 	return nil
 }
 
+// Wrap puts an operation and its object, formatted as by fmt.Sprintf, before the error *err, unless
+// that is nil. A function defers it if all its errors begin in the same way.
+func Wrap(err *error, format string, args ...any) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), *err)
+	}
+}
+
 // Protect calls f and returns its error. A panic in f is returned as an error: the process that
 // boots a machine must not die of it.
 func Protect(f func() error) (err error) {
