@@ -10,7 +10,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// guest makes the FUSE requests that a guest's kernel would. Its paths are relative to the root directory.
+// guest makes FUSE requests as a guest's kernel does. Paths are relative to the root directory.
 type guest struct {
 	t      *testing.T
 	fsys   *FS
@@ -36,7 +36,7 @@ func (g *guest) lookup(parent uint64, name string) (fuse.EntryOut, syscall.Errno
 	var out fuse.EntryOut
 	status := g.fsys.Lookup(nil, &header, name, &out)
 	if status.Ok() && out.NodeId == 0 {
-		status = fuse.ENOENT // with leave to remember it
+		status = fuse.ENOENT // a negative entry, which the guest may cache
 	}
 	return out, syscall.Errno(status)
 }
@@ -53,7 +53,7 @@ func (g *guest) walk(path string) (fuse.EntryOut, syscall.Errno) {
 	return out, 0
 }
 
-// mustWalk is walk for a path that has to be there.
+// mustWalk is like walk but fails the test if path does not exist.
 func (g *guest) mustWalk(path string) fuse.EntryOut {
 	g.t.Helper()
 	out, errno := g.walk(path)
@@ -63,7 +63,8 @@ func (g *guest) mustWalk(path string) fuse.EntryOut {
 	return out
 }
 
-// parent looks up the directory of path, and returns it with the last component.
+// parent looks up the directory of path. It returns a header for it, and the last component of
+// path.
 func (g *guest) parent(path string) (fuse.InHeader, string) {
 	g.t.Helper()
 	dir, name := filepath.Split(path)
@@ -98,7 +99,7 @@ func (g *guest) release(node, fh uint64) {
 	g.fsys.Release(nil, &fuse.ReleaseIn{InHeader: g.header(node), Fh: fh})
 }
 
-// readFile returns the contents of a file, or the error that reading it met.
+// readFile returns the contents of a file, or the error of the first request that failed.
 func (g *guest) readFile(path string) (string, syscall.Errno) {
 	entry, errno := g.walk(path)
 	if errno != 0 {
@@ -112,7 +113,7 @@ func (g *guest) readFile(path string) (string, syscall.Errno) {
 	return g.read(entry.NodeId, file.Fh, 0, 1<<20)
 }
 
-// readDir lists a directory, without . and .. entries.
+// readDir returns the entries of a directory by name, without . and .. entries.
 func (g *guest) readDir(path string) map[string]fuse.DirEntry {
 	g.t.Helper()
 	node := g.mustWalk(path).NodeId
@@ -153,7 +154,7 @@ func (g *guest) mkdir(path string, mode uint32) syscall.Errno {
 	return syscall.Errno(g.fsys.Mkdir(nil, &fuse.MkdirIn{InHeader: header, Mode: mode}, name, &out))
 }
 
-// create makes and opens a file.
+// create creates and opens a file.
 func (g *guest) create(path string, mode uint32) (fuse.CreateOut, syscall.Errno) {
 	g.t.Helper()
 	header, name := g.parent(path)
@@ -226,7 +227,7 @@ func (g *guest) ioctl(node uint64, cmd uint32, arg uint64) syscall.Errno {
 	return syscall.Errno(g.fsys.Ioctl(nil, &in, nil, &fuse.IoctlOut{}, nil))
 }
 
-// writeHostFile makes a file on the host, with its directories.
+// writeHostFile writes a file on the host and creates its missing parent directories.
 func writeHostFile(t *testing.T, path, data string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

@@ -14,18 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hostNode is anything in Base. What it does not override is as in fs.LoopbackNode.
+// hostNode is the node of a file or directory of Base. It embeds go-fuse's loopback node and
+// overrides the methods that have to respect virtual names, inode numbers and removed files.
 type hostNode struct {
 	fs.LoopbackNode
 	fsys    *FS
-	overlay *directory // the virtual names in it; nil if it has none
-	device  uint64     // what go-fuse makes of the device number for the identities of the files on it
+	overlay *directory // the virtual names in the directory; nil if there are none
+	device  uint64     // XORed with an inode number, it is go-fuse's identity of the file
 
 	mu   sync.Mutex
-	open []fs.FileHandle // of a regular file: the only way to reach it once it is removed
+	open []fs.FileHandle // open handles of a regular file, for access after it is removed
 }
 
-// newHostRoot returns the node of Base.
+// newHostRoot returns the node of Base. It fails if Base is not a directory.
 func (f *FS) newHostRoot(overlay *directory) (*hostNode, error) {
 	base, err := filepath.Abs(f.config.Base)
 	if err == nil {
@@ -45,7 +46,7 @@ func (f *FS) newHostRoot(overlay *directory) (*hostNode, error) {
 	f.loopback = &fs.LoopbackRoot{Path: base, Dev: uint64(st.Dev)}
 	root := f.newHostNode(overlay)
 	f.loopback.RootNode = root
-	f.inodes.setRoot(st.Ino) // the identity of a file on the device of the root is its inode number
+	f.inodes.setRoot(st.Ino) // go-fuse's identity of a file on the root's device
 	return root, nil
 }
 
@@ -53,7 +54,7 @@ func (f *FS) newHostNode(overlay *directory) *hostNode {
 	return &hostNode{LoopbackNode: fs.LoopbackNode{RootData: f.loopback}, fsys: f, overlay: overlay}
 }
 
-// path returns where name, a child of n, is on the host.
+// path returns the path on the host of name, a child of n, or of n itself if name is empty.
 func (n *hostNode) path(name string) string {
 	return filepath.Join(n.fsys.config.Base, n.Path(n.Root()), name)
 }
@@ -73,7 +74,7 @@ func (n *hostNode) Lookup(ctx context.Context, name string, out *fuse.EntryOut) 
 	}
 }
 
-// lookupHost looks up name in the base; overlay are the virtual names inside of what is found.
+// lookupHost looks up name in Base only. If it is a directory, overlay has the virtual names in it.
 func (n *hostNode) lookupHost(ctx context.Context, name string, overlay *directory, out *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	found, errno := n.LoopbackNode.Lookup(ctx, name, out)
 	if errno != 0 {
@@ -105,11 +106,12 @@ func (n *hostNode) Setattr(ctx context.Context, f fs.FileHandle, in *fuse.SetAtt
 	return errno
 }
 
-// openFlags are the flags of open(2) that have a meaning here and the same value on every architecture, so that host
-// and guest may differ.
+// openFlags are the flags of open(2) that apply here and have the same value on every architecture,
+// because those of host and guest may differ. Other flags are dropped.
 const openFlags = syscall.O_ACCMODE | syscall.O_TRUNC | syscall.O_EXCL | syscall.O_SYNC | syscall.O_DSYNC
 
-// Open opens regular files only: the guest's kernel serves pipes and devices itself, and must not be given the host's.
+// Open opens regular files and fails with ENXIO for others. The guest's kernel implements FIFOs and
+// devices itself; it must not get those of the host.
 func (n *hostNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	if n.Mode() != fuse.S_IFREG {
 		return nil, 0, syscall.ENXIO
@@ -131,7 +133,8 @@ func (n *hostNode) Open(ctx context.Context, flags uint32) (fs.FileHandle, uint3
 	return fh, fuse.FOPEN_KEEP_CACHE, 0
 }
 
-// reopen opens a removed file once more, as the guest does by one of its /proc/PID/fd. n.mu is held.
+// reopen opens a removed file again, which the guest can do by /proc/PID/fd. It requires n.mu. It
+// fails with ENOENT if the guest does not have the file open.
 func (n *hostNode) reopen(flags uint32) (fs.FileHandle, syscall.Errno) {
 	path, errno := n.openPath()
 	if errno != 0 {
@@ -144,7 +147,8 @@ func (n *hostNode) reopen(flags uint32) (fs.FileHandle, syscall.Errno) {
 	return fs.NewLoopbackFile(fd), 0
 }
 
-// openPath returns a path to a file that is open, which lasts as long as n.mu is held.
+// openPath returns a path to n that works after n was removed. It requires n.mu; the path is valid
+// until n.mu is unlocked. It fails with ENOENT if the guest does not have n open.
 func (n *hostNode) openPath() (string, syscall.Errno) {
 	if len(n.open) == 0 {
 		return "", syscall.ENOENT
@@ -156,7 +160,8 @@ func (n *hostNode) openPath() (string, syscall.Errno) {
 	return fmt.Sprintf("/proc/self/fd/%d", fd), 0
 }
 
-// Getxattr works for removed files too: the guest's kernel reads the file capabilities of whatever it executes.
+// Getxattr works for removed files too, because the guest's kernel reads the file capabilities of
+// every program that it executes.
 func (n *hostNode) Getxattr(ctx context.Context, attr string, dest []byte) (uint32, syscall.Errno) {
 	if !n.isRemoved() {
 		return n.LoopbackNode.Getxattr(ctx, attr, dest)
@@ -178,13 +183,14 @@ func (n *hostNode) Release(ctx context.Context, f fs.FileHandle) syscall.Errno {
 	return n.fsys.release(ctx, f)
 }
 
-// isRemoved reports whether n has no name any more.
+// isRemoved reports whether the last name of n has been removed.
 func (n *hostNode) isRemoved() bool {
 	_, parent := n.Parent()
 	return parent == nil && !n.IsRoot()
 }
 
-// virtualError returns the error of making, replacing or removing name where that is virtual, else 0.
+// virtualError returns errno if name is a virtual name in n, which the guest must not create,
+// replace or remove. Otherwise it returns 0.
 func (n *hostNode) virtualError(name string, errno syscall.Errno) syscall.Errno {
 	if n.overlay.get(name) == nil {
 		return 0
@@ -227,7 +233,8 @@ func (n *hostNode) Symlink(ctx context.Context, target, name string, out *fuse.E
 	})
 }
 
-// add makes name with create, gives it the mode and owner that the guest asks for, and looks it up.
+// add creates name by calling create, sets the mode and owner that the guest requests, and looks it
+// up. It fails with EEXIST if name is virtual.
 func (n *hostNode) add(ctx context.Context, name string, mode uint32, out *fuse.EntryOut, create func(path string) error) (*fs.Inode, syscall.Errno) {
 	if errno := n.virtualError(name, syscall.EEXIST); errno != 0 {
 		return nil, errno
@@ -243,8 +250,8 @@ func (n *hostNode) add(ctx context.Context, name string, mode uint32, out *fuse.
 	return n.lookupHost(ctx, name, nil, out)
 }
 
-// setAttributes makes a new file what it would be had the guest's process made it: umask and owner are not those of
-// this process. A set-group-ID directory hands down its group, and itself its bit.
+// setAttributes makes a new file what it would be had the guest's process made it: umask and owner
+// are not those of this process. A set-group-ID directory hands down its group, and itself its bit.
 func setAttributes(ctx context.Context, path string, mode uint32) error {
 	var parent syscall.Stat_t
 	if err := syscall.Lstat(filepath.Dir(path), &parent); err != nil {
@@ -316,7 +323,7 @@ func (n *hostNode) Rmdir(_ context.Context, name string) syscall.Errno {
 	return fs.ToErrno(syscall.Rmdir(n.path(name)))
 }
 
-// OpendirHandle lists the base's names only.
+// OpendirHandle opens a directory whose listing does not contain virtual names.
 func (n *hostNode) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	fh, fuseFlags, errno := n.LoopbackNode.OpendirHandle(ctx, flags)
 	if errno != 0 {
@@ -325,13 +332,13 @@ func (n *hostNode) OpendirHandle(ctx context.Context, flags uint32) (fs.FileHand
 	return &hostDir{hostDirStream: fh.(hostDirStream), node: n}, fuseFlags, 0
 }
 
-// hostDir is an open directory that lists the guest's inode numbers.
+// hostDir is an open directory. It lists the inode numbers that the guest knows.
 type hostDir struct {
 	hostDirStream
 	node *hostNode
 }
 
-// hostDirStream is what go-fuse's loopback directory can do, without ioctls.
+// hostDirStream has the methods of go-fuse's loopback directory, except for ioctls.
 type hostDirStream interface {
 	fs.FileReaddirenter
 	fs.FileSeekdirer

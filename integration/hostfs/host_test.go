@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// No two files have the same inode number, be they virtual or the host's; a file has the same one each time, and in
-// directory listings.
+// TestInodeNumbers checks that all files, virtual ones and the host's, have different inode
+// numbers, and that the number of a file is the same each time and in directory listings.
 func TestInodeNumbers(t *testing.T) {
 	base := t.TempDir()
 	config := Config{Base: base, Dirs: []string{"/proc", "/etc"}}
@@ -47,7 +47,7 @@ func TestInodeNumbers(t *testing.T) {
 			owner[attr.Ino] = path
 		}
 		if len(owner) != len(paths) {
-			t.Errorf("%d inode numbers of %d files", len(owner), len(paths))
+			t.Errorf("%d inode numbers, want %d, one for each file", len(owner), len(paths))
 		}
 	}
 	if got, want := owner[g.mustWalk("/hard").Ino], "/d0/f"; got != want {
@@ -55,12 +55,12 @@ func TestInodeNumbers(t *testing.T) {
 	}
 	for name, e := range g.readDir("/") {
 		if want := g.mustWalk(name).Ino; e.Ino != want {
-			t.Errorf("READDIR says that %s has inode number %d, LOOKUP %d", name, e.Ino, want)
+			t.Errorf("READDIR: inode number of %s = %d, want %d as in LOOKUP", name, e.Ino, want)
 		}
 	}
 }
 
-// What the guest makes has the mode and owner that it would have on a file system of its own.
+// TestModeAndOwner checks that new files have the mode and owner that the guest requests.
 func TestModeAndOwner(t *testing.T) {
 	base := t.TempDir()
 	g := newGuest(t, Config{Base: base})
@@ -84,7 +84,7 @@ func TestModeAndOwner(t *testing.T) {
 	}
 	for name, mode := range map[string]uint32{
 		"dir":  syscall.S_IFDIR | 0o1777,
-		"file": syscall.S_IFREG | 0o4766, // no umask, although this process has one
+		"file": syscall.S_IFREG | 0o4766, // the umask of this process does not apply
 		"fifo": syscall.S_IFIFO | 0o666,
 		"link": syscall.S_IFLNK | 0o777,
 	} {
@@ -93,7 +93,8 @@ func TestModeAndOwner(t *testing.T) {
 			t.Fatal(err)
 		}
 		if st.Mode != mode || int(st.Uid) != uid || int(st.Gid) != gid {
-			t.Errorf("%s has mode %#o, owner %d:%d, want %#o, %d:%d", name, st.Mode, st.Uid, st.Gid, mode, uid, gid)
+			t.Errorf("%s: mode %#o, owner %d:%d, want %#o, %d:%d",
+				name, st.Mode, st.Uid, st.Gid, mode, uid, gid)
 		}
 		if got := g.mustWalk(name); got.Mode != mode {
 			t.Errorf("LOOKUP %s: mode %#o, want %#o", name, got.Mode, mode)
@@ -103,7 +104,7 @@ func TestModeAndOwner(t *testing.T) {
 
 func TestSetGroupIDDirectory(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root to choose a group")
+		t.Skip("root only: changes the group of a directory")
 	}
 	base := t.TempDir()
 	if err := os.Chown(base, 0, 77); err != nil {
@@ -123,7 +124,8 @@ func TestSetGroupIDDirectory(t *testing.T) {
 	for name, mode := range map[string]uint32{"dir": fuse.S_IFDIR | 0o2755, "file": fuse.S_IFREG | 0o644} {
 		got := g.mustWalk(name)
 		if got.Mode != mode || got.Uid != 12 || got.Gid != 77 {
-			t.Errorf("%s has mode %#o, owner %d:%d, want %#o, 12:77", name, got.Mode, got.Uid, got.Gid, mode)
+			t.Errorf("%s: mode %#o, owner %d:%d, want %#o, 12:77",
+				name, got.Mode, got.Uid, got.Gid, mode)
 		}
 	}
 }
@@ -143,7 +145,7 @@ func TestReadWrite(t *testing.T) {
 	}
 	g.release(file.NodeId, file.Fh)
 	if b, err := os.ReadFile(filepath.Join(base, "file")); string(b) != "hello" {
-		t.Errorf("on the host: %q, %v, want hello", b, err)
+		t.Errorf("the host's file contains %q, %v, want hello", b, err)
 	}
 	attr, errno := g.chmod(file.NodeId, 0o600)
 	if want := g.mustWalk("/file"); errno != 0 || attr.Mode != fuse.S_IFREG|0o600 || attr.Ino != want.Ino {
@@ -163,9 +165,9 @@ func TestNames(t *testing.T) {
 	}{
 		{"LINK", g.link("/a", "/dir/hard"), 0},
 		{"RENAME", g.rename("/dir/sub", "/moved", 0), 0},
-		{"RENAME without replacing", g.rename("/a", "/b", unix.RENAME_NOREPLACE), syscall.EEXIST},
-		{"RENAME exchanging", g.rename("/a", "/b", unix.RENAME_EXCHANGE), 0},
-		{"RMDIR of a full directory", g.rmdir("/dir"), syscall.ENOTEMPTY},
+		{"RENAME (NOREPLACE)", g.rename("/a", "/b", unix.RENAME_NOREPLACE), syscall.EEXIST},
+		{"RENAME (EXCHANGE)", g.rename("/a", "/b", unix.RENAME_EXCHANGE), 0},
+		{"RMDIR of a directory that is not empty", g.rmdir("/dir"), syscall.ENOTEMPTY},
 		{"UNLINK", g.unlink("/dir/hard"), 0},
 		{"RMDIR", g.rmdir("/dir"), 0},
 	} {
@@ -194,7 +196,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// A guest goes on using a file that it has open when its name is gone.
+// TestRemovedFile checks that the guest can use an open file after it has removed its name.
 func TestRemovedFile(t *testing.T) {
 	base := t.TempDir()
 	g := newGuest(t, Config{Base: base})
@@ -220,18 +222,18 @@ func TestRemovedFile(t *testing.T) {
 	if got, errno := g.read(file.NodeId, again.Fh, 6, 100); got != "here" || errno != 0 {
 		t.Errorf("READ by a second handle = %q, %v, want here", got, errno)
 	}
-	// The kernel asks for this before it executes a file.
+	// The kernel reads this attribute before it executes a file.
 	header := g.header(file.NodeId)
 	if _, status := g.fsys.GetXAttr(nil, &header, "security.capability", nil); status != fuse.ENOATTR {
 		t.Errorf("GETXATTR: %v, want ENODATA", status)
 	}
 	g.release(file.NodeId, again.Fh)
 	if _, errno := g.open(file.NodeId, syscall.O_RDONLY); errno != syscall.ENOENT {
-		t.Errorf("OPEN of a file that nobody has open: %v, want ENOENT", errno)
+		t.Errorf("OPEN of a removed file without open handles: %v, want ENOENT", errno)
 	}
 }
 
-// The guest's pipes and devices are its kernel's business: the host's would block, or worse.
+// TestOpenSpecialFile checks that a FIFO of the host is not opened, which would block.
 func TestOpenSpecialFile(t *testing.T) {
 	base := t.TempDir()
 	if err := syscall.Mkfifo(filepath.Join(base, "fifo"), 0o644); err != nil {
@@ -243,7 +245,8 @@ func TestOpenSpecialFile(t *testing.T) {
 	}
 }
 
-// Flags that mean something else on another architecture must not get through: O_DIRECTORY is arm64's O_DIRECT.
+// TestForeignOpenFlags checks that flags are dropped that have another meaning on another
+// architecture: O_DIRECTORY on arm64 is O_DIRECT on amd64, for example.
 func TestForeignOpenFlags(t *testing.T) {
 	base := t.TempDir()
 	writeHostFile(t, filepath.Join(base, "file"), "x")
@@ -254,7 +257,7 @@ func TestForeignOpenFlags(t *testing.T) {
 			continue
 		}
 		if file, errno := g.open(node, flag); errno != 0 {
-			t.Errorf("OPEN with flag %#o: %v", flag, errno)
+			t.Errorf("OPEN with flag %#o: %v, want success", flag, errno)
 		} else {
 			g.release(node, file.Fh)
 		}
@@ -271,14 +274,17 @@ func TestCaching(t *testing.T) {
 		g := newGuest(t, Config{Base: base, HostChanges: c.hostChanges})
 		entry := g.mustWalk("/file")
 		if got := entry.EntryTimeout() > 0 && entry.AttrTimeout() > 0; got != c.cached {
-			t.Errorf("HostChanges %v: the guest caches: %v, want %v", c.hostChanges, got, c.cached)
+			t.Errorf("HostChanges %v: name and attributes cached: %v, want %v",
+				c.hostChanges, got, c.cached)
 		}
 		if got := g.fsys.MountOptions().EnableSymlinkCaching; got != c.cached {
-			t.Errorf("HostChanges %v: the guest caches symbolic links: %v, want %v", c.hostChanges, got, c.cached)
+			t.Errorf("HostChanges %v: symbolic links cached: %v, want %v",
+				c.hostChanges, got, c.cached)
 		}
 		missing, errno := g.walk("/missing")
 		if got := missing.EntryTimeout() > 0; errno != syscall.ENOENT || got != c.cached {
-			t.Errorf("HostChanges %v: the guest caches a missing name: %v, want %v", c.hostChanges, got, c.cached)
+			t.Errorf("HostChanges %v: %v, missing name cached: %v, want ENOENT, %v",
+				c.hostChanges, errno, got, c.cached)
 		}
 	}
 }
@@ -299,19 +305,20 @@ func TestReadOnly(t *testing.T) {
 	_, createErrno := g.create("/new", 0o644)
 	_, chmodErrno := g.chmod(node, 0o777)
 	for what, got := range map[string]syscall.Errno{
-		"OPEN for writing":    openErrno,
-		"OPEN for truncation": truncErrno,
-		"CREATE":              createErrno,
-		"SETATTR":             chmodErrno,
-		"MKDIR":               g.mkdir("/new", 0o755),
-		"MKNOD":               g.mknod("/new", syscall.S_IFIFO),
-		"SYMLINK":             g.symlink("x", "/new"),
-		"LINK":                g.link("/dir/file", "/new"),
-		"RENAME":              g.rename("/dir/file", "/new", 0),
-		"UNLINK":              g.unlink("/dir/file"),
-		"RMDIR":               g.rmdir("/dir"),
-		"SETXATTR":            syscall.Errno(g.fsys.SetXAttr(nil, &fuse.SetXAttrIn{InHeader: header}, "user.a", nil)),
-		"REMOVEXATTR":         syscall.Errno(g.fsys.RemoveXAttr(nil, &header, "user.a")),
+		"OPEN with O_WRONLY": openErrno,
+		"OPEN with O_TRUNC":  truncErrno,
+		"CREATE":             createErrno,
+		"SETATTR":            chmodErrno,
+		"MKDIR":              g.mkdir("/new", 0o755),
+		"MKNOD":              g.mknod("/new", syscall.S_IFIFO),
+		"SYMLINK":            g.symlink("x", "/new"),
+		"LINK":               g.link("/dir/file", "/new"),
+		"RENAME":             g.rename("/dir/file", "/new", 0),
+		"UNLINK":             g.unlink("/dir/file"),
+		"RMDIR":              g.rmdir("/dir"),
+		"SETXATTR": syscall.Errno(
+			g.fsys.SetXAttr(nil, &fuse.SetXAttrIn{InHeader: header}, "user.a", nil)),
+		"REMOVEXATTR": syscall.Errno(g.fsys.RemoveXAttr(nil, &header, "user.a")),
 	} {
 		if got != syscall.EROFS {
 			t.Errorf("%s: %v, want EROFS", what, got)

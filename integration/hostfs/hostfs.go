@@ -1,17 +1,21 @@
-// Package hostfs is the root file system that a libkrun host shows its guest: a directory of the host's, or an empty
-// root, with an overlay of virtual files and directories. It has libkrun's semantics:
+// Package hostfs implements the root file system that a libkrun host shares with its guest: a
+// directory of the host, or an empty root, with an overlay of virtual files and directories. It has
+// libkrun's semantics:
 //
-//   - A virtual file hides what the base has under its name. It is read-only (opening it for writing fails with
-//     EACCES, changing it with EPERM) and not listed by readdir.
-//   - A one-shot file has a name for exactly one LOOKUP; then the name is the base's again. Its contents last until
-//     the first RELEASE of its inode, whoever had it open; after that READ and GETATTR fail.
-//   - Virtual directories, given by name or needed by a virtual file, are mount points and nothing else: mkdir of one
-//     fails with EEXIST. Where the base has a directory of that name, it is that directory.
-//   - The empty root lists nothing and nothing can be made in it.
+//   - A virtual file hides a file of the base with the same path. It is read-only: opening it for
+//     writing fails with EACCES, changing it with EPERM. Readdir does not list it.
+//   - The name of a one-shot file exists for exactly one LOOKUP; later ones find the base's file.
+//     The contents exist until the first RELEASE of the inode, by any process; then READ and
+//     GETATTR fail.
+//   - Virtual directories, both configured ones and parents of virtual files, serve as mount
+//     points only: the guest cannot create files in them, and mkdir of one fails with EEXIST. If
+//     the base has a directory with the same path, the guest gets that directory, with the virtual
+//     names in it.
+//   - The empty root lists no files, and the guest cannot create files in it.
 //   - The guest reports its exit code by an ioctl on the root directory.
 //
-// It is made for tests and for images one trusts: a guest kernel with evil intent can reach files outside Base by
-// racing its own renames.
+// The package is for tests and trusted images: a malicious guest kernel can reach files outside of
+// Base by renaming directories while it accesses them.
 package hostfs
 
 import (
@@ -26,48 +30,51 @@ import (
 
 // Config describes a root file system.
 type Config struct {
-	// Base is the directory of the host that is the guest's root; "" is the empty root. The guest's changes land in
-	// it, with mode and, if this process is root, owner.
+	// Base is the directory of the host that is the guest's root; "" means the empty root. The
+	// guest's changes are made in it, with the file modes that the guest requests. If this process
+	// runs as root, the files also have the owners that the guest requests.
 	Base string
 
 	// ReadOnly makes every modification fail with EROFS.
 	ReadOnly bool
 
-	// HostChanges tells that the host changes Base while the guest runs. Without it, the guest caches names and
-	// attributes for good; with it, it asks every time. File contents are cached in either case as long as size and
-	// modification time stay the same.
+	// HostChanges is whether the host changes Base while the guest runs. If it does not, the guest
+	// caches names and attributes without a time limit; if it does, the guest requests them each
+	// time. The guest caches file contents in both cases, as long as size and modification time
+	// stay the same.
 	HostChanges bool
 
 	// Files are the virtual files.
 	Files []File
 
-	// Dirs are the virtual directories, as absolute paths in the guest.
+	// Dirs are the absolute paths of the virtual directories.
 	Dirs []string
 
-	// OnExitCode is called when the guest reports its exit code. Nil: the host does not know this request.
+	// OnExitCode is called when the guest reports its exit code. If it is nil, the guest's request
+	// fails with ENOTTY.
 	OnExitCode func(code int32)
 
-	// OnRemoveRootDir is called when a guest that has moved to another root asks the host to remove this one. Nothing is
-	// removed. Nil: the host does not know this request.
+	// OnRemoveRootDir is called when a guest that has moved to another root requests to remove this
+	// one. The package itself removes nothing. If it is nil, the guest's request fails with ENOTTY.
 	OnRemoveRootDir func()
 }
 
 // File is a virtual file.
 type File struct {
-	Path    string // in the guest, absolute
-	Source  string // the file of the host that is read for the contents; "" for Data
+	Path    string // absolute path in the guest
+	Source  string // path of the host's file with the contents; "" means that Data has them
 	Data    []byte // not copied
-	Mode    uint32 // permissions; 0 is 0644
-	OneShot bool
+	Mode    uint32 // permissions; 0 means 0644
+	OneShot bool   // the file can be looked up once; see the package documentation
 }
 
-// FS is a root file system. It serves one guest, once.
+// FS is a root file system. It can serve one guest, once.
 type FS struct {
-	fuse.RawFileSystem // the node tree, behind readOnly where the configuration says so
+	fuse.RawFileSystem // the node tree, wrapped by readOnly if Config.ReadOnly is set
 
 	config    Config
-	cacheTime time.Duration // that the guest may rely on names and attributes
-	started   time.Time     // the time stamp of everything virtual
+	cacheTime time.Duration // how long the guest may cache names and attributes
+	started   time.Time     // the timestamps of all virtual files and directories
 	inodes    inodes
 	loopback  *fs.LoopbackRoot // nil for the empty root
 
@@ -75,7 +82,8 @@ type FS struct {
 	open map[fs.FileHandle]bool // files of the host that the guest has open
 }
 
-// Close closes the files that a guest has left open which was killed, say. The file system must not be served any more.
+// Close closes the files that the guest has left open, for example because it was killed. The file
+// system must not be served any more.
 func (f *FS) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -85,7 +93,7 @@ func (f *FS) Close() {
 	f.open = nil
 }
 
-// opened notes that the guest has opened a file.
+// opened adds fh to the files that the guest has open, and returns it.
 func (f *FS) opened(fh fs.FileHandle) fs.FileHandle {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -93,7 +101,7 @@ func (f *FS) opened(fh fs.FileHandle) fs.FileHandle {
 	return fh
 }
 
-// release closes a file.
+// release closes fh and removes it from the files that the guest has open.
 func (f *FS) release(ctx context.Context, fh fs.FileHandle) syscall.Errno {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -101,12 +109,19 @@ func (f *FS) release(ctx context.Context, fh fs.FileHandle) syscall.Errno {
 	return fh.(fs.FileReleaser).Release(ctx)
 }
 
-// forever outlasts any guest.
+// forever is a cache time that is longer than any guest runs.
 const forever = 10 * 365 * 24 * time.Hour
 
-// New returns the file system for config. It reads the sources of the virtual files.
+// New returns the file system for config. It reads the sources of the virtual files. It fails if a
+// source cannot be read, Base is not a directory, or the paths of virtual files and directories are
+// not absolute or contradict each other.
 func New(config Config) (*FS, error) {
-	f := &FS{config: config, started: time.Now(), inodes: newInodes(), open: map[fs.FileHandle]bool{}}
+	f := &FS{
+		config:  config,
+		started: time.Now(),
+		inodes:  newInodes(),
+		open:    map[fs.FileHandle]bool{},
+	}
 	if !config.HostChanges {
 		f.cacheTime = forever
 	}
@@ -131,22 +146,23 @@ func New(config Config) (*FS, error) {
 	return f, nil
 }
 
-// MountOptions returns the options that a server of f needs.
+// MountOptions returns the mount options with which f must be served.
 func (f *FS) MountOptions() *fuse.MountOptions {
 	return &fuse.MountOptions{
-		MaxWrite:             1 << 20, // bytes, for reads too
+		MaxWrite:             1 << 20, // bytes; the limit of reads too
 		EnableSymlinkCaching: !f.config.HostChanges,
-		DisableReadDirPlus:   true, // it would look up, and so use up, one-shot names
+		DisableReadDirPlus:   true, // its look-ups would consume one-shot names
 	}
 }
 
-// Ioctl requests of libkrun's, on the root directory.
+// Ioctl requests of libkrun, for the root directory.
 const (
-	ioctlExitCode      = 0x7602 // the argument itself is the code
+	ioctlExitCode      = 0x7602 // the argument is the exit code, not a pointer
 	ioctlRemoveRootDir = 0x7603
 )
 
-// Ioctl takes libkrun's two requests. All others end here: none may reach a file descriptor of the host.
+// Ioctl implements libkrun's two requests. It fails with ENOTTY for all others, because they must
+// not reach file descriptors of the host.
 func (f *FS) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, _ []byte, _ *fuse.IoctlOut, _ []byte) fuse.Status {
 	if in.NodeId != fuse.FUSE_ROOT_ID {
 		return fuse.Status(syscall.ENOTTY)
@@ -162,13 +178,14 @@ func (f *FS) Ioctl(_ <-chan struct{}, in *fuse.IoctlIn, _ []byte, _ *fuse.IoctlO
 	return fuse.Status(syscall.ENOTTY)
 }
 
-// Statx makes the guest use GETATTR: go-fuse's loopback would follow symbolic links here.
+// Statx returns ENOSYS, which makes the guest use GETATTR. The Statx of go-fuse's loopback node
+// would follow symbolic links.
 func (f *FS) Statx(<-chan struct{}, *fuse.StatxIn, *fuse.StatxOut) fuse.Status {
 	return fuse.ENOSYS
 }
 
-// Tmpfile makes the guest answer O_TMPFILE with EOPNOTSUPP, which programs expect. go-fuse could make such a file, but
-// not link it.
+// Tmpfile returns ENOSYS, which makes O_TMPFILE fail with EOPNOTSUPP in the guest. Programs handle
+// that error. go-fuse could create such a file, but not link it.
 func (f *FS) Tmpfile(<-chan struct{}, *fuse.CreateIn, *fuse.CreateOut) fuse.Status {
 	return fuse.ENOSYS
 }

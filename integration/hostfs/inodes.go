@@ -4,19 +4,18 @@ import "sync"
 
 const rootInode = 1
 
-// inodes hands out the inode numbers of a file system, to virtual files and to those of the host alike, so that no two
-// are the same.
+// inodes assigns unique inode numbers to the virtual files and the files of the host.
 type inodes struct {
 	mu    sync.Mutex
 	last  uint64
-	hosts map[uint64]uint64 // by the identity that go-fuse gives a file of the host
+	hosts map[uint64]uint64 // numbers of the host's files, by go-fuse's identity of the file
 }
 
 func newInodes() inodes {
 	return inodes{last: rootInode, hosts: map[uint64]uint64{}}
 }
 
-// next returns a number for something virtual.
+// next returns the number for a new virtual file or directory.
 func (i *inodes) next() uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -24,7 +23,8 @@ func (i *inodes) next() uint64 {
 	return i.last
 }
 
-// ofHost returns the number of a file of the host, always the same.
+// ofHost returns the number of the host's file with go-fuse's identity id. It returns the same
+// number each time.
 func (i *inodes) ofHost(id uint64) uint64 {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -37,7 +37,7 @@ func (i *inodes) ofHost(id uint64) uint64 {
 	return n
 }
 
-// setRoot makes id the root directory.
+// setRoot assigns the root's number to the host's directory with go-fuse's identity id.
 func (i *inodes) setRoot(id uint64) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// directory holds the virtual names of one directory of the guest. The zero pointer is one without any.
+// directory has the virtual names in one directory of the guest. A nil *directory has no names.
 type directory struct {
 	inode   uint64
-	entries map[string]entry // does not change once the file system is made
+	entries map[string]entry // not changed after New
 }
 
-// entry is what a virtual name stands for: a *file or a *directory.
+// entry is the *file or *directory of a virtual name.
 type entry any
 
 // file is a virtual file.
@@ -28,12 +28,13 @@ type file struct {
 	oneShot bool
 
 	mu       sync.Mutex
-	resolved bool   // a one-shot file's name is gone
-	dropped  bool   // and so are its contents
-	data     []byte // never written to
+	resolved bool   // the name of a one-shot file was looked up and no longer exists
+	dropped  bool   // the contents of a one-shot file no longer exist
+	data     []byte // read only
 }
 
-// newOverlay returns the root directory of the configured virtual names.
+// newOverlay returns the root directory of the configured virtual names. It reads the sources of
+// the files.
 func (f *FS) newOverlay() (*directory, error) {
 	root := &directory{inode: rootInode}
 	for _, name := range f.config.Dirs {
@@ -71,10 +72,10 @@ func (f *FS) addFile(root *directory, config File) error {
 		return err
 	}
 	if base == "" || base == "." || base == ".." {
-		return errors.New("not the path of a file")
+		return errors.New("not a path of a file")
 	}
 	if parent.entries[base] != nil {
-		return errors.New("given twice")
+		return errors.New("path already in use")
 	}
 	parent.add(base, &file{
 		inode:   f.inodes.next(),
@@ -85,7 +86,8 @@ func (f *FS) addFile(root *directory, config File) error {
 	return nil
 }
 
-// addDirectory adds the directory name to root, and its parents where they are missing.
+// addDirectory adds the directory name and its missing parents to root, and returns it. It fails if
+// name is not absolute or a component of it is a virtual file.
 func (f *FS) addDirectory(root *directory, name string) (*directory, error) {
 	if !path.IsAbs(name) {
 		return nil, errors.New("not an absolute path")
@@ -104,8 +106,8 @@ func (f *FS) addDirectory(root *directory, name string) (*directory, error) {
 	return d, nil
 }
 
-// checkParents refuses a virtual file in a directory that is something else in the base, a symbolic link say: the
-// virtual directory would hide all that is behind it.
+// checkParents returns an error if a parent of the virtual file name is not a directory in Base,
+// but a symbolic link, for example: the virtual directory would hide it.
 func (f *FS) checkParents(name string) error {
 	if f.config.Base == "" {
 		return nil
@@ -127,7 +129,7 @@ func (f *FS) checkParents(name string) error {
 	return nil
 }
 
-// components returns the names in the absolute path p.
+// components returns the components of the absolute path p.
 func components(p string) []string {
 	return strings.FieldsFunc(path.Clean(p), func(r rune) bool { return r == '/' })
 }
@@ -139,7 +141,8 @@ func (d *directory) add(name string, e entry) {
 	d.entries[name] = e
 }
 
-// get returns what name stands for, nil if it is not virtual, or no more.
+// get returns the entry of name. It returns nil if name is not virtual, or is that of a one-shot
+// file that was looked up.
 func (d *directory) get(name string) entry {
 	if d == nil {
 		return nil
@@ -151,7 +154,7 @@ func (d *directory) get(name string) entry {
 	return e
 }
 
-// lookup is get for LOOKUP, which uses up the name of a one-shot file.
+// lookup is like get, and marks a one-shot file as looked up.
 func (d *directory) lookup(name string) entry {
 	if d == nil {
 		return nil
@@ -163,14 +166,14 @@ func (d *directory) lookup(name string) entry {
 	return e
 }
 
-// isResolved reports whether the name of f is used up.
+// isResolved reports whether f is a one-shot file that was looked up.
 func (f *file) isResolved() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.resolved
 }
 
-// resolve uses up the name of a one-shot file, and reports whether it was there.
+// resolve marks f as looked up if it is a one-shot file. It reports whether the name existed.
 func (f *file) resolve() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -179,7 +182,7 @@ func (f *file) resolve() bool {
 	return !was
 }
 
-// cacheTime is how long the guest may rely on the name and attributes of f.
+// cacheTime returns how long the guest may cache the name and attributes of f.
 func (f *file) cacheTime() time.Duration {
 	if f.oneShot {
 		return 0
@@ -187,14 +190,14 @@ func (f *file) cacheTime() time.Duration {
 	return forever
 }
 
-// contents returns the contents, and whether they are still there.
+// contents returns the contents of f and whether they still exist.
 func (f *file) contents() ([]byte, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.data, !f.dropped
 }
 
-// release drops the contents of a one-shot file.
+// release drops the contents of f if it is a one-shot file.
 func (f *file) release() {
 	if !f.oneShot {
 		return

@@ -6,8 +6,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// readOnly is a file system that refuses every modification. Those of an open file, such as WRITE, it need not refuse:
-// there is no file open for writing.
+// readOnly is a file system whose modifications fail with EROFS. It does not override requests on
+// open files, such as WRITE, because no file can be opened for writing.
 type readOnly struct {
 	fuse.RawFileSystem
 }

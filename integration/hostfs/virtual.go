@@ -8,7 +8,7 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// virtual is what virtual files and directories have in common: they can't be changed.
+// virtual has the methods that virtual files and directories share. Modifications fail with EPERM.
 type virtual struct {
 	fsys *FS
 }
@@ -42,19 +42,21 @@ func (v virtual) Statfs(_ context.Context, out *fuse.StatfsOut) syscall.Errno {
 	return 0
 }
 
-// lookupVirtual returns the node of e, a child of parent.
+// lookupVirtual returns the node of e, a child of parent, and sets out to its attributes.
 func (f *FS) lookupVirtual(ctx context.Context, parent *fs.Inode, e entry, out *fuse.EntryOut) *fs.Inode {
 	switch e := e.(type) {
 	case *file:
 		f.fileAttr(e, &out.Attr)
 		out.SetEntryTimeout(e.cacheTime())
 		out.SetAttrTimeout(e.cacheTime())
-		return parent.NewInode(ctx, &virtualFile{virtual: virtual{f}, file: e}, fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFREG})
+		id := fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFREG}
+		return parent.NewInode(ctx, &virtualFile{virtual: virtual{f}, file: e}, id)
 	case *directory:
 		f.directoryAttr(&out.Attr)
 		out.SetEntryTimeout(forever)
 		out.SetAttrTimeout(forever)
-		return parent.NewInode(ctx, &virtualDir{virtual: virtual{f}, directory: e}, fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFDIR})
+		id := fs.StableAttr{Ino: e.inode, Mode: fuse.S_IFDIR}
+		return parent.NewInode(ctx, &virtualDir{virtual: virtual{f}, directory: e}, id)
 	}
 	panic("hostfs: neither file nor directory")
 }
@@ -77,8 +79,8 @@ func (f *FS) setTimes(out *fuse.Attr) {
 	out.SetTimes(&f.started, &f.started, &f.started)
 }
 
-// virtualDir is a directory that the base does not have: a mount point, or a parent of virtual files; also the empty
-// root.
+// virtualDir is the node of a directory that does not exist in Base: a configured one, a parent of
+// virtual files, or the empty root.
 type virtualDir struct {
 	fs.Inode
 	virtual
@@ -99,13 +101,14 @@ func (d *virtualDir) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrO
 	return 0
 }
 
-// Readdir lists nothing: virtual names are not listed.
+// Readdir returns an empty listing, because virtual names are not listed.
 func (d *virtualDir) Readdir(context.Context) (fs.DirStream, syscall.Errno) {
 	return fs.NewListDirStream(nil), 0
 }
 
-// Nothing can be made here. The errors are libkrun's, but for CREATE: it has no method and so fails with EROFS, because
-// a guest that was once answered ENOSYS never sends a CREATE again, not even for directories of the base.
+// The guest cannot create files in a virtual directory. The errors are those of libkrun, except for
+// CREATE. virtualDir has no method Create, so that CREATE fails with EROFS: after one ENOSYS, the
+// guest's kernel would never send a CREATE again, not even for directories of Base.
 
 func (d *virtualDir) Mkdir(_ context.Context, name string, _ uint32, _ *fuse.EntryOut) (*fs.Inode, syscall.Errno) {
 	if d.get(name) != nil {
@@ -134,14 +137,15 @@ func (d *virtualDir) Unlink(context.Context, string) syscall.Errno { return sysc
 
 func (d *virtualDir) Rmdir(context.Context, string) syscall.Errno { return syscall.EPERM }
 
-// virtualFile is a virtual file.
+// virtualFile is the node of a virtual file.
 type virtualFile struct {
 	fs.Inode
 	virtual
 	*file
 }
 
-// handle is an open virtual file. It has no state, but without one go-fuse would not pass on RELEASE.
+// handle is the handle of an open virtual file. It has no state. go-fuse calls Release only for
+// files that have a handle.
 type handle struct{}
 
 func (v *virtualFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -153,8 +157,8 @@ func (v *virtualFile) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.Attr
 	return 0
 }
 
-// Open lets the guest keep the pages it has read only if the file stays: a page of a one-shot file that was dropped
-// must not be seen again.
+// Open opens the file for reading and fails with EACCES for other modes. The guest may keep cached
+// pages, except those of a one-shot file, whose contents must not be readable after its release.
 func (v *virtualFile) Open(_ context.Context, flags uint32) (fs.FileHandle, uint32, syscall.Errno) {
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY || flags&syscall.O_TRUNC != 0 {
 		return nil, 0, syscall.EACCES

@@ -13,8 +13,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// overBoth runs test with an empty root and with a shared directory that has files of its own, some of them under
-// virtual names.
+// overBoth runs test with an empty root, and with a shared directory that contains files with the
+// same paths as the virtual files.
 func overBoth(t *testing.T, config Config, test func(t *testing.T, g *guest)) {
 	t.Run("empty root", func(t *testing.T) {
 		test(t, newGuest(t, config))
@@ -28,7 +28,7 @@ func overBoth(t *testing.T, config Config, test func(t *testing.T, g *guest)) {
 	})
 }
 
-// baseFile returns the contents that the base of overBoth has under a virtual name.
+// baseFile returns the contents of the base's files in overBoth, or ENOENT for the empty root.
 func baseFile(g *guest) (string, syscall.Errno) {
 	if g.fsys.config.Base == "" {
 		return "", syscall.ENOENT
@@ -52,7 +52,7 @@ func TestPersistentFile(t *testing.T) {
 				t.Fatal(errno)
 			}
 			if file.OpenFlags&fuse.FOPEN_KEEP_CACHE == 0 {
-				t.Error("OPEN makes the guest drop the pages it has")
+				t.Errorf("OPEN flags %#x, want FOPEN_KEEP_CACHE", file.OpenFlags)
 			}
 			for _, c := range []struct {
 				offset int64
@@ -67,7 +67,8 @@ func TestPersistentFile(t *testing.T) {
 				{0, 20000, string(data)},
 			} {
 				if got, errno := g.read(entry.NodeId, file.Fh, c.offset, c.size); got != c.want || errno != 0 {
-					t.Errorf("READ(%d, %d) = %d bytes, %v, want %d", c.offset, c.size, len(got), errno, len(c.want))
+					t.Errorf("READ(%d, %d) = %d bytes, %v, want %d",
+						c.offset, c.size, len(got), errno, len(c.want))
 				}
 			}
 			g.release(entry.NodeId, file.Fh)
@@ -84,15 +85,16 @@ func TestOneShotFile(t *testing.T) {
 		if names := g.readDir("/"); g.fsys.config.Base == "" && len(names) != 0 {
 			t.Errorf("READDIR = %v, want nothing", names)
 		}
-		entry, errno := g.lookup(fuse.FUSE_ROOT_ID, "init.krun") // READDIR has not used it up
+		entry, errno := g.lookup(fuse.FUSE_ROOT_ID, "init.krun") // exists after READDIR
 		if errno != 0 {
 			t.Fatal(errno)
 		}
 		if entry.EntryTimeout() != 0 || entry.AttrTimeout() != 0 {
-			t.Errorf("the guest may cache the name for %v, attributes for %v", entry.EntryTimeout(), entry.AttrTimeout())
+			t.Errorf("cache time of the name %v, of the attributes %v, want 0",
+				entry.EntryTimeout(), entry.AttrTimeout())
 		}
 
-		// The name is gone, the inode is not.
+		// The name no longer exists, but the inode does.
 		want, wantErrno := baseFile(g)
 		if got, errno := g.readFile("/init.krun"); got != want || errno != wantErrno {
 			t.Errorf("second look-up: %q, %v, want %q, %v", got, errno, want, wantErrno)
@@ -141,7 +143,12 @@ func TestVirtualFilesAreReadOnly(t *testing.T) {
 			got, want syscall.Errno
 		}{
 			{"SETATTR", chmodErrno, syscall.EPERM},
-			{"SETXATTR", syscall.Errno(g.fsys.SetXAttr(nil, &fuse.SetXAttrIn{InHeader: header}, "user.a", nil)), syscall.EPERM},
+			{
+				"SETXATTR",
+				syscall.Errno(
+					g.fsys.SetXAttr(nil, &fuse.SetXAttrIn{InHeader: header}, "user.a", nil)),
+				syscall.EPERM,
+			},
 			{"REMOVEXATTR", syscall.Errno(g.fsys.RemoveXAttr(nil, &header, "user.a")), syscall.EPERM},
 			{"WRITE", g.write(motd.NodeId, 0, "x"), syscall.ENOTSUP},
 			{"UNLINK", g.unlink("/etc/motd"), syscall.EPERM},
@@ -161,7 +168,7 @@ func TestVirtualFilesAreReadOnly(t *testing.T) {
 			t.Errorf("GETXATTR: %v, want ENODATA", errno)
 		}
 		if got, errno := g.readFile("/etc/motd"); got != "virtual" || errno != 0 {
-			t.Errorf("contents %q, %v after all this, want virtual", got, errno)
+			t.Errorf("contents afterwards = %q, %v, want virtual", got, errno)
 		}
 	})
 }
@@ -179,16 +186,16 @@ func TestVirtualNamesInSharedDirectory(t *testing.T) {
 		{"CREATE", createErrno, syscall.EEXIST},
 		{"MKNOD", g.mknod("/virtual", syscall.S_IFIFO|0o644), syscall.EEXIST},
 		{"SYMLINK", g.symlink("file", "/virtual"), syscall.EEXIST},
-		{"LINK over it", g.link("/file", "/virtual"), syscall.EEXIST},
-		{"LINK of it", g.link("/virtual", "/link"), syscall.EPERM},
-		{"RENAME over it", g.rename("/file", "/virtual", 0), syscall.EPERM},
+		{"LINK to a virtual name", g.link("/file", "/virtual"), syscall.EEXIST},
+		{"LINK of a virtual file", g.link("/virtual", "/link"), syscall.EPERM},
+		{"RENAME to a virtual name", g.rename("/file", "/virtual", 0), syscall.EPERM},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %v, want %v", c.what, c.got, c.want)
 		}
 	}
 	if _, err := os.Lstat(filepath.Join(base, "virtual")); err == nil {
-		t.Error("the host has a file under the virtual name")
+		t.Error("a file with the virtual name was created on the host")
 	}
 }
 
@@ -197,7 +204,7 @@ func TestEmptyRoot(t *testing.T) {
 	for _, dir := range []string{"/", "/a", "/a/b", "/dev", "/sys", "/sys/fs"} {
 		entry := g.mustWalk(dir)
 		if attr, errno := g.stat(entry.NodeId); errno != 0 || attr.Mode != fuse.S_IFDIR|0o755 {
-			t.Errorf("GETATTR %s = mode %#o, %v, want a directory of 0755", dir, attr.Mode, errno)
+			t.Errorf("GETATTR %s = mode %#o, %v, want a directory with 0755", dir, attr.Mode, errno)
 		}
 		if names := g.readDir(dir); len(names) != 0 {
 			t.Errorf("READDIR %s = %v, want nothing", dir, names)
@@ -225,15 +232,19 @@ func TestEmptyRoot(t *testing.T) {
 	}
 }
 
-// A virtual directory that the base has too shows what is in either.
+// TestMergedDirectory checks that a virtual directory that exists in the base too has the files of
+// both.
 func TestMergedDirectory(t *testing.T) {
 	base := t.TempDir()
 	writeHostFile(t, filepath.Join(base, "etc/ssl/real"), "real")
 	writeHostFile(t, filepath.Join(base, "etc/file-not-dir"), "")
 	g := newGuest(t, Config{
-		Base:  base,
-		Dirs:  []string{"/etc/file-not-dir"},
-		Files: []File{{Path: "/etc/ssl/virtual", Data: []byte("virtual")}, {Path: "/etc/new/virtual", Data: []byte("new")}},
+		Base: base,
+		Dirs: []string{"/etc/file-not-dir"},
+		Files: []File{
+			{Path: "/etc/ssl/virtual", Data: []byte("virtual")},
+			{Path: "/etc/new/virtual", Data: []byte("new")},
+		},
 	})
 	for path, want := range map[string]string{
 		"/etc/ssl/real":    "real",
@@ -245,13 +256,13 @@ func TestMergedDirectory(t *testing.T) {
 		}
 	}
 	if !isDir(g.mustWalk("/etc/file-not-dir").Attr) {
-		t.Error("a virtual directory does not hide the base's file")
+		t.Error("the virtual directory does not hide the base's file")
 	}
 	if got, want := slices.Sorted(maps.Keys(g.readDir("/etc/ssl"))), []string{"real"}; !slices.Equal(got, want) {
 		t.Errorf("READDIR = %v, want %v", got, want)
 	}
 	if _, errno := g.create("/etc/ssl/made", 0o644); errno != 0 {
-		t.Errorf("CREATE in a merged directory: %v", errno)
+		t.Errorf("CREATE in a merged directory: %v, want success", errno)
 	}
 	if _, err := os.Stat(filepath.Join(base, "etc/ssl/made")); err != nil {
 		t.Error(err)
@@ -263,7 +274,7 @@ func TestSource(t *testing.T) {
 	writeHostFile(t, source, "from the host")
 	g := newGuest(t, Config{Files: []File{{Path: "/f", Source: source}}})
 	if got, errno := g.readFile("/f"); got != "from the host" || errno != 0 {
-		t.Errorf("contents %q, %v", got, errno)
+		t.Errorf("contents = %q, %v, want from the host", got, errno)
 	}
 	if got := g.mustWalk("/f").Mode; got != fuse.S_IFREG|0o644 {
 		t.Errorf("default mode %#o, want 0644", got)
@@ -284,18 +295,19 @@ func TestConfigErrors(t *testing.T) {
 		want   string
 	}{
 		{Config{Files: []File{{Path: "relative"}}}, "virtual file relative: not an absolute path"},
-		{Config{Files: []File{{Path: "/"}}}, "virtual file /: not the path of a file"},
-		{Config{Files: []File{{Path: "/a/.."}}}, "virtual file /a/..: not the path of a file"},
-		{Config{Files: []File{{Path: "/a"}, {Path: "/a"}}}, "virtual file /a: given twice"},
+		{Config{Files: []File{{Path: "/"}}}, "virtual file /: not a path of a file"},
+		{Config{Files: []File{{Path: "/a/.."}}}, "virtual file /a/..: not a path of a file"},
+		{Config{Files: []File{{Path: "/a"}, {Path: "/a"}}}, "virtual file /a: path already in use"},
 		{Config{Files: []File{{Path: "/a"}, {Path: "/a/b"}}}, "virtual file /a/b: not a directory"},
-		{Config{Files: []File{{Path: "/a/b"}, {Path: "/a"}}}, "virtual file /a: given twice"},
+		{Config{Files: []File{{Path: "/a/b"}, {Path: "/a"}}}, "virtual file /a: path already in use"},
 		{Config{Files: []File{{Path: "/a", Source: "/no/such"}}}, "virtual file /a: open /no/such: no such file"},
 		{Config{Files: []File{{Path: "/a", Source: "x", Data: []byte{}}}}, "virtual file /a: both source and data"},
 		{Config{Dirs: []string{"dev"}}, "virtual directory dev: not an absolute path"},
 		{Config{Base: "/no/such"}, "base directory /no/such: "},
 		{Config{Base: filepath.Join(base, "run/file")}, "run/file: not a directory"},
-		// A virtual /var/run would hide all of the guest's /run.
-		{Config{Base: base, Files: []File{{Path: "/var/run/x"}}}, "virtual file /var/run/x: " + base + "/var/run is not a directory"},
+		// A virtual /var/run would hide the guest's /run.
+		{Config{Base: base, Files: []File{{Path: "/var/run/x"}}},
+			"virtual file /var/run/x: " + base + "/var/run is not a directory"},
 	} {
 		if _, err := New(c.config); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("New(%+v) = %v, want %q", c.config, err, c.want)
@@ -329,17 +341,17 @@ func TestIoctl(t *testing.T) {
 			{"/f", 0x7602, 7, syscall.ENOTTY},
 			{"/proc", 0x7602, 7, syscall.ENOTTY},
 			{"/", 0x5401, 0, syscall.ENOTTY},     // TCGETS
-			{"/", 0x80086601, 0, syscall.ENOTTY}, // FS_IOC_GETFLAGS, which a host's directory has
+			{"/", 0x80086601, 0, syscall.ENOTTY}, // FS_IOC_GETFLAGS, which works on the host
 		} {
 			if got := g.ioctl(g.mustWalk(c.path).NodeId, c.cmd, c.arg); got != c.want {
 				t.Errorf("ioctl(%s, %#x, %d): %v, want %v", c.path, c.cmd, c.arg, got, c.want)
 			}
 		}
 		if want := []int32{7, 255, -1}; !slices.Equal(codes, want) {
-			t.Errorf("exit codes %v, want %v", codes, want)
+			t.Errorf("exit codes = %v, want %v", codes, want)
 		}
 		if removals != 1 {
-			t.Errorf("%d removals, want 1", removals)
+			t.Errorf("OnRemoveRootDir was called %d times, want 1", removals)
 		}
 	})
 	t.Run("without callbacks", func(t *testing.T) {
