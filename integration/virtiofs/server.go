@@ -1,5 +1,5 @@
-// Package virtiofs serves a go-fuse file system as a virtiofs device: it is the vhost-user back-end that QEMU's
-// vhost-user-fs-device connects to over a unix socket.
+// Package virtiofs serves a go-fuse file system as a virtiofs device. It implements the vhost-user
+// back-end to which QEMU's vhost-user-fs-device connects over a Unix socket.
 package virtiofs
 
 import (
@@ -12,15 +12,15 @@ import (
 	"github.com/krunbox/krunbox/integration/internal/vhostuser"
 )
 
-// Server is a virtiofs device for one VMM. Make it with New.
+// Server is a virtiofs device for one VMM. Create it with New.
 type Server struct {
 	*vhostuser.Server
 	protocol *fuse.ProtocolServer
 	requests [opcodes]atomic.Uint64
 }
 
-// New returns a server for fsys. opts may be nil; of its fields, those that concern the FUSE protocol rather than
-// mounting are honoured. Diagnostics go to opts.Logger, or nowhere if that is nil.
+// New returns a server for fsys. opts may be nil; the fields that are about mounting have no
+// effect. Diagnostics go to opts.Logger, or are discarded if that is nil.
 func New(fsys fuse.RawFileSystem, opts *fuse.MountOptions) *Server {
 	var o fuse.MountOptions
 	if opts != nil {

@@ -10,7 +10,7 @@ import (
 
 const opStatfs Opcode = 17
 
-// testFS is a file system of one file, 2.
+// testFS is a file system with one file, node 2.
 type testFS struct{ fuse.RawFileSystem }
 
 func newTestFS() *testFS { return &testFS{fuse.NewDefaultRawFileSystem()} }
@@ -25,10 +25,10 @@ func (*testFS) Read(_ <-chan struct{}, in *fuse.ReadIn, _ []byte) (fuse.ReadResu
 }
 
 func (*testFS) Lookup(<-chan struct{}, *fuse.InHeader, string, *fuse.EntryOut) fuse.Status {
-	panic("look-up of a bug")
+	panic("bug in Lookup")
 }
 
-// fuseRequest is a request for node 2.
+// fuseRequest returns a request for node 2.
 func fuseRequest(op Opcode, body any) []byte {
 	b, err := binary.Append(nil, binary.LittleEndian, body)
 	if err != nil {
@@ -42,8 +42,8 @@ func fuseRequest(op Opcode, body any) []byte {
 	return append(h, b...)
 }
 
-// do makes a request, with the space that Linux has for a reply of size bytes, and returns the reply. Pieces are where the guest has
-// them: both in two.
+// do makes a request and returns the reply. The buffer for the reply has room for a header and size
+// bytes. Like Linux, it passes request and reply in two pieces each.
 func do(t *testing.T, s *Server, request []byte, size int) []byte {
 	t.Helper()
 	cut := min(8, len(request))
@@ -55,7 +55,7 @@ func do(t *testing.T, s *Server, request []byte, size int) []byte {
 	return reply[:n]
 }
 
-// statfs makes a request and checks the reply.
+// statfs makes a STATFS request and checks the reply.
 func statfs(t *testing.T, s *Server) {
 	t.Helper()
 	reply := do(t, s, fuseRequest(opStatfs, []byte{}), 80)
@@ -66,10 +66,11 @@ func statfs(t *testing.T, s *Server) {
 		_, err = binary.Decode(reply[n:], binary.LittleEndian, &out)
 	}
 	if err != nil || header.Unique != 99 || header.Status != 0 || out.Blocks != 4711 {
-		t.Errorf("reply %+v, %d blocks, error %v; want status 0 for request 99, 4711 blocks", header, out.Blocks, err)
+		t.Errorf("reply = %+v, %d blocks, error %v; want status 0 for request 99, 4711 blocks",
+			header, out.Blocks, err)
 	}
 	if int(header.Length) != len(reply) {
-		t.Errorf("reply of %d bytes says %d", len(reply), header.Length)
+		t.Errorf("length in the reply's header = %d, want %d", header.Length, len(reply))
 	}
 }
 
@@ -95,11 +96,11 @@ func TestRead(t *testing.T) {
 		Flags, Padding  uint32
 	}{Offset: 7, Size: size}), size)
 	if len(reply) != 16+size || !bytes.Equal(reply[16:], bytes.Repeat([]byte{7}, size)) {
-		t.Errorf("reply of %d bytes, want a header and %d 07s", len(reply), size)
+		t.Errorf("reply has %d bytes, want a header and %d bytes 0x07", len(reply), size)
 	}
 }
 
-// A request without a reply.
+// TestForget makes a request that has no reply.
 func TestForget(t *testing.T) {
 	const opForget = 2
 	if reply := do(t, New(newTestFS(), nil), fuseRequest(opForget, uint64(1)), 0); len(reply) != 0 {
@@ -107,7 +108,8 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// A panic of the file system is an error for the guest, and nothing else.
+// TestPanic checks that a panic of the file system is an error for the guest, and that the server
+// continues.
 func TestPanic(t *testing.T) {
 	s := New(newTestFS(), nil)
 	reply := do(t, s, fuseRequest(OpLookup, []byte("name\x00")), 128)
@@ -117,7 +119,7 @@ func TestPanic(t *testing.T) {
 	statfs(t, s)
 }
 
-// Requests that are no FUSE do no harm.
+// TestBadRequests checks that the server continues after malformed requests.
 func TestBadRequests(t *testing.T) {
 	s := New(newTestFS(), nil)
 	for _, request := range [][]byte{
@@ -126,7 +128,7 @@ func TestBadRequests(t *testing.T) {
 		fuseRequest(4711, []byte{}),      // an unknown opcode
 		fuseRequest(OpRead, []byte{}),    // no body
 		fuseRequest(OpLookup, []byte{}),  // no name
-		bytes.Repeat([]byte{0xff}, 1000), // no sense
+		bytes.Repeat([]byte{0xff}, 1000), // invalid in all fields
 	} {
 		do(t, s, request, 128)
 		statfs(t, s)
