@@ -1,5 +1,5 @@
-// Package vsock is the host's end of a guest's vsock, for datagrams: it sends them as libkrun does, whose host tells the
-// guest its time that way. Machines of package vm take it:
+// Package vsock implements a vsock device from which the host can send datagrams to a guest, as
+// libkrun does to send its time. The device is for machines of package vm:
 //
 //	d, err := vsock.New(3) // the guest's address
 //	...
@@ -8,9 +8,10 @@
 //	go vm.Run(ctx, cfg)
 //	err = d.Send(ctx, vsock.Clock(3, vsock.WholeBuffer(time.Now())))
 //
-// It is the vhost-user back-end of QEMU's vhost-user-vsock-device. QEMU does not offer datagrams to the guest, so what the
-// libkrunfw kernel does not send are datagrams of its own; it receives them nevertheless. One that comes before somebody in the
-// guest listens is lost, as with libkrun. Connections are not served: a guest that wants one waits in vain.
+// It is the vhost-user back-end of QEMU's vhost-user-vsock-device. QEMU does not offer the feature
+// for datagrams to the guest. So the libkrunfw kernel does not send datagrams, but it receives
+// them. As in libkrun, a datagram is lost if it arrives before a program in the guest has bound its
+// port. Connections are not supported: a connect in the guest gets no reply.
 package vsock
 
 import (
@@ -32,34 +33,35 @@ import (
 const (
 	// HostCID is the host's address.
 	HostCID = 2
-	// ClockPort is the port for datagrams with the time, on both sides.
+	// ClockPort is the source and destination port of datagrams with the time.
 	ClockPort = 123
-	// MaxPayload is the size of the largest datagram, and of those that libkrun sends.
+	// MaxPayload is the maximum size of a payload in bytes. libkrun sends payloads of this size.
 	MaxPayload = 3732
 )
 
-// Address is where a datagram comes from or goes to.
+// Address is a vsock address.
 type Address struct {
 	CID, Port uint32
 }
 
-// A Datagram is what the guest receives.
+// A Datagram is a datagram for the guest.
 type Datagram struct {
 	From, To Address
 	Payload  []byte
 }
 
-// Clock is a datagram from the host's clock to the guest with that address.
+// Clock returns a datagram with payload from the host to ClockPort of the guest with the CID guest.
 func Clock(guest uint32, payload []byte) Datagram {
 	return Datagram{From: Address{HostCID, ClockPort}, To: Address{guest, ClockPort}, Payload: payload}
 }
 
-// Time is the payload with which a host tells its time.
+// Time returns the payload for t: the Unix time in nanoseconds, 64 bits, little-endian.
 func Time(t time.Time) []byte {
 	return binary.LittleEndian.AppendUint64(nil, uint64(t.UnixNano()))
 }
 
-// WholeBuffer is Time as libkrun sends it: in a buffer whose rest means nothing.
+// WholeBuffer returns Time(t), padded with arbitrary bytes to MaxPayload bytes, as libkrun sends
+// it.
 func WholeBuffer(t time.Time) []byte {
 	b := append(make([]byte, 0, MaxPayload), Time(t)...)
 	for len(b) < MaxPayload {
@@ -68,46 +70,47 @@ func WholeBuffer(t time.Time) []byte {
 	return b
 }
 
-// ErrClosed is returned by Send when the device was closed, or QEMU has disconnected from it.
+// ErrClosed is the error of Send after the device was closed or QEMU has disconnected from it.
 var ErrClosed = errors.New("vsock: the device is closed")
 
-// A Device is the vsock of one machine.
+// A Device is the vsock device of one machine. Create it with New.
 type Device struct {
 	// CID is the guest's address.
 	CID uint32
 
-	// Device goes into vm.Config.Devices; see AddTo.
+	// Device is the element for vm.Config.Devices; see AddTo.
 	Device vm.Device
 
 	server  *vhostuser.Server
 	qemu    *os.File // QEMU's end of the connection
 	packets chan packet
 	closed  chan struct{}
-	result  error // of server, once closed is closed
+	result  error // the server's error; valid after closed is closed
 	once    sync.Once
 }
 
-// packet is a datagram on its way into the guest's memory.
+// packet is a datagram that waits for a buffer of the guest.
 type packet struct {
 	bytes []byte
-	taken chan struct{} // closed when it is there
+	taken chan struct{} // closed when the packet is in the guest's memory
 }
 
-// The queues of the device that its back-end serves; see virtio 1.2, section 5.10.
+// Queues of the device that the back-end serves; see virtio 1.2, section 5.10.
 const (
 	receiveQueue = iota
 	transmitQueue
 	queues
 )
 
-// New returns the device of a guest with the address cid, which is at least 3.
+// New returns the device for a guest with the CID cid, which must be at least 3. The caller must
+// close it.
 func New(cid uint32) (*Device, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "vsock"), os.NewFile(uintptr(fds[1]), "vsock")
-	defer ours.Close() // FileConn has a duplicate
+	defer ours.Close() // FileConn duplicates it
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		theirs.Close()
@@ -125,7 +128,7 @@ func New(cid uint32) (*Device, error) {
 	}
 	d.server = vhostuser.New(vhostuser.Device{
 		Queues:   queues,
-		InFlight: 1, // datagrams keep their order
+		InFlight: 1, // preserves the order of the datagrams
 		Config:   binary.LittleEndian.AppendUint64(nil, uint64(cid)),
 		Handle:   d.handle,
 	})
@@ -136,12 +139,14 @@ func New(cid uint32) (*Device, error) {
 	return d, nil
 }
 
-// AddTo gives a machine the device. It is good for one machine.
+// AddTo adds the device to the configuration of a machine. A device can be used by one machine
+// only.
 func (d *Device) AddTo(cfg *vm.Config) {
 	cfg.Devices = append(cfg.Devices, d.Device)
 }
 
-// Close ends the device. The machine must have stopped. It returns what the guest or QEMU has done wrong.
+// Close closes the device. The machine must have stopped. It returns an error if the guest or QEMU
+// has violated the protocol.
 func (d *Device) Close() error {
 	d.once.Do(func() { d.qemu.Close() })
 	d.server.Close()
@@ -149,11 +154,14 @@ func (d *Device) Close() error {
 	return d.result
 }
 
-// Send sends a datagram and returns when it is in the guest's memory. Until then it waits: for the guest to boot, or to
-// take earlier datagrams. Whether there is somebody who listens can't be known.
+// Send sends a datagram and returns when it is in the guest's memory. It waits for the guest to
+// boot and to receive earlier datagrams. It fails if the payload is larger than MaxPayload, ctx
+// ends, or the device is closed. It cannot detect whether a program in the guest receives the
+// datagram.
 func (d *Device) Send(ctx context.Context, datagram Datagram) error {
 	if len(datagram.Payload) > MaxPayload {
-		return fmt.Errorf("vsock: datagram of %d bytes: at most %d fit", len(datagram.Payload), MaxPayload)
+		return fmt.Errorf("vsock: payload of %d bytes: the maximum is %d",
+			len(datagram.Payload), MaxPayload)
 	}
 	p := packet{bytes: datagram.packet(), taken: make(chan struct{})}
 	select {
@@ -167,10 +175,10 @@ func (d *Device) Send(ctx context.Context, datagram Datagram) error {
 	}
 }
 
-// packet returns the datagram after its header, struct virtio_vsock_hdr.
+// packet returns the packet for the datagram: a struct virtio_vsock_hdr, then the payload.
 func (d *Datagram) packet() []byte {
 	const (
-		typeDatagram = 3 // as libkrun has it; virtio 1.2 has none
+		typeDatagram = 3 // libkrun's value; virtio 1.2 defines none
 		opRW         = 5
 	)
 	b, err := binary.Append(nil, binary.LittleEndian, struct {
@@ -185,12 +193,12 @@ func (d *Datagram) packet() []byte {
 		Length: uint32(len(d.Payload)), Type: typeDatagram, Op: opRW,
 	})
 	if err != nil {
-		panic(err) // a type without a fixed size
+		panic(err) // impossible: the struct has a fixed size
 	}
 	return append(b, d.Payload...)
 }
 
-// handle fills the guest's empty buffers with packets as they come. What the guest sends is dropped.
+// handle fills a buffer of the guest with the next packet. It drops packets that the guest sends.
 func (d *Device) handle(queue int, _, out [][]byte, stop <-chan struct{}) (int, error) {
 	if queue == transmitQueue {
 		return 0, nil
@@ -205,7 +213,8 @@ func (d *Device) handle(queue int, _, out [][]byte, stop <-chan struct{}) (int, 
 			n += copy(b, p.bytes[n:])
 		}
 		if n < len(p.bytes) {
-			return n, fmt.Errorf("packet of %d bytes in a buffer of %d", len(p.bytes), n)
+			return n, fmt.Errorf("packet of %d bytes does not fit into a buffer of %d",
+				len(p.bytes), n)
 		}
 		return n, nil
 	}

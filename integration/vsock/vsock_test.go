@@ -11,7 +11,7 @@ import (
 	"github.com/krunbox/krunbox/integration/internal/vhostuser"
 )
 
-// The datagrams that guests get are in the cases about the clock.
+// Tests with a guest are among those of the clock in package cases.
 
 var sometime = time.Unix(0, 0x1122334455667788)
 
@@ -21,7 +21,8 @@ func TestPayloads(t *testing.T) {
 		t.Errorf("Time() = % x, want % x", got, want)
 	}
 	if got := WholeBuffer(sometime); len(got) != MaxPayload || !bytes.HasPrefix(got, want) {
-		t.Errorf("WholeBuffer() = % x... of %d bytes, want % x, %d", got[:8], len(got), want, MaxPayload)
+		t.Errorf("WholeBuffer() = % x... with %d bytes, want % x with %d",
+			got[:8], len(got), want, MaxPayload)
 	}
 }
 
@@ -51,7 +52,7 @@ func newDevice(t *testing.T) *Device {
 	return d
 }
 
-// A guest's buffer gets one datagram, in pieces if it is in pieces.
+// TestHandle checks that handle writes one datagram into the pieces of the guest's buffer.
 func TestHandle(t *testing.T) {
 	d := newDevice(t)
 	sent := make(chan error)
@@ -63,39 +64,40 @@ func TestHandle(t *testing.T) {
 		t.Errorf("handle() = % x, %v, want % x", b[:n], err, want)
 	}
 	if err := <-sent; err != nil {
-		t.Errorf("Send() = %v", err)
+		t.Errorf("Send() = %v, want nil", err)
 	}
 
 	go func() { sent <- d.Send(t.Context(), datagram) }()
 	if _, err := d.handle(receiveQueue, nil, [][]byte{b[:47]}, nil); err == nil {
-		t.Error("handle() with a buffer that is too small succeeds")
+		t.Error("handle() with a buffer that is too small = nil, want an error")
 	}
 	<-sent
 
 	stop := make(chan struct{})
 	close(stop)
 	if _, err := d.handle(receiveQueue, nil, [][]byte{b}, stop); !errors.Is(err, vhostuser.ErrStopped) {
-		t.Errorf("handle() of a queue that stops = %v, want %v", err, vhostuser.ErrStopped)
+		t.Errorf("handle() while the queue stops = %v, want %v", err, vhostuser.ErrStopped)
 	}
 	if n, err := d.handle(transmitQueue, [][]byte{b}, nil, nil); n != 0 || err != nil {
-		t.Errorf("handle() of what a guest sends = %d, %v, want 0, nil", n, err)
+		t.Errorf("handle() of a packet from the guest = %d, %v, want 0, nil", n, err)
 	}
 }
 
 func TestSendFails(t *testing.T) {
 	d := newDevice(t)
-	if err := d.Send(t.Context(), Clock(3, make([]byte, MaxPayload+1))); err == nil || !strings.Contains(err.Error(), "3733") {
-		t.Errorf("Send() of too much = %v", err)
+	err := d.Send(t.Context(), Clock(3, make([]byte, MaxPayload+1)))
+	if err == nil || !strings.Contains(err.Error(), "3733") {
+		t.Errorf("Send() of %d bytes = %v, want an error with the number", MaxPayload+1, err)
 	}
-	cause := errors.New("enough")
+	cause := errors.New("canceled by the test")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
 	if err := d.Send(ctx, Clock(3, Time(sometime))); !errors.Is(err, cause) { // there is no guest
-		t.Errorf("Send() until ctx ends = %v, want %v", err, cause)
+		t.Errorf("Send() with a canceled context = %v, want %v", err, cause)
 	}
 	for range 2 {
 		if err := d.Close(); err != nil {
-			t.Errorf("Close() = %v", err)
+			t.Errorf("Close() = %v, want nil", err)
 		}
 	}
 	if err := d.Send(t.Context(), Clock(3, Time(sometime))); !errors.Is(err, ErrClosed) {
