@@ -75,7 +75,7 @@ func (f *FS) addFile(root *directory, config File) error {
 		return errors.New("not a path of a file")
 	}
 	if parent.entries[base] != nil {
-		return errors.New("path already in use")
+		return errors.New("path already used")
 	}
 	parent.add(base, &file{
 		inode:   f.inodes.next(),
