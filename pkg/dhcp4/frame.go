@@ -84,16 +84,14 @@ func udpChecksum(ip, udp, payload []byte) uint16 {
 // Checksum returns the Internet checksum (RFC 1071) of the concatenation of parts. All parts but
 // the last must have an even length. It returns 0 for data that contains its correct checksum.
 func Checksum(parts ...[]byte) uint16 {
-	var sum uint32
+	var sum uint64
 	for _, b := range parts {
-		for ; len(b) >= 2; b = b[2:] {
-			sum += uint32(b[0])<<8 | uint32(b[1])
-			sum = sum&0xffff + sum>>16
+		for i, octet := range b {
+			sum += uint64(octet) << (8 * (1 - i%2)) // big-endian words
 		}
-		if len(b) == 1 {
-			sum += uint32(b[0]) << 8
-			sum = sum&0xffff + sum>>16
-		}
+	}
+	for sum > 0xffff {
+		sum = sum&0xffff + sum>>16
 	}
 	return ^uint16(sum)
 }

@@ -1,10 +1,10 @@
 package dhcp4
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -45,28 +45,16 @@ var dhcpFilter = [...]unix.SockFilter{
 
 // OpenSocket opens a socket on the interface with the given index, which need not be up.
 func OpenSocket(ifindex int) (*Socket, error) {
-	s := &Socket{udp: -1, ifindex: ifindex}
-	if err := s.openPacket(); err != nil {
+	// Protocol 0 receives nothing: only frames of the interface enter the queue, after bind.
+	fd, err := recvmsg.Open(unix.AF_PACKET, unix.SOCK_DGRAM, 0, func(fd int) error {
+		return cmp.Or( // the first error
+			unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
+			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocolIP, Ifindex: ifindex}))
+	})
+	if err != nil {
 		return nil, fmt.Errorf("open a packet socket for DHCP: %w", err)
 	}
-	return s, nil
-}
-
-func (s *Socket) openPacket() (err error) {
-	// Protocol 0 receives nothing: only frames of the interface enter the queue, after bind.
-	s.packet, err = unix.Socket(unix.AF_PACKET,
-		unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	err = unix.SetsockoptInt(s.packet, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1)
-	if err == nil {
-		err = unix.Bind(s.packet, &unix.SockaddrLinklayer{Protocol: protocolIP, Ifindex: s.ifindex})
-	}
-	if err != nil {
-		unix.Close(s.packet)
-	}
-	return err
+	return &Socket{packet: fd, udp: -1, ifindex: ifindex}, nil
 }
 
 func attachFilter(fd int, filter []unix.SockFilter) error {
@@ -89,48 +77,23 @@ func (s *Socket) Close() {
 // datagram of an Ethernet link. It returns unix.EAGAIN if no datagram is queued, or if it skipped
 // recvmsg.MaxSkipped other frames. An error that wraps unix.ENETDOWN says that the interface went
 // down; the socket continues to work when the interface is up again.
-func (s *Socket) Receive(buf []byte) (Datagram, error) {
-	var datagram Datagram
-	err := recvmsg.Next[unix.RawSockaddrLinklayer](s.packet, buf, s.control[:], nil,
+func (s *Socket) Receive(buf []byte) (datagram Datagram, err error) {
+	err = recvmsg.Next[unix.RawSockaddrLinklayer](s.packet, buf, s.control[:], nil,
 		func(packet, control []byte) (ok bool) {
-			if datagram, ok = ParseFrame(packet, partialChecksum(control)); !ok {
-				s.filter()
+			// The UDP checksum of a packet from this machine, or from the host of a virtual
+			// machine, may be incomplete.
+			status := recvmsg.ControlValue(control, unix.SOL_PACKET, unix.PACKET_AUXDATA)
+			datagram, ok = ParseFrame(packet, status&unix.TP_STATUS_CSUMNOTREADY != 0)
+			if !ok && !s.filtered {
+				_ = attachFilter(s.packet, dhcpFilter[:]) // without it, Receive is only slower
+				s.filtered = true
 			}
 			return ok
 		})
-	if err == unix.EAGAIN {
-		return Datagram{}, err
+	if err != nil && err != unix.EAGAIN {
+		err = fmt.Errorf("receive a DHCP message: %w", err)
 	}
-	if err != nil {
-		return Datagram{}, fmt.Errorf("receive a DHCP message: %w", err)
-	}
-	return datagram, nil
-}
-
-// filter attaches the filter when it is first called.
-func (s *Socket) filter() {
-	if !s.filtered {
-		_ = attachFilter(s.packet, dhcpFilter[:]) // without the filter, Receive is only slower
-		s.filtered = true
-	}
-}
-
-// partialChecksum reports whether a packet's control messages say that its UDP checksum is not
-// complete: the packet comes from this machine, or from the host of a virtual machine.
-func partialChecksum(control []byte) bool {
-	for len(control) >= unix.SizeofCmsghdr {
-		h, data, rest, err := unix.ParseOneSocketControlMessage(control)
-		if err != nil {
-			return false
-		}
-		if h.Level == unix.SOL_PACKET && h.Type == unix.PACKET_AUXDATA &&
-			len(data) >= int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
-			aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&data[0]))
-			return aux.Status&unix.TP_STATUS_CSUMNOTREADY != 0
-		}
-		control = rest
-	}
-	return false
+	return datagram, err
 }
 
 // Send sends the message of an action, if there is one. The source is the message's field ciaddr:
@@ -165,11 +128,11 @@ func (s *Socket) unicast(source netip.Addr, a Action) error {
 		s.udp = -1
 	}
 	if s.udp < 0 {
-		fd, err := openUDP(s.ifindex, source)
-		if err != nil {
+		var err error
+		if s.udp, err = openUDP(s.ifindex, source); err != nil {
 			return err
 		}
-		s.udp, s.udpFrom = fd, source
+		s.udpFrom = source
 	}
 	return unix.Sendto(s.udp, a.Send, 0, &unix.SockaddrInet4{Port: serverPort, Addr: as4(a.To)})
 }
@@ -190,23 +153,11 @@ func (s *Socket) Flush(limit time.Duration) {
 // open so that the kernel does not reject them by ICMP "port unreachable", and its filter drops its
 // copies of them.
 func openUDP(ifindex int, source netip.Addr) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	err = attachFilter(fd, []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}})
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
-	}
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex)
-	}
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet4{Port: clientPort, Addr: as4(source)})
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
+	return recvmsg.Open(unix.AF_INET, unix.SOCK_DGRAM, 0, func(fd int) error {
+		return cmp.Or( // the first error
+			attachFilter(fd, []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K, K: 0}}),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
+			unix.Bind(fd, &unix.SockaddrInet4{Port: clientPort, Addr: as4(source)}))
+	})
 }

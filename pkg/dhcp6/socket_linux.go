@@ -1,6 +1,7 @@
 package dhcp6
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -27,30 +28,16 @@ type Socket struct {
 
 // OpenSocket opens a socket on the interface with that index. The name is for error messages.
 func OpenSocket(ifindex int, name string) (*Socket, error) {
-	fd, err := openUDP(ifindex)
+	fd, err := recvmsg.Open(unix.AF_INET6, unix.SOCK_DGRAM, 0, func(fd int) error {
+		return cmp.Or( // the first error
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
+			unix.Bind(fd, &unix.SockaddrInet6{Port: clientPort}))
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open a socket for DHCPv6 on %s: %w", name, err)
 	}
 	return &Socket{fd, ifindex, name}, nil
-}
-
-func openUDP(ifindex int) (int, error) {
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, err
-	}
-	err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1)
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex)
-	}
-	if err == nil {
-		err = unix.Bind(fd, &unix.SockaddrInet6{Port: clientPort})
-	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, err
-	}
-	return fd, nil
 }
 
 // FD returns the descriptor to poll for answers.

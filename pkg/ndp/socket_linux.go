@@ -1,7 +1,7 @@
 package ndp
 
 import (
-	"encoding/binary"
+	"cmp"
 	"fmt"
 	"net/netip"
 
@@ -26,39 +26,23 @@ var allRouters = [16]byte{0: 0xff, 1: 0x02, 15: 2}
 // OpenSocket opens a socket on the interface with that index. If the kernel does not support IPv6,
 // the error wraps EAFNOSUPPORT.
 func OpenSocket(ifindex int) (*Socket, error) {
-	fd, err := openRaw(ifindex)
-	if err != nil {
-		return nil, fmt.Errorf("open a socket for router advertisements: %w", err)
-	}
-	return &Socket{fd: fd, ifindex: ifindex}, nil
-}
-
-func openRaw(ifindex int) (int, error) {
-	const flags = unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
-	fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW|flags, unix.IPPROTO_ICMPV6)
-	if err != nil {
-		return -1, err
-	}
 	var filter unix.ICMPv6Filter // a set bit blocks a type
 	for i := range filter.Data {
 		filter.Data[i] = ^uint32(0)
 	}
 	filter.Data[typeAdvertisement/32] &^= 1 << (typeAdvertisement % 32)
-	err = unix.SetsockoptICMPv6Filter(fd, unix.SOL_ICMPV6, unix.ICMPV6_FILTER, &filter)
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex)
+	setup := func(fd int) error {
+		return cmp.Or( // the first error
+			unix.SetsockoptICMPv6Filter(fd, unix.SOL_ICMPV6, unix.ICMPV6_FILTER, &filter),
+			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, neighborHopLimit))
 	}
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVHOPLIMIT, 1)
-	}
-	if err == nil {
-		err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_MULTICAST_HOPS, neighborHopLimit)
-	}
+	fd, err := recvmsg.Open(unix.AF_INET6, unix.SOCK_RAW, unix.IPPROTO_ICMPV6, setup)
 	if err != nil {
-		unix.Close(fd)
-		return -1, err
+		return nil, fmt.Errorf("open a socket for router advertisements: %w", err)
 	}
-	return fd, nil
+	return &Socket{fd: fd, ifindex: ifindex}, nil
 }
 
 // FD returns the descriptor to poll for advertisements.
@@ -76,29 +60,15 @@ func (s *Socket) Receive(buf []byte) (a Advertisement, err error) {
 		if int(router.Scope_id) != s.ifindex {
 			return false
 		}
+		hopLimit := recvmsg.ControlValue(control, unix.IPPROTO_IPV6, unix.IPV6_HOPLIMIT)
 		var err error
-		a, err = Parse(message, netip.AddrFrom16(router.Addr), hopLimit(control))
+		a, err = Parse(message, netip.AddrFrom16(router.Addr), int(hopLimit))
 		return err == nil
 	})
 	if err != nil && err != unix.EAGAIN {
 		err = fmt.Errorf("receive a router advertisement: %w", err)
 	}
 	return a, err
-}
-
-// hopLimit returns the hop limit in a control message, -1 if there is none.
-func hopLimit(control []byte) int {
-	for len(control) >= unix.SizeofCmsghdr {
-		h, data, rest, err := unix.ParseOneSocketControlMessage(control)
-		if err != nil {
-			break
-		}
-		if h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_HOPLIMIT && len(data) >= 4 {
-			return int(int32(binary.NativeEndian.Uint32(data)))
-		}
-		control = rest
-	}
-	return -1
 }
 
 // Solicit asks all routers on the link for advertisements (RFC 4861 section 4.1). An error that

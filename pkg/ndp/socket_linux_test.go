@@ -281,12 +281,12 @@ func TestSocketSkipsInNamespace(t *testing.T) {
 func TestSocketBeforeBindInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {
 		w, other := openWire(t, "veth0"), openWire(t, "veth1")
-		fd, err := openRaw(0)
+		s, err := OpenSocket(0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Socket{fd: fd, ifindex: w.ours.Attrs().Index}
 		defer s.Close()
+		s.ifindex = w.ours.Attrs().Index
 		other.write(frame(addr("fe80::1"), 255, serverOf("fd00::bad")))
 		w.write(frame(addr("fe80::1"), 255, message(0, 9)))
 		if a := receive(t, s, make([]byte, 2048)); a.RouterLifetime != 9*time.Second {

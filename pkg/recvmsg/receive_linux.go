@@ -1,9 +1,10 @@
-// Package recvmsg receives datagrams without allocating memory. The functions of package unix
-// allocate an address for each datagram, so a flood of datagrams would make PID 1 grow by megabytes
-// before the garbage collector runs.
+// Package recvmsg opens datagram sockets and receives from them without allocating memory. The
+// functions of package unix allocate an address for each datagram, so a flood of datagrams would
+// make PID 1 grow by megabytes before the garbage collector runs.
 package recvmsg
 
 import (
+	"encoding/binary"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,18 +13,28 @@ import (
 // MaxSkipped is the number of datagrams that one call of Next skips before it gives up.
 const MaxSkipped = 32
 
-// Result describes a received datagram.
-type Result struct {
-	Len     int // length of the datagram in bytes; greater than the buffer's if it was truncated
-	Control int // length of the control messages in bytes
+// Open opens a socket in non-blocking mode and calls setup with it.
+func Open(domain, kind, protocol int, setup func(fd int) error) (fd int, err error) {
+	fd, err = unix.Socket(domain, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if err != nil {
+		return -1, err
+	}
+	if err := setup(fd); err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
 }
 
-// Receive calls recvmsg(2) without waiting. Its error is an errno: unix.EAGAIN if no datagram is
-// queued.
+// Receive calls recvmsg(2) without waiting. It returns the lengths of the datagram, which is
+// greater than that of buf if the datagram was truncated, and of the control messages. Its error is
+// an errno: unix.EAGAIN if no datagram is queued.
 //
 // Address is the type of the socket's addresses, such as unix.RawSockaddrInet6. Unless from is nil,
 // the sender's address is stored there; it is zero if the datagram carries none.
-func Receive[Address any](fd int, buf, control []byte, from *Address) (Result, error) {
+func Receive[Address any](fd int, buf, control []byte, from *Address) (
+	length, controlLength int, err error,
+) {
 	data := unix.Iovec{Base: unsafe.SliceData(buf)}
 	data.SetLen(len(buf))
 	msg := unix.Msghdr{Iov: &data, Iovlen: 1, Control: unsafe.SliceData(control)}
@@ -35,9 +46,9 @@ func Receive[Address any](fd int, buf, control []byte, from *Address) (Result, e
 	n, _, errno := unix.RawSyscall(unix.SYS_RECVMSG, uintptr(fd), uintptr(unsafe.Pointer(&msg)),
 		unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 	if errno != 0 {
-		return Result{}, errno
+		return 0, 0, errno
 	}
-	return Result{Len: int(n), Control: int(msg.Controllen)}, nil
+	return int(n), int(msg.Controllen), nil
 }
 
 // Next receives datagrams like Receive until accept returns true for one. It skips the datagrams
@@ -47,13 +58,26 @@ func Receive[Address any](fd int, buf, control []byte, from *Address) (Result, e
 func Next[Address any](fd int, buf, control []byte, from *Address,
 	accept func(payload, control []byte) bool) error {
 	for range MaxSkipped {
-		d, err := Receive(fd, buf, control, from)
+		n, controlLength, err := Receive(fd, buf, control, from)
 		if err != nil && err != unix.EINTR {
 			return err
 		}
-		if err == nil && d.Len <= len(buf) && accept(buf[:d.Len], control[:d.Control]) {
+		if err == nil && n <= len(buf) && accept(buf[:n], control[:controlLength]) {
 			return nil
 		}
 	}
 	return unix.EAGAIN
+}
+
+// ControlValue returns the integer with which a control message of the given level and type begins.
+// It returns 0 unless that is the first message: a socket gets others only if it asks for them.
+func ControlValue(control []byte, level, kind int32) uint32 {
+	if len(control) < unix.SizeofCmsghdr {
+		return 0
+	}
+	h, data, _, err := unix.ParseOneSocketControlMessage(control)
+	if err != nil || h.Level != level || h.Type != kind || len(data) < 4 {
+		return 0
+	}
+	return binary.NativeEndian.Uint32(data)
 }

@@ -35,34 +35,50 @@ func TestReceive(t *testing.T) {
 	buf := make([]byte, 8)
 	control := make([]byte, 64)
 	var from unix.RawSockaddrInet4
-	if _, err := Receive(fd, buf, control, &from); err != unix.EAGAIN {
+	if _, _, err := Receive(fd, buf, control, &from); err != unix.EAGAIN {
 		t.Errorf("Receive with an empty queue = %v, want EAGAIN", err)
 	}
 	if err := unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_RECVTTL, 1); err != nil {
 		t.Fatal(err)
 	}
 	send("hello")
-	d, err := Receive(fd, buf, control, &from)
-	if err != nil || string(buf[:d.Len]) != "hello" {
-		t.Errorf("Receive() = %+v, %v, %q, want hello", d, err, buf)
+	n, controlLength, err := Receive(fd, buf, control, &from)
+	if err != nil || string(buf[:n]) != "hello" {
+		t.Errorf("Receive() = %d, %v, %q, want hello", n, err, buf)
 	}
 	if from.Family != unix.AF_INET || from.Addr != [4]byte{127, 0, 0, 1} || from.Port == 0 {
 		t.Errorf("Receive() from %+v, want 127.0.0.1 and a port", from)
 	}
-	messages, err := unix.ParseSocketControlMessage(control[:d.Control])
+	messages, err := unix.ParseSocketControlMessage(control[:controlLength])
 	if err != nil || len(messages) != 1 || messages[0].Header.Type != unix.IP_TTL {
 		t.Errorf("control messages = %v, %v, want one of type IP_TTL", messages, err)
 	}
+	for _, c := range []struct {
+		control     []byte
+		level, kind int32
+		want        uint32
+	}{
+		{control[:controlLength], unix.IPPROTO_IP, unix.IP_TTL, 64},
+		{control[:controlLength], unix.IPPROTO_IP, unix.IP_TOS, 0},
+		{control[:controlLength], unix.IPPROTO_IPV6, unix.IP_TTL, 0},
+		{control[:unix.SizeofCmsghdr], unix.IPPROTO_IP, unix.IP_TTL, 0},
+		{nil, unix.IPPROTO_IP, unix.IP_TTL, 0},
+	} {
+		if got := ControlValue(c.control, c.level, c.kind); got != c.want {
+			t.Errorf("ControlValue(%x, %d, %d) = %d, want %d", c.control, c.level, c.kind, got, c.want)
+		}
+	}
 	send("longer than the buffer")
-	d, err = Receive[unix.RawSockaddrInet4](fd, buf, nil, nil)
-	if err != nil || d.Len != 22 || d.Control != 0 || string(buf) != "longer t" {
-		t.Errorf("Receive() of a truncated datagram = %+v, %v, %q, want {22 0}", d, err, buf)
+	n, controlLength, err = Receive[unix.RawSockaddrInet4](fd, buf, nil, nil)
+	if err != nil || n != 22 || controlLength != 0 || string(buf) != "longer t" {
+		t.Errorf("Receive() of a truncated datagram = %d, %d, %v, %q, want 22, 0",
+			n, controlLength, err, buf)
 	}
 	send("")
-	if d, err = Receive(fd, nil, nil, &from); err != nil || d.Len != 0 {
-		t.Errorf("Receive() of an empty datagram = %+v, %v, want {0 0}", d, err)
+	if n, _, err = Receive(fd, nil, nil, &from); err != nil || n != 0 {
+		t.Errorf("Receive() of an empty datagram = %d, %v, want 0", n, err)
 	}
-	if _, err = Receive(-1, buf, control, &from); err != unix.EBADF {
+	if _, _, err = Receive(-1, buf, control, &from); err != unix.EBADF {
 		t.Errorf("Receive(-1) = %v, want EBADF", err)
 	}
 }

@@ -19,13 +19,10 @@ type socket interface {
 type vsock int
 
 func listen() (socket, error) {
-	fd, err := unix.Socket(unix.AF_VSOCK, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	fd, err := recvmsg.Open(unix.AF_VSOCK, unix.SOCK_DGRAM, 0, func(fd int) error {
+		return unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: Port})
+	})
 	if err != nil {
-		return nil, err
-	}
-	address := &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: Port}
-	if err := unix.Bind(fd, address); err != nil {
-		_ = unix.Close(fd)
 		return nil, err
 	}
 	return vsock(fd), nil
@@ -46,14 +43,14 @@ func (s vsock) close() { _ = unix.Close(int(s)) }
 
 func (s vsock) receive(b *[size]byte) (n int, from Address, err error) {
 	var sender unix.RawSockaddrVM
-	d, err := recvmsg.Receive(int(s), b[:], nil, &sender)
+	n, _, err = recvmsg.Receive(int(s), b[:], nil, &sender)
 	if err != nil {
 		return 0, Address{}, err
 	}
 	if sender.Family == unix.AF_VSOCK {
 		from = Address{sender.Cid, sender.Port}
 	}
-	return d.Len, from, nil
+	return n, from, nil
 }
 
 // HasDevice reports whether a vsock device connects this machine to a host. Without one, Sync may
