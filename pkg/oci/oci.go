@@ -22,13 +22,9 @@ var policies = [...]string{
 // schedulerFlags holds the names of the scheduler flags, SCHED_FLAG_* of Linux, by number of the
 // bit.
 var schedulerFlags = [...]string{
-	"SCHED_FLAG_RESET_ON_FORK",
-	"SCHED_FLAG_RECLAIM",
-	"SCHED_FLAG_DL_OVERRUN",
-	"SCHED_FLAG_KEEP_POLICY",
-	"SCHED_FLAG_KEEP_PARAMS",
-	"SCHED_FLAG_UTIL_CLAMP_MIN",
-	"SCHED_FLAG_UTIL_CLAMP_MAX",
+	"SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM", "SCHED_FLAG_DL_OVERRUN",
+	"SCHED_FLAG_KEEP_POLICY", "SCHED_FLAG_KEEP_PARAMS",
+	"SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX",
 }
 
 // ioClasses holds the names of the I/O scheduling classes, IOPRIO_CLASS_* of Linux, by number.

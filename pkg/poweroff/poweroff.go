@@ -5,7 +5,6 @@
 package poweroff
 
 import (
-	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -36,9 +35,7 @@ func Code(status unix.WaitStatus) int {
 // Sync is the operation that writes all file systems to their devices, sync(2).
 type Sync struct{}
 
-func (Sync) Describe() op.Description {
-	return op.Describe("sync", "all file systems")
-}
+func (Sync) Describe() op.Description { return op.Describe("sync", "all file systems") }
 
 func (Sync) Do() error {
 	unix.Sync()
@@ -51,18 +48,14 @@ func (Sync) Do() error {
 // a PID namespace of Linux.
 type PowerOff struct{}
 
-func (PowerOff) Describe() op.Description {
-	return op.Describe("reboot", "RB_AUTOBOOT")
-}
+func (PowerOff) Describe() op.Description { return op.Describe("reboot", "RB_AUTOBOOT") }
 
-func (PowerOff) Do() error {
+func (PowerOff) Do() (err error) {
 	if !isMachine() {
 		return nil
 	}
-	if err := reboot(); err != nil {
-		return fmt.Errorf("reboot: %w", err)
-	}
-	return nil
+	defer op.Wrap(&err, "reboot")
+	return reboot()
 }
 
 // Deadline is the operation that gives the machine a time to end by itself. After that it ends as

@@ -8,11 +8,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-const (
-	// ioctlExitCode is a request of libkrun's virtiofs server; its argument is the code itself.
-	ioctlExitCode = 0x7602
-	virtiofsMagic = 0x65735546 // FUSE_SUPER_MAGIC, f_type of statfs(2)
-)
+// ioctlExitCode is a request of libkrun's virtiofs server; its argument is the code itself.
+const ioctlExitCode = 0x7602
 
 // Report is the operation that reports the exit code to the host, by an ioctl on the virtiofs root.
 // With a root of another type there is no host that would understand it, and Report does nothing.
@@ -29,7 +26,8 @@ func (r Report) Describe() op.Description {
 		"unless", "not virtiofs")
 }
 
-func (r Report) Do() error {
+func (r Report) Do() (err error) {
+	defer op.Wrap(&err, "report exit code %d", *r.Code)
 	dir, path := unix.AT_FDCWD, r.Root
 	if r.FD != nil {
 		if fd, ok := r.FD(); ok && isVirtiofs(fd) {
@@ -38,21 +36,19 @@ func (r Report) Do() error {
 	}
 	fd, err := unix.Openat(dir, path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("report exit code %d: open %s: %w", *r.Code, r.Root, err)
+		return fmt.Errorf("open %s: %w", r.Root, err)
 	}
 	defer unix.Close(fd)
 	if !isVirtiofs(fd) {
 		return nil
 	}
-	if err := unix.IoctlSetInt(fd, ioctlExitCode, *r.Code); err != nil {
-		return fmt.Errorf("report exit code %d: ioctl %#x on %s: %w", *r.Code, ioctlExitCode, r.Root, err)
-	}
-	return nil
+	defer op.Wrap(&err, "ioctl %#x on %s", ioctlExitCode, r.Root)
+	return unix.IoctlSetInt(fd, ioctlExitCode, *r.Code)
 }
 
 func isVirtiofs(fd int) bool {
 	var fs unix.Statfs_t
-	return unix.Fstatfs(fd, &fs) == nil && fs.Type == virtiofsMagic
+	return unix.Fstatfs(fd, &fs) == nil && fs.Type == unix.FUSE_SUPER_MAGIC
 }
 
 // CtrlAltDel is the operation after which Ctrl-Alt-Del no longer restarts the machine at once: the
@@ -75,14 +71,12 @@ func (CtrlAltDel) Do() error {
 	return nil
 }
 
-// isMachine reports whether this process is the first one of a machine, whose end is its own.
-func isMachine() bool { return unix.Getpid() == 1 && !inPIDNamespace() }
-
-// inPIDNamespace reports whether this process is in a PID namespace other than the machine's, whose
-// inode number is fixed (PROC_PID_INIT_INO in linux/proc_ns.h). Without /proc it returns false.
-func inPIDNamespace() bool {
+// isMachine reports whether this process is the first one of a machine, and not of another PID
+// namespace. Without /proc, it takes process 1 for that of a machine.
+func isMachine() bool {
+	const initial = 0xEFFFFFFC // PROC_PID_INIT_INO of linux/proc_ns.h
 	var st unix.Stat_t
-	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino != 0xEFFFFFFC
+	return unix.Getpid() == 1 && (unix.Stat("/proc/self/ns/pid", &st) != nil || st.Ino == initial)
 }
 
 // reboot calls reboot(2) with RB_AUTOBOOT. In a PID namespace the kernel ends the namespace.

@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -11,6 +14,87 @@ import (
 
 // retryInterval is the time between two looks for a device.
 const retryInterval = 10 * time.Millisecond
+
+// Device is a block device and its contents.
+type Device struct {
+	Path string // /dev/vda
+	Size uint64 // in bytes
+	Superblock
+	Partition // zero for a disk
+}
+
+// String returns the path and what identifies the device, for messages.
+func (d Device) String() string {
+	text := d.Type
+	if text == "" {
+		text = "nothing known"
+	}
+	for _, tag := range [...]tag{
+		{"UUID", d.Superblock.UUID}, {"LABEL", d.Superblock.Label},
+		{"PARTUUID", d.Partition.UUID}, {"PARTLABEL", d.Partition.Label},
+	} {
+		if tag.value != "" {
+			text += ", " + tag.kind + "=" + tag.text()
+		}
+	}
+	return fmt.Sprintf("%s (%s)", d.Path, text)
+}
+
+// tag names a device: by a path if kind is empty, else by its UUID, LABEL, PARTUUID or PARTLABEL.
+type tag struct{ kind, value string }
+
+// parseTag parses a path, or UUID=, LABEL=, PARTUUID= or PARTLABEL= and a value, perhaps in quotes,
+// as in fstab(5).
+func parseTag(s string) (tag, error) {
+	if strings.HasPrefix(s, "/") {
+		return tag{value: s}, nil
+	}
+	kind, value, ok := strings.Cut(s, "=")
+	if !ok || !slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, kind) {
+		return tag{}, errors.New("want a path, UUID=, LABEL=, PARTUUID= or PARTLABEL=")
+	}
+	n := len(value)
+	if n >= 2 && (value[0] == '"' || value[0] == '\'') && value[n-1] == value[0] {
+		value = value[1 : n-1]
+	}
+	if value == "" {
+		return tag{}, errors.New("an empty " + kind)
+	}
+	return tag{kind, value}, nil
+}
+
+// text returns the value for a message. Labels are quoted.
+func (t tag) text() string {
+	if strings.HasSuffix(t.kind, "UUID") {
+		return t.value
+	}
+	return strconv.Quote(t.value)
+}
+
+// matches reports whether t, which is not a path, names d. The case of UUIDs is ignored.
+func (t tag) matches(d *Device) bool {
+	switch t.kind {
+	case "UUID":
+		return strings.EqualFold(t.value, d.Superblock.UUID)
+	case "LABEL":
+		return t.value == d.Superblock.Label
+	case "PARTUUID":
+		return strings.EqualFold(t.value, d.Partition.UUID)
+	default:
+		return t.value == d.Partition.Label
+	}
+}
+
+// maxListed bounds how many devices or types a message lists.
+const maxListed = 8
+
+// list joins words for a message.
+func list(words []string) string {
+	if len(words) > maxListed {
+		words = append(words[:maxListed:maxListed], "...")
+	}
+	return strings.Join(words, ", ")
+}
 
 // Devices returns the block devices and their contents, in the kernel's order. It needs /proc and
 // /dev. The contents of a device that cannot be read are unknown.
@@ -119,24 +203,19 @@ func (t tag) missing(err error, timeout time.Duration) error {
 	if listErr != nil {
 		return listErr
 	}
-	var there []string
-	for _, d := range devices {
-		if t.kind == "" {
-			there = append(there, d.Path)
-		} else {
-			there = append(there, d.String())
-		}
-	}
 	what := "no such device"
 	if err != unix.ENOENT {
 		what = err.Error()
 	}
+	var paths, described []string
+	for _, d := range devices {
+		paths, described = append(paths, d.Path), append(described, d.String())
+	}
 	switch {
-	case len(there) == 0:
+	case len(devices) == 0:
 		return errors.New(what + after + ": there are no block devices")
 	case t.kind == "":
-		return errors.New(what + after + " (there are: " + list(there) + ")")
-	default:
-		return errors.New("none of " + list(there) + " has it" + after)
+		return errors.New(what + after + " (there are: " + list(paths) + ")")
 	}
+	return errors.New("none of " + list(described) + " has it" + after)
 }

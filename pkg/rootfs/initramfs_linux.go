@@ -22,20 +22,17 @@ func (FreeInitramfs) Describe() op.Description {
 		"unless", "the original root is not one")
 }
 
-func (f FreeInitramfs) Do() error {
+func (f FreeInitramfs) Do() (err error) {
+	defer op.Wrap(&err, "free the memory of the initramfs")
 	if !f.Original.immovable || !isMachinesInit() {
 		return nil
 	}
-	const ramfs = 0x858458f6 // RAMFS_MAGIC of linux/magic.h
 	var fs unix.Statfs_t
-	err := unix.Fstatfs(f.Original.fd, &fs)
-	if err != nil || fs.Type != ramfs && fs.Type != unix.TMPFS_MAGIC {
+	if unix.Fstatfs(f.Original.fd, &fs) != nil ||
+		fs.Type != unix.RAMFS_MAGIC && fs.Type != unix.TMPFS_MAGIC {
 		return nil
 	}
-	if err := removeContents(f.Original.fd, "."); err != nil {
-		return fmt.Errorf("free the memory of the initramfs: %w", err)
-	}
-	return nil
+	return removeContents(f.Original.fd, ".")
 }
 
 // isMachinesInit reports whether this is process 1 of the machine, and not of another PID

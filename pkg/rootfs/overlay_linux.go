@@ -22,14 +22,8 @@ func (o *mountOverlay) Describe() op.Description {
 	return op.Describe("mount", "overlay", "as", "root", "upper", o.upper, "options", o.options)
 }
 
-func (o *mountOverlay) Do() error {
-	if err := o.mount(); err != nil {
-		return fmt.Errorf("mount an overlay with %s as root: %w", o.upper, err)
-	}
-	return nil
-}
-
-func (o *mountOverlay) mount() error {
+func (o *mountOverlay) Do() (err error) {
+	defer op.Wrap(&err, "mount an overlay with %s as root", o.upper)
 	defer muteConsole()()
 	const upper, work = upperDir + "/upper", upperDir + "/work"
 	if err := makeUpper(upper, work); err != nil {
@@ -38,7 +32,7 @@ func (o *mountOverlay) mount() error {
 	messages := openLog()
 	defer messages.close()
 	data := "lowerdir=" + lowerDir + ",upperdir=" + upper + ",workdir=" + work
-	err := unix.Mount("overlay", newRoot, "overlay", o.flags, data)
+	err = unix.Mount("overlay", newRoot, "overlay", o.flags, data)
 	if err == unix.ENODEV {
 		return errors.New("the kernel has no overlay")
 	}
@@ -92,17 +86,16 @@ func (MakeOverlayReadOnly) Describe() op.Description {
 }
 
 func (m MakeOverlayReadOnly) Do() error {
-	var errs []error
+	var errs error
 	for _, dir := range m.Original.detached {
-		if err := makeReadOnly(dir); err != nil {
-			errs = append(errs, fmt.Errorf("make the overlay's device read-only: %w", err))
-		}
+		errs = errors.Join(errs, makeReadOnly(dir))
 	}
-	return errors.Join(errs...)
+	return errs
 }
 
 // makeReadOnly makes the file system of a directory read-only, like a remount, but without a path.
-func makeReadOnly(dir int) error {
+func makeReadOnly(dir int) (err error) {
+	defer op.Wrap(&err, "make the overlay's device read-only")
 	fs, err := unix.Fspick(dir, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)
 	if err != nil {
 		return err

@@ -38,17 +38,15 @@ func (f *findDevice) Describe() op.Description {
 	return op.Describe("find", f.volume.source, "for", f.volume.role, "timeout", f.timeout)
 }
 
-func (f *findDevice) Do() error {
+func (f *findDevice) Do() (err error) {
 	v := f.volume
+	defer op.Wrap(&err, "find the %s device %s", v.role, v.source)
 	v.device = Device{Path: v.source}
 	if v.isBlock = needsDevice(v.fsType); !v.isBlock {
 		return nil
 	}
-	var err error
-	if v.device, err = find(v.source, f.timeout); err != nil {
-		return fmt.Errorf("find the %s device %s: %w", v.role, v.source, err)
-	}
-	return nil
+	v.device, err = find(v.source, f.timeout)
+	return err
 }
 
 // mountVolume mounts a volume whose device was found.
@@ -100,18 +98,16 @@ func (m *mountVolume) Do() error {
 	}
 	if err == unix.ENODEV {
 		err = errors.New("the kernel has no " + fs)
-	} else if why := messages.reason(v.kernelName(), fs); why != "" {
-		notes = append(notes, "kernel: "+why)
+	} else {
+		var name string // of the device in the kernel's messages
+		if v.isBlock {
+			name = path.Base(v.device.Path)
+		}
+		if why := messages.reason(name, fs); why != "" {
+			notes = append(notes, "kernel: "+why)
+		}
 	}
 	return v.wrap(fs+" ", addNotes(err, notes))
-}
-
-// kernelName returns the name of the device in the kernel's messages, or "" if it has none.
-func (v *volume) kernelName() string {
-	if !v.isBlock {
-		return ""
-	}
-	return path.Base(v.device.Path)
 }
 
 func (v *volume) wrap(fs string, err error) error {
@@ -123,16 +119,14 @@ func (v *volume) wrap(fs string, err error) error {
 
 // makeDeviceReadOnly makes a block device read-only. Mount options do not suffice: ext4 cleans up
 // orphans, and so writes, even when it is mounted read-only.
-func makeDeviceReadOnly(path string) error {
+func makeDeviceReadOnly(path string) (err error) {
 	f, err := openDevice(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := unix.IoctlSetPointerInt(int(f.Fd()), unix.BLKROSET, 1); err != nil {
-		return fmt.Errorf("make it read-only: %w", err)
-	}
-	return nil
+	defer op.Wrap(&err, "make it read-only")
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.BLKROSET, 1)
 }
 
 // mountAs mounts the volume as a type, with additional flags.

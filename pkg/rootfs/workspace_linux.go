@@ -23,14 +23,8 @@ func (w *enterWorkspace) Describe() op.Description {
 	return op.Describe("make root", "tmpfs", "mount", mounts)
 }
 
-func (w *enterWorkspace) Do() error {
-	if err := w.enter(); err != nil {
-		return fmt.Errorf("make a tmpfs the root: %w", err)
-	}
-	return nil
-}
-
-func (w *enterWorkspace) enter() error {
+func (w *enterWorkspace) Do() (err error) {
+	defer op.Wrap(&err, "make a tmpfs the root")
 	// pivot_root(2) fails on shared mounts.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make all mounts private: %w", err)
@@ -39,7 +33,6 @@ func (w *enterWorkspace) enter() error {
 	if w.lower {
 		// A copy of the mount, without the mounts below it. A detached mount cannot be copied.
 		const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
-		var err error
 		if lower, err = unix.OpenTree(w.original.fd, "", flags); err != nil {
 			return fmt.Errorf("copy the mount of /: %w", err)
 		}
@@ -57,15 +50,12 @@ func (w *enterWorkspace) enter() error {
 	if lower < 0 {
 		return nil
 	}
-	err := unix.MoveMount(lower, "", unix.AT_FDCWD, lowerDir, unix.MOVE_MOUNT_F_EMPTY_PATH)
-	if err != nil {
-		return fmt.Errorf("mount the original root on %s: %w", lowerDir, err)
-	}
-	return nil
+	defer op.Wrap(&err, "mount the original root on %s", lowerDir)
+	return unix.MoveMount(lower, "", unix.AT_FDCWD, lowerDir, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // switchToTmpfs makes a tmpfs with the directories of the workspace the root.
-func (w *enterWorkspace) switchToTmpfs() error {
+func (w *enterWorkspace) switchToTmpfs() (err error) {
 	tmpfs, err := newTmpfs()
 	if err != nil {
 		return err
@@ -83,15 +73,13 @@ func (w *enterWorkspace) switchToTmpfs() error {
 	if err := unix.Fchdir(tmpfs); err != nil {
 		return err
 	}
+	defer op.Wrap(&err, "move to it")
 	err = swapRoot()
 	if err == unix.EINVAL { // an initramfs cannot be moved away; it stays below
 		w.original.immovable = true
 		err = unix.Chroot(".")
 	}
-	if err != nil {
-		return fmt.Errorf("move to it: %w", err)
-	}
-	return nil
+	return err
 }
 
 // newTmpfs returns a descriptor of a tmpfs that is mounted nowhere.
@@ -113,17 +101,15 @@ func newTmpfs() (int, error) {
 // swapRoot makes the working directory, which must be a mount point, the root, and unmounts the old
 // root with everything below it. No directory for the old root is needed: pivot_root(2) mounts it
 // over the new one for a moment.
-func swapRoot() error {
+func swapRoot() (err error) {
 	if err := unix.PivotRoot(".", "."); err != nil {
 		return err
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("unmount the old root: %w", err)
 	}
-	if err := unix.Chdir("/"); err != nil {
-		return fmt.Errorf("change to /: %w", err)
-	}
-	return nil
+	defer op.Wrap(&err, "change to /")
+	return unix.Chdir("/")
 }
 
 // enterNewRoot makes the file system on newRoot the root and unmounts the workspace.
@@ -131,13 +117,10 @@ type enterNewRoot struct{}
 
 func (enterNewRoot) Describe() op.Description { return op.Describe("enter", "the new root") }
 
-func (enterNewRoot) Do() error {
-	err := unix.Chdir(newRoot)
-	if err == nil {
-		err = swapRoot()
+func (enterNewRoot) Do() (err error) {
+	defer op.Wrap(&err, "enter the new root")
+	if err := unix.Chdir(newRoot); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("enter the new root: %w", err)
-	}
-	return nil
+	return swapRoot()
 }

@@ -24,14 +24,8 @@ func (d Device) Describe() op.Description {
 		"mode", op.If(d.FileMode != nil, fmt.Sprintf("%#o", d.mode())), "uid", d.UID, "gid", d.GID)
 }
 
-func (d Device) Do() error {
-	if err := d.make(); err != nil {
-		return fmt.Errorf("make device %s: %w", d.Path, err)
-	}
-	return nil
-}
-
-func (d Device) make() error {
+func (d Device) Do() (err error) {
+	defer op.Wrap(&err, "make device %s", d.Path)
 	kind, number, err := d.number()
 	if err != nil {
 		return err

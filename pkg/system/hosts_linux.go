@@ -32,9 +32,9 @@ func (h Hosts) Describe() op.Description {
 		"if", "missing or empty")
 }
 
-func (h Hosts) Do() error {
+func (h Hosts) Do() (err error) {
 	// Creating the file without looking for it first saves a request to the host.
-	err := createFile(hostsFile)
+	err = createFile(hostsFile)
 	if errors.Is(err, fs.ErrExist) {
 		var info fs.FileInfo
 		info, err = os.Stat(hostsFile)
@@ -48,10 +48,8 @@ func (h Hosts) Do() error {
 	if err := os.WriteFile(hostsSource, []byte(hostsText(h.Hostname)), 0o644); err != nil {
 		return err
 	}
-	if err := unix.Mount(hostsSource, hostsFile, "", unix.MS_BIND, ""); err != nil {
-		return fmt.Errorf("mount %s on %s: %w", hostsSource, hostsFile, err)
-	}
-	return nil
+	defer op.Wrap(&err, "mount %s on %s", hostsSource, hostsFile)
+	return unix.Mount(hostsSource, hostsFile, "", unix.MS_BIND, "")
 }
 
 // createFile creates an empty file and, if necessary, its directory. It fails with ErrExist if

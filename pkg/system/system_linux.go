@@ -1,7 +1,6 @@
 package system
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"slices"
@@ -17,11 +16,9 @@ type Domainname struct{ Name string }
 
 func (d Domainname) Describe() op.Description { return op.Describe("set domain name", d.Name) }
 
-func (d Domainname) Do() error {
-	if err := unix.Setdomainname([]byte(d.Name)); err != nil {
-		return fmt.Errorf("set domain name %q: %w", d.Name, err)
-	}
-	return nil
+func (d Domainname) Do() (err error) {
+	defer op.Wrap(&err, "set domain name %q", d.Name)
+	return unix.Setdomainname([]byte(d.Name))
 }
 
 // Sysctls returns operations that set kernel parameters, given by name, in the order of the names.
@@ -38,16 +35,15 @@ type Sysctl struct{ Name, Value string }
 
 func (s Sysctl) Describe() op.Description { return op.Describe("sysctl", s.Name, "value", s.Value) }
 
-func (s Sysctl) Do() error {
+func (s Sysctl) Do() (err error) {
+	defer op.Wrap(&err, "set sysctl %s to %q", s.Name, s.Value)
 	f, err := os.OpenFile("/proc/sys/"+sysctlPath(s.Name), os.O_WRONLY|unix.O_NOFOLLOW, 0)
-	if err == nil {
-		_, err = f.WriteString(s.Value)
-		f.Close()
-	}
 	if err != nil {
-		return fmt.Errorf("set sysctl %s to %q: %w", s.Name, s.Value, err)
+		return err
 	}
-	return nil
+	defer f.Close()
+	_, err = f.WriteString(s.Value)
+	return err
 }
 
 // sysctlPath returns the path of a parameter below /proc/sys. As for sysctl(8), the first . or / in
