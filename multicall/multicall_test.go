@@ -277,9 +277,8 @@ func checkSettings(t *testing.T, binary, cpu string) {
 	}
 }
 
-// TestBinaryDispatch runs the binary as users do, under several names and not as PID 1.
-func TestBinaryDispatch(t *testing.T) {
-	const list = `Usage: krunbox APPLET [ARG...]
+// list is what the binary of harmless applets prints on --help.
+const list = `Usage: krunbox APPLET [ARG...]
        krunbox --help | --version
 A link to krunbox with the name of an applet runs that applet.
 
@@ -293,6 +292,9 @@ A link to krunbox with the name of an applet runs that applet.
   show-args [ARG...]
         Show-args prints its arguments.
 `
+
+// TestBinaryDispatch runs the binary as users do, under several names and not as PID 1.
+func TestBinaryDispatch(t *testing.T) {
 	binary := harmlessBinary(t)
 	dir := t.TempDir()
 	for _, name := range []string{"show-args", "init", "init.krun", "box"} {
