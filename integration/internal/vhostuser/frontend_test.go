@@ -12,24 +12,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long tests wait for what has to happen; they fail then.
-const patience = 10 * time.Second
+// timeout is how long a test waits for a reply before it fails.
+const timeout = 10 * time.Second
 
-// frontend is a VMM and its guest in one, small enough to misbehave in.
+// frontend is a minimal VMM with its guest. Tests can violate the protocols of both.
 //
-// Queue i has its rings at i*queueSpace; buffers start at bufferSpace. Guest-physical addresses begin at guestBase,
-// the VMM's own at userBase.
+// The rings of queue i are at i*queueSpace in the memory; buffers start at bufferSpace. The
+// guest-physical address of the memory is guestBase, that in the VMM's address space is userBase.
 type frontend struct {
 	t      *testing.T
 	conn   *net.UnixConn
 	server *Server
-	served chan error // the result of Serve
+	served chan error // receives the result of Serve
 
 	memory     []byte
 	memoryFD   int
 	kick, call [testQueues]event
 	avail      [testQueues]uint16 // index of the next entry of the available ring
-	used       [testQueues]uint16 // and of the used one
+	used       [testQueues]uint16 // index of the next entry of the used ring
 }
 
 const (
@@ -38,12 +38,12 @@ const (
 	userBase    = 0x7f00_0000_0000
 	ringSize    = 8
 	queueSpace  = 0x1000
-	availOffset = 0x400 // in a queue's space
-	usedOffset  = 0x800
+	availOffset = 0x400 // of the available ring in a queue's space
+	usedOffset  = 0x800 // of the used ring in a queue's space
 	bufferSpace = 0x10000
 )
 
-// newFrontend connects to s, which it serves.
+// newFrontend starts s and returns a frontend that is connected to it.
 func newFrontend(t *testing.T, s *Server) *frontend {
 	t.Helper()
 	ours, theirs := socketpair(t)
@@ -94,7 +94,7 @@ func socketpair(t *testing.T) (a, b *net.UnixConn) {
 // event is an eventfd.
 type event struct {
 	*os.File
-	fd int // File.Fd would make it blocking
+	fd int // File.Fd would make the descriptor blocking
 }
 
 func eventfd(t *testing.T) event {
@@ -108,8 +108,8 @@ func eventfd(t *testing.T) event {
 	return event{f, fd}
 }
 
-// send sends a vhost-user request that needs a reply where the protocol has none of its own, and returns the reply.
-// It is nil if the server has closed the connection.
+// send sends a vhost-user request with the need_reply flag and returns the reply, or nil if the
+// server has closed the connection.
 func (f *frontend) send(request uint32, payload any, fds ...int) []byte {
 	f.t.Helper()
 	p := encode(payload)
@@ -121,7 +121,7 @@ func (f *frontend) send(request uint32, payload any, fds ...int) []byte {
 	if _, _, err := f.conn.WriteMsgUnix(b, oob, nil); err != nil {
 		return nil
 	}
-	f.conn.SetReadDeadline(time.Now().Add(patience))
+	f.conn.SetReadDeadline(time.Now().Add(timeout))
 	var header [3]uint32
 	if err := binary.Read(f.conn, binary.LittleEndian, &header); err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -139,7 +139,7 @@ func (f *frontend) send(request uint32, payload any, fds ...int) []byte {
 	return reply
 }
 
-// negotiate does what QEMU does before it sets up queues.
+// negotiate sends the requests that QEMU sends before it sets up queues.
 func (f *frontend) negotiate() {
 	f.t.Helper()
 	for _, c := range []struct {
@@ -160,22 +160,22 @@ func (f *frontend) negotiate() {
 	f.setMemory()
 }
 
-// ack sends a request that has to succeed.
+// ack sends a request and fails the test if it does not succeed.
 func (f *frontend) ack(request uint32, payload any, fds ...int) {
 	f.t.Helper()
 	if reply := f.send(request, payload, fds...); len(reply) != 8 || binary.LittleEndian.Uint64(reply) != 0 {
-		f.t.Fatalf("request %d: reply %v", request, reply)
+		f.t.Fatalf("reply to request %d = %v, want 0", request, reply)
 	}
 }
 
 type vringState struct{ Index, Num uint32 }
 
-// memTable is the payload of SET_MEM_TABLE for n regions.
+// memTable returns the payload of SET_MEM_TABLE for regions.
 func memTable(regions ...regionInfo) []byte {
 	return append(encode([2]uint32{uint32(len(regions))}), encode(regions)...)
 }
 
-// setMemory shares the memory in two adjacent regions, so that buffers may cross from one to the other.
+// setMemory shares the memory as two adjacent regions, so that a buffer can be in both.
 func (f *frontend) setMemory() {
 	f.t.Helper()
 	const half = memorySize / 2
@@ -200,7 +200,7 @@ func (f *frontend) startQueue(i int) {
 	f.ack(reqSetVringEnable, vringState{uint32(i), 1})
 }
 
-// start makes queue 1 ready.
+// start negotiates, starts queue 1, and returns f.
 func (f *frontend) start() *frontend {
 	f.t.Helper()
 	f.negotiate()
@@ -215,12 +215,12 @@ type descriptor struct {
 	Flags, Next uint16
 }
 
-// setDescriptors writes descriptors to the table of queue i, from index first.
+// setDescriptors writes descriptors to the table of queue i, starting at index first.
 func (f *frontend) setDescriptors(i, first int, d ...descriptor) {
 	copy(f.memory[i*queueSpace+first*descSize:], encode(d))
 }
 
-// makeAvailable makes the chain at head available in queue i and kicks.
+// makeAvailable makes the chain at head available in queue i and kicks the queue.
 func (f *frontend) makeAvailable(i int, head uint16) {
 	f.t.Helper()
 	ring := f.memory[i*queueSpace+availOffset:]
@@ -241,7 +241,7 @@ func (f *frontend) setAvailIndex(i int, index uint16) {
 func (f *frontend) waitUsed(i int) (head, length uint32) {
 	f.t.Helper()
 	ring := f.memory[i*queueSpace+usedOffset:]
-	for deadline := time.Now().Add(patience); ; {
+	for deadline := time.Now().Add(timeout); ; {
 		if _, index := ringHead(ring); index != f.used[i] {
 			break
 		}
@@ -256,20 +256,20 @@ func (f *frontend) waitUsed(i int) (head, length uint32) {
 	return binary.LittleEndian.Uint32(entry), binary.LittleEndian.Uint32(entry[4:])
 }
 
-// buffer returns the address of buffer space n, of 0x1000 bytes, and the space itself.
+// buffer returns buffer n, which has 0x1000 bytes, and its guest-physical address.
 func (f *frontend) buffer(n int) (uint64, []byte) {
 	at := bufferSpace + n*0x1000
 	return guestBase + uint64(at), f.memory[at : at+0x1000]
 }
 
-// waitServed returns the result of Serve.
+// waitServed waits for the result of Serve and returns it.
 func (f *frontend) waitServed() error {
 	f.t.Helper()
 	select {
 	case err := <-f.served:
 		return err
-	case <-time.After(patience):
-		f.t.Fatal("Serve does not return")
+	case <-time.After(timeout):
+		f.t.Fatal("Serve has not returned")
 		return nil
 	}
 }

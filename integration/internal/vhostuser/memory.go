@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory is the guest's memory, mapped into this process. It is unmapped when the last reference is gone, so that a
-// new memory table from the VMM needs not wait for the requests that use the old one.
+// memory is a mapping of the guest's memory into this process. It is unmapped when the last
+// reference is released, so that the VMM can replace the memory table while requests still use the
+// old mapping.
 type memory struct {
 	regions    []region
 	references atomic.Int32
@@ -17,16 +18,17 @@ type memory struct {
 // region is one contiguous piece of guest memory.
 type region struct {
 	guest uint64 // guest-physical address
-	user  uint64 // address in the VMM's own address space, which the addresses of rings refer to
+	user  uint64 // address in the VMM's address space; addresses of rings are of this kind
 	bytes []byte
 }
 
-// regionInfo describes a region as VHOST_USER_SET_MEM_TABLE does.
+// regionInfo is the description of a region in VHOST_USER_SET_MEM_TABLE.
 type regionInfo struct {
 	Guest, Size, User, Offset uint64
 }
 
-// mapMemory maps the regions; fds[i] backs region i. The caller owns one reference.
+// mapMemory maps the regions; fds[i] is the file of region i. The result has one reference, which
+// the caller must release. It fails if a region exceeds its file.
 func mapMemory(infos []regionInfo, fds []int) (*memory, error) {
 	if len(infos) != len(fds) {
 		return nil, fmt.Errorf("memory table: %d regions with %d file descriptors", len(infos), len(fds))
@@ -49,9 +51,9 @@ func (info *regionInfo) mmap(fd int) ([]byte, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return nil, err
 	}
-	// Mapping more than there is succeeds, and using it is a SIGBUS.
+	// Mapping more than the file has would succeed, but an access would cause a SIGBUS.
 	if size := uint64(st.Size); info.Offset > size || info.Size > size-info.Offset {
-		return nil, fmt.Errorf("file of %#x bytes", size)
+		return nil, fmt.Errorf("the region exceeds its file of %#x bytes", size)
 	}
 	return unix.Mmap(fd, int64(info.Offset), int(info.Size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
@@ -70,7 +72,8 @@ func (m *memory) release() {
 	}
 }
 
-// appendGuest appends to dst the n bytes at guest-physical address addr, which may span adjacent regions.
+// appendGuest appends the n bytes at the guest-physical address addr to dst, in one piece for each
+// region. It fails if the guest has no memory at one of the addresses.
 func (m *memory) appendGuest(dst [][]byte, addr, n uint64) ([][]byte, error) {
 	for n > 0 {
 		b := m.find(addr, func(r *region) uint64 { return r.guest })
@@ -85,7 +88,7 @@ func (m *memory) appendGuest(dst [][]byte, addr, n uint64) ([][]byte, error) {
 	return dst, nil
 }
 
-// user returns the n bytes at address addr of the VMM.
+// user returns the n bytes at addr, an address of the VMM. It fails if they are not in one region.
 func (m *memory) user(addr, n uint64) ([]byte, error) {
 	b := m.find(addr, func(r *region) uint64 { return r.user })
 	if uint64(len(b)) < n {
@@ -94,8 +97,8 @@ func (m *memory) user(addr, n uint64) ([]byte, error) {
 	return b[:n], nil
 }
 
-// find returns the bytes from addr to the end of its region, nil if there is none. base tells which address of a
-// region addr refers to.
+// find returns the bytes from addr to the end of its region, or nil if addr is in no region. base
+// returns the start of a region in the address space of addr.
 func (m *memory) find(addr uint64, base func(*region) uint64) []byte {
 	for i := range m.regions {
 		r := &m.regions[i]

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The requests of the vhost-user protocol that a VMM makes of a device.
+// Requests of the vhost-user protocol from the VMM.
 const (
 	reqGetFeatures         = 1
 	reqSetFeatures         = 2
@@ -37,18 +37,19 @@ const (
 )
 
 const (
-	maxPayload = 4096
-	maxFDs     = 8 // VHOST_USER's limit of memory regions
+	maxPayload = 4096 // bytes
+	maxFDs     = 8    // the protocol's maximum number of memory regions
 )
 
 // message is a vhost-user message from the VMM.
 type message struct {
 	request, flags uint32
 	payload        []byte
-	fds            []int // file descriptors; whoever keeps them sets it to nil
+	fds            []int // open file descriptors; a function that keeps them sets fds to nil
 }
 
-// readMessage returns io.EOF if the VMM has disconnected.
+// readMessage reads a message from the VMM. The caller must close its file descriptors. It returns
+// io.EOF if the VMM has disconnected.
 func readMessage(conn *net.UnixConn) (*message, error) {
 	var header [12]byte
 	oob := make([]byte, unix.CmsgSpace(4*maxFDs))
@@ -70,7 +71,7 @@ func readMessage(conn *net.UnixConn) (*message, error) {
 	return m, nil
 }
 
-// read reads what follows the first n bytes of the header.
+// read reads the rest of a message, of whose header n bytes have been read.
 func (m *message) read(r io.Reader, header []byte, n int) error {
 	if _, err := io.ReadFull(r, header[n:]); err != nil {
 		return err
@@ -79,7 +80,8 @@ func (m *message) read(r io.Reader, header []byte, n int) error {
 	m.flags = binary.LittleEndian.Uint32(header[4:])
 	size := binary.LittleEndian.Uint32(header[8:])
 	if size > maxPayload {
-		return fmt.Errorf("vhost-user request %d of %d bytes", m.request, size)
+		return fmt.Errorf("vhost-user request %d: payload of %d bytes, want at most %d",
+			m.request, size, maxPayload)
 	}
 	m.payload = make([]byte, size)
 	_, err := io.ReadFull(r, m.payload)
@@ -94,7 +96,7 @@ func (m *message) closeFDs() {
 	}
 }
 
-// receivedFDs returns the file descriptors that came with a message.
+// receivedFDs returns the file descriptors in the control messages oob.
 func receivedFDs(oob []byte) ([]int, error) {
 	cmsgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -117,7 +119,7 @@ func writeReply(w io.Writer, request uint32, payload []byte) error {
 	return err
 }
 
-// decode reads the payload, which has to have the size of v.
+// decode decodes the payload of m into v. It fails if the payload has another size than v.
 func decode(m *message, v any) error {
 	if n := binary.Size(v); len(m.payload) != n {
 		return fmt.Errorf("payload of %d bytes, want %d", len(m.payload), n)
@@ -129,7 +131,7 @@ func decode(m *message, v any) error {
 func encode(v any) []byte {
 	b, err := binary.Append(nil, binary.LittleEndian, v)
 	if err != nil {
-		panic(err) // a type without a fixed size
+		panic(err) // the type of v has no fixed size, which is a bug
 	}
 	return b
 }

@@ -10,38 +10,38 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// queue serves the requests of one virtqueue. Its methods, except run and serve, are called by one goroutine, the
-// session's.
+// queue serves the requests of one virtqueue. Its methods must be called by the session's
+// goroutine, except for run and the methods that run calls.
 type queue struct {
 	server *Server
 	index  int
-	slots  chan struct{} // holds one element for each request in flight
-	fail   func(error)   // reports what ends the session
+	slots  chan struct{} // contains one element for each request in flight
+	fail   func(error)   // ends the session with an error
 
 	size      uint16
 	addresses ringAddresses
-	nextAvail uint16 // where to start
+	nextAvail uint16 // initial value of ring.nextAvail
 	kick      *os.File
 	enabled   bool
 
-	// Of a running queue.
+	// State of a running queue.
 	quit    chan struct{} // closed to make run return; nil if the queue is stopped
 	stopped chan struct{} // closed when run has returned
 	serving sync.WaitGroup
 
-	mu   sync.Mutex // guards what follows: QEMU replaces the call descriptor while requests are being served
+	mu   sync.Mutex // guards ring and call, which QEMU replaces while requests are in flight
 	ring *ring      // nil if the queue is stopped
-	call *os.File   // nil if the VMM wants no notifications
+	call *os.File   // nil if the VMM has set no call descriptor
 }
 
-// setKick sets the eventfd on which the guest announces requests, and takes it over if there is no error. fd is -1 if
-// the VMM has none.
+// setKick sets the eventfd by which the guest announces requests. The queue owns fd if setKick
+// succeeds. It fails if fd is -1, which stands for polling.
 func (q *queue) setKick(fd int) error {
 	q.closeKick()
 	if fd < 0 {
 		return errors.New("polling without an eventfd is not supported")
 	}
-	if err := unix.SetNonblock(fd, true); err != nil { // so that a deadline ends Read
+	if err := unix.SetNonblock(fd, true); err != nil { // needed for the deadline of Read
 		return err
 	}
 	q.kick = os.NewFile(uintptr(fd), "kick")
@@ -55,7 +55,8 @@ func (q *queue) closeKick() {
 	}
 }
 
-// setCall sets and takes over the eventfd on which the guest is notified of replies, -1 for none.
+// setCall sets the eventfd that notifies the guest of replies. The queue owns fd. If fd is -1, the
+// guest is not notified.
 func (q *queue) setCall(fd int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -68,7 +69,8 @@ func (q *queue) setCall(fd int) {
 	}
 }
 
-// setMemory moves a running queue to a new mapping of the guest's memory.
+// setMemory makes a running queue use a new mapping of the guest's memory. It fails if the mapping
+// does not contain the ring.
 func (q *queue) setMemory(m *memory) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -84,7 +86,8 @@ func (q *queue) setMemory(m *memory) error {
 	return nil
 }
 
-// start runs the queue if it is complete and enabled and not running yet.
+// start starts the queue if it is configured and enabled and not running. It fails if m does not
+// contain the ring.
 func (q *queue) start(m *memory) error {
 	if q.quit != nil || !q.enabled || q.kick == nil || q.size == 0 || m == nil {
 		return nil
@@ -108,8 +111,8 @@ func (q *queue) start(m *memory) error {
 	return nil
 }
 
-// stop stops the queue and waits until no request is being served any more. If there is no error, it can be started
-// again.
+// stop stops the queue and waits until no requests are in flight. It fails if that takes longer
+// than the server's drain timeout; the queue must not be started again then.
 func (q *queue) stop() error {
 	if q.quit == nil {
 		return nil
@@ -128,7 +131,7 @@ func (q *queue) stop() error {
 	select {
 	case <-drained:
 	case <-time.After(q.server.drainTimeout):
-		err = fmt.Errorf("requests still being served after %v", q.server.drainTimeout)
+		err = fmt.Errorf("requests still in flight after %v", q.server.drainTimeout)
 	}
 
 	q.mu.Lock()
@@ -139,7 +142,7 @@ func (q *queue) stop() error {
 	return err
 }
 
-// close stops the queue for good.
+// close stops the queue and closes its file descriptors.
 func (q *queue) close() error {
 	err := q.stop()
 	q.closeKick()
@@ -147,13 +150,13 @@ func (q *queue) close() error {
 	return err
 }
 
-// run takes requests from the ring and has them served, until stop.
+// run serves requests from the ring until the queue is stopped.
 func (q *queue) run() error {
 	for {
 		if err := q.serveAvailable(); err != nil {
 			return err
 		}
-		var count [8]byte // read(2) of an eventfd wants this much
+		var count [8]byte // required by eventfd(2)
 		if _, err := q.kick.Read(count[:]); err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
 				return nil
@@ -163,7 +166,8 @@ func (q *queue) run() error {
 	}
 }
 
-// serveAvailable starts serving all requests in the ring.
+// serveAvailable starts a goroutine for each request in the ring. It waits while as many requests
+// are in flight as the device allows.
 func (q *queue) serveAvailable() error {
 	quit := q.quit
 	for {
@@ -192,7 +196,8 @@ func (q *queue) serveAvailable() error {
 	}
 }
 
-// pop takes a request, nil if there is none, and a reference to the memory it is in.
+// pop takes a request from the ring. It returns the request with a reference to its memory, or nil
+// if the ring is empty.
 func (q *queue) pop() (*chain, *memory, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -203,7 +208,7 @@ func (q *queue) pop() (*chain, *memory, error) {
 	return c, q.ring.memory.retain(), nil
 }
 
-// serve replies to a request.
+// serve handles a request and writes the reply to the ring.
 func (q *queue) serve(c *chain, quit <-chan struct{}) error {
 	n, err := q.server.device.Handle(q.index, c.in.pieces, c.out.pieces, quit)
 	if err != nil && err != ErrStopped {
@@ -211,11 +216,11 @@ func (q *queue) serve(c *chain, quit <-chan struct{}) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ring == nil { // stopped without us
+	if q.ring == nil { // the drain timeout has expired
 		return nil
 	}
 	if err == ErrStopped {
-		q.ring.nextAvail-- // again when the queue starts
+		q.ring.nextAvail-- // the request is handled again when the queue starts
 		return nil
 	}
 	if !q.ring.push(c.head, n) || q.call == nil {

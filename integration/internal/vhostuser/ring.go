@@ -8,11 +8,11 @@ import (
 	"unsafe"
 )
 
-// Limits on what a guest can make us do with one request. Of all devices here, virtiofs needs most: a header and at most 256
-// pages of data.
+// Limits of a request. The largest requests are those of virtiofs, which have a header and at most
+// 256 pages of data.
 const (
 	maxRingSize      = 1 << 15 // virtio 1.2, 2.7
-	maxRequestLength = 2 << 20 // bytes, of the request and of the reply each
+	maxRequestLength = 2 << 20 // bytes; for the request and the reply each
 )
 
 // Flags of a descriptor (virtio 1.2, 2.7.5).
@@ -24,10 +24,10 @@ const (
 	descSize = 16
 )
 
-// availNoInterrupt in the available ring's flags asks not to be notified.
+// availNoInterrupt is the flag of the available ring with which the guest disables notifications.
 const availNoInterrupt = 1
 
-// ringAddresses are the parts of a ring, as addresses of the VMM.
+// ringAddresses has the addresses of the parts of a ring, in the VMM's address space.
 type ringAddresses struct {
 	desc, used, avail uint64
 }
@@ -44,19 +44,20 @@ type ring struct {
 	nextUsed  uint16 // index of the next entry of used to fill
 }
 
-// chain is a request that the guest made available.
+// chain is a request of the guest: a chain of descriptors.
 type chain struct {
 	head uint16
-	in   buffers // to read
-	out  buffers // to write
+	in   buffers // the request, to be read
+	out  buffers // room for the reply, to be written
 }
 
 // buffers are consecutive pieces of guest memory.
 type buffers struct {
 	pieces [][]byte
-	length uint64 // of all pieces
+	length uint64 // of all pieces, bytes
 }
 
+// newRing returns the ring at the given addresses of m. It fails if m does not contain the ring.
 func newRing(m *memory, size uint16, at ringAddresses, nextAvail uint16) (*ring, error) {
 	n := uint64(size)
 	desc, errDesc := m.user(at.desc, descSize*n)
@@ -67,26 +68,34 @@ func newRing(m *memory, size uint16, at ringAddresses, nextAvail uint16) (*ring,
 	}
 	for _, b := range [][]byte{avail, used} {
 		if uintptr(unsafe.Pointer(&b[0]))%4 != 0 {
-			return nil, errors.New("misaligned ring") // its head is read and written as one uint32
+			return nil, errors.New("misaligned ring") // flags and index are accessed as one uint32
 		}
 	}
-	r := &ring{memory: m.retain(), size: size, desc: desc, avail: avail, used: used, nextAvail: nextAvail}
+	r := &ring{
+		memory:    m.retain(),
+		size:      size,
+		desc:      desc,
+		avail:     avail,
+		used:      used,
+		nextAvail: nextAvail,
+	}
 	_, r.nextUsed = ringHead(used)
 	return r, nil
 }
 
-// ringHead reads the flags and the index at the start of an available or used ring.
+// ringHead returns the flags and the index at the start of b, an available or used ring.
 func ringHead(b []byte) (flags, index uint16) {
 	head := atomic.LoadUint32((*uint32)(unsafe.Pointer(&b[0])))
 	return uint16(head), uint16(head >> 16)
 }
 
-// storeIndex sets the index at the start of a ring, and its flags to 0.
+// storeIndex sets the index at the start of b, an available or used ring, and clears the flags.
 func storeIndex(b []byte, index uint16) {
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&b[0])), uint32(index)<<16)
 }
 
-// pop takes the next request, nil if there is none. Its buffers are valid as long as r.memory is referenced.
+// pop takes and returns the next request, or nil if the ring is empty. The buffers are valid while
+// the caller holds a reference to r.memory. It fails if the guest has written an invalid request.
 func (r *ring) pop() (*chain, error) {
 	_, index := ringHead(r.avail)
 	switch available := index - r.nextAvail; {
@@ -104,14 +113,15 @@ func (r *ring) pop() (*chain, error) {
 	return c, nil
 }
 
-// walk adds to c the buffers of the descriptors in table, beginning with the one at index i.
+// walk adds the buffers of a chain of descriptors to c. The chain begins at index i of table.
+// indirect is whether table is an indirect table.
 func (r *ring) walk(c *chain, table []byte, i uint16, indirect bool) error {
 	count := len(table) / descSize
 	for range count {
 		if int(i) >= count {
 			return fmt.Errorf("descriptor %d in a table of %d", i, count)
 		}
-		var d [descSize]byte // a copy: the guest may change the original at any time
+		var d [descSize]byte // a copy, because the guest can change the original at any time
 		copy(d[:], table[int(i)*descSize:])
 		addr := binary.LittleEndian.Uint64(d[0:])
 		length := binary.LittleEndian.Uint32(d[8:])
@@ -138,7 +148,7 @@ func (r *ring) walk(c *chain, table []byte, i uint16, indirect bool) error {
 	return errors.New("loop of descriptors")
 }
 
-// indirectTable returns a copy of the descriptor table in guest memory, which may be scattered.
+// indirectTable returns a copy of the indirect descriptor table of length bytes at addr.
 func (r *ring) indirectTable(addr uint64, length uint32) ([]byte, error) {
 	if length == 0 || length%descSize != 0 || length/descSize > uint32(r.size) {
 		return nil, fmt.Errorf("indirect table of %d bytes", length)
@@ -169,7 +179,8 @@ func (r *ring) addBuffer(c *chain, addr uint64, length uint32, write bool) error
 	return err
 }
 
-// push gives the request back with n bytes written, and returns whether the guest wants to be notified.
+// push returns the request to the guest, with a reply of n bytes. It reports whether the guest
+// wants a notification.
 func (r *ring) push(head uint16, n int) (notify bool) {
 	entry := r.used[4+8*int(r.nextUsed%r.size):]
 	binary.LittleEndian.PutUint32(entry[0:], uint32(head))

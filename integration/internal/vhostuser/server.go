@@ -1,14 +1,17 @@
-// Package vhostuser serves a virtio device: it is the vhost-user back-end that a device of QEMU connects to over a unix
-// socket, such as vhost-user-fs-device.
+// Package vhostuser implements the back-end of a virtio device. A device of QEMU, such as
+// vhost-user-fs-device, connects to it over a Unix socket.
 //
 //	guest kernel --virtqueue in shared memory--> Server --> Device.Handle
 //	QEMU         --vhost-user messages---------> Server
 //
-// It implements what is needed here of the vhost-user protocol (https://qemu.org/docs/master/interop/vhost-user.html)
-// and of split virtqueues (virtio 1.2, section 2.7): indirect descriptors, no event index. The VMM is trusted; the guest is
-// not: whatever it writes into its queues ends in an error of Serve at worst.
+// The package implements the parts of the vhost-user protocol
+// (https://qemu.org/docs/master/interop/vhost-user.html) that QEMU uses for such devices, and split
+// virtqueues (virtio 1.2, section 2.7) with indirect descriptors, without the event index.
 //
-// Hosts must be little-endian, as x86-64 and arm64 are.
+// The VMM is trusted. The guest is not: if it writes invalid data to its queues, Serve returns an
+// error.
+//
+// The host must be little-endian.
 package vhostuser
 
 import (
@@ -19,42 +22,44 @@ import (
 	"time"
 )
 
-// Device is what makes a device different from others.
+// Device describes a virtio device.
 type Device struct {
-	Queues   int
-	InFlight int    // requests of a queue that are handled at once, at least 1; more of them wait in the guest's memory
-	Config   []byte // the configuration space, for a VMM that asks for it
+	Queues   int    // number of virtqueues
+	InFlight int    // maximum number of requests of a queue that are handled at once, at least 1
+	Config   []byte // configuration space; if it is empty, the VMM cannot read it
 
-	// Handle serves a request that the guest made in a queue: it reads the buffers in, writes to the buffers out, and returns
-	// how many bytes it has written. It is called by a goroutine of its own, and may wait: stop is closed when the queue
-	// stops. If it returns ErrStopped then, the request is made again when the queue starts; InFlight must be 1 for that.
-	// Other errors end Serve.
+	// Handle handles a request of the guest in a queue. It reads the request from the buffers in,
+	// writes the reply to the buffers out, and returns the size of the reply in bytes. Each call
+	// has its own goroutine and may block. stop is closed when the queue stops. If Handle then
+	// returns ErrStopped, it is called with the request again when the queue starts; this requires
+	// that InFlight is 1. Other errors end Serve.
 	Handle func(queue int, in, out [][]byte, stop <-chan struct{}) (written int, err error)
 }
 
-// ErrStopped is returned by Device.Handle for a request that it has not served.
+// ErrStopped is the error of Device.Handle for a request that it has not handled.
 var ErrStopped = errors.New("the queue has stopped")
 
-// Server is a device for one VMM. Make it with New.
+// Server is a device for one VMM. Create it with New.
 type Server struct {
 	device Device
 
-	drainTimeout time.Duration // how long a stopping queue waits for the requests in flight
+	drainTimeout time.Duration // maximum time that a stopping queue waits for requests in flight
 
 	mu      sync.Mutex
 	closed  bool
-	closers []io.Closer   // what Close has to close to make Serve return
-	done    chan struct{} // closed when Serve has returned; nil before it was called
+	closers []io.Closer   // closed by Close, to make Serve return
+	done    chan struct{} // closed when Serve has returned; nil before Serve is called
 }
 
 // New returns a server for a device.
 func New(d Device) *Server {
-	return &Server{device: d, drainTimeout: 5 * time.Second} // they wait for nothing but this host
+	return &Server{device: d, drainTimeout: 5 * time.Second}
 }
 
-// Serve accepts one VMM on l, closes l, and serves the VMM until it disconnects or Close is called; both make it
-// return nil. Other errors are those of the socket, of a VMM that breaks the vhost-user protocol, and of a guest that
-// breaks its virtqueues; the connection is closed then. Serve and ServeConn may be called once in all.
+// Serve accepts one VMM on l, closes l, and serves the VMM until it disconnects or Close is called;
+// then it returns nil. It fails if the socket fails, the VMM violates the vhost-user protocol, the
+// guest writes invalid data to a virtqueue, or Handle fails; then it closes the connection. Either
+// Serve or ServeConn may be called, once.
 func (s *Server) Serve(l *net.UnixListener) error {
 	return s.serve(l, func() error {
 		conn, err := l.AcceptUnix()
@@ -66,13 +71,13 @@ func (s *Server) Serve(l *net.UnixListener) error {
 	})
 }
 
-// ServeConn is Serve for a VMM that is connected already, such as one started with one end of a socketpair. It closes
-// conn.
+// ServeConn is like Serve for a VMM that is already connected, for example by a socketpair. It
+// closes conn.
 func (s *Server) ServeConn(conn *net.UnixConn) error {
 	return s.serve(conn, func() error { return s.serveConn(conn) })
 }
 
-// serve runs f, which Close interrupts by closing c.
+// serve calls f and closes c. Close interrupts f by closing c.
 func (s *Server) serve(c io.Closer, f func() error) error {
 	defer c.Close()
 	done := make(chan struct{})
@@ -83,7 +88,7 @@ func (s *Server) serve(c io.Closer, f func() error) error {
 	}
 	s.mu.Unlock()
 	if started {
-		return errors.New("vhost-user: Serve was called before")
+		return errors.New("vhost-user: Serve was already called")
 	}
 	defer close(done)
 	if !s.closeLater(c) {
@@ -103,7 +108,8 @@ func (s *Server) serveConn(conn *net.UnixConn) error {
 	return newSession(s, conn).serve()
 }
 
-// closeLater leaves c to be closed by Close. If Close was called already, it closes c and returns false.
+// closeLater makes Close close c. If Close was already called, closeLater closes c and returns
+// false.
 func (s *Server) closeLater(c io.Closer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,8 +127,8 @@ func (s *Server) isClosed() bool {
 	return s.closed
 }
 
-// Close ends Serve and waits for it to return, which takes at most a few seconds even if Handle hangs. It may
-// be called at any time and more than once; it returns nil.
+// Close makes Serve return and waits for it. If Handle does not return, Close waits at most five
+// seconds for each queue. It may be called at any time and more than once. It always returns nil.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	s.closed = true

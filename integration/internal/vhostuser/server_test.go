@@ -14,17 +14,17 @@ import (
 
 const testQueues = 2
 
-// echo is a device that sends back what it gets, mirrored.
+// echo is a device that replies with the reversed bytes of the request.
 type echo struct {
-	entered chan struct{} // gets an element when a request of slow arrives
-	leave   chan struct{} // lets one go
+	entered chan struct{} // receives an element when a slow or patient request arrives
+	leave   chan struct{} // each element ends the wait of one request
 }
 
-// Requests that are something special to the device.
+// Requests that echo handles differently.
 var (
-	slow    = []byte("slow request")    // waits
-	patient = []byte("patient request") // waits, until the queue stops
-	broken  = []byte("broken request")  // ends in an error
+	slow    = []byte("slow request")    // waits for leave
+	patient = []byte("patient request") // waits for leave, or until the queue stops
+	broken  = []byte("broken request")  // fails
 )
 
 func newEcho() *echo {
@@ -55,16 +55,21 @@ func (e *echo) handle(_ int, in, out [][]byte, stop <-chan struct{}) (int, error
 	return n, nil
 }
 
-// newServer returns a server for an echo that handles one request of a queue at a time.
+// newServer returns a server for an echo, with one request in flight for each queue.
 func newServer() *Server { return newServerFor(newEcho(), 1) }
 
 func newServerFor(e *echo, inFlight int) *Server {
-	return New(Device{Queues: testQueues, InFlight: inFlight, Config: []byte("configuration"), Handle: e.handle})
+	return New(Device{
+		Queues:   testQueues,
+		InFlight: inFlight,
+		Config:   []byte("configuration"),
+		Handle:   e.handle,
+	})
 }
 
 var request = []byte("a request, and what belongs to it")
 
-// request makes a request available in queue 1, with 512 bytes of space for the reply in two pieces.
+// request makes a request available in queue 1, with room for a reply of 512 bytes in two pieces.
 func (f *frontend) request(request []byte) {
 	f.t.Helper()
 	in, inBuffer := f.buffer(0)
@@ -78,7 +83,7 @@ func (f *frontend) request(request []byte) {
 	f.makeAvailable(1, 0)
 }
 
-// checkEcho checks the reply to request.
+// checkEcho checks that reply is the device's reply to the variable request.
 func (f *frontend) checkEcho(reply []byte) {
 	f.t.Helper()
 	want := slices.Clone(request)
@@ -99,12 +104,12 @@ func (f *frontend) echo() {
 
 func TestRequests(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
-	for range 3 * ringSize { // wraps around
+	for range 3 * ringSize { // more requests than entries in the ring
 		f.echo()
 	}
 	f.conn.Close()
 	if err := f.waitServed(); err != nil {
-		t.Errorf("Serve after the VMM has gone = %v, want nil", err)
+		t.Errorf("Serve after the VMM has disconnected = %v, want nil", err)
 	}
 }
 
@@ -123,12 +128,12 @@ func TestIndirectDescriptors(t *testing.T) {
 	f.makeAvailable(1, 5)
 	head, length := f.waitUsed(1)
 	if head != 5 {
-		t.Errorf("reply to chain %d, want 5", head)
+		t.Errorf("reply is to chain %d, want 5", head)
 	}
 	f.checkEcho(outBuffer[:length])
 }
 
-// The reply crosses from one memory region to the other.
+// TestRegions has a buffer that spans two memory regions.
 func TestRegions(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
 	in, inBuffer := f.buffer(0)
@@ -150,7 +155,7 @@ func TestOtherQueue(t *testing.T) {
 	f.setDescriptors(0, 3, descriptor{in, uint32(n), 0, 0}) // no room for a reply
 	f.makeAvailable(0, 3)
 	if head, n := f.waitUsed(0); head != 3 || n != 0 {
-		t.Errorf("chain %d, %d bytes written, want 3, 0", head, n)
+		t.Errorf("reply to chain %d with %d bytes, want 3, 0", head, n)
 	}
 	f.echo()
 }
@@ -165,7 +170,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-// A device that can't go on ends Serve.
+// TestHandleFails checks that an error of Handle ends Serve.
 func TestHandleFails(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
 	f.request(broken)
@@ -178,13 +183,13 @@ func TestNoInterrupt(t *testing.T) {
 	f.request(request)
 	f.waitUsed(1)
 	binary.LittleEndian.PutUint16(avail, availNoInterrupt)
-	// Not by request, which would clear the flag.
+	// f.request would clear the flag.
 	binary.LittleEndian.PutUint16(avail[4+2*1:], 0)
 	binary.LittleEndian.PutUint16(avail[2:], 2)
 	if _, err := f.kick[1].Write(encode(uint64(1))); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(timeout); ; time.Sleep(time.Millisecond) {
 		if _, index := ringHead(f.memory[queueSpace+usedOffset:]); index == 2 {
 			break
 		}
@@ -192,15 +197,16 @@ func TestNoInterrupt(t *testing.T) {
 			t.Fatal("no reply")
 		}
 	}
-	f.send(reqGetVringBase, vringState{1, 0}) // a notification would have been sent by now
+	f.send(reqGetVringBase, vringState{1, 0}) // the reply comes after a notification
 	f.call[1].SetReadDeadline(time.Unix(1, 0))
 	var count [8]byte
 	if _, err := f.call[1].Read(count[:]); err == nil {
-		t.Error("the guest was notified although it asked not to be")
+		t.Error("the guest was notified although it has disabled notifications")
 	}
 }
 
-// QEMU does this when the guest shuts down, and again when it boots.
+// TestGetVringBase stops and starts a queue, as QEMU does when the guest shuts down and boots
+// again.
 func TestGetVringBase(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
 	f.echo()
@@ -216,7 +222,7 @@ func TestGetVringBase(t *testing.T) {
 	}
 }
 
-// Requests made while a queue is disabled are served once it is enabled.
+// TestEnable checks that a request made while the queue is disabled is served when it is enabled.
 func TestEnable(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
 	f.ack(reqSetVringEnable, vringState{1, 0})
@@ -243,17 +249,18 @@ func TestGetVringBaseWaitsForRequests(t *testing.T) {
 	}()
 	select {
 	case <-replied:
-		t.Error("GET_VRING_BASE was answered while a request was being served")
-	case <-time.After(20 * time.Millisecond): // it can't be known earlier that it waits
+		t.Error("reply to GET_VRING_BASE while a request was in flight")
+	case <-time.After(20 * time.Millisecond): // an absent reply cannot be detected otherwise
 	}
 	e.leave <- struct{}{}
 	<-replied
 	if _, index := ringHead(f.memory[queueSpace+usedOffset:]); index != 1 {
-		t.Errorf("used index %d, want 1", index)
+		t.Errorf("used index = %d, want 1", index)
 	}
 }
 
-// A request that was not served when the queue stopped is made again when it starts.
+// TestStopped checks that a request for which Handle returned ErrStopped is handled when the queue
+// starts again.
 func TestStopped(t *testing.T) {
 	e := newEcho()
 	f := newFrontend(t, newServerFor(e, 1)).start()
@@ -272,11 +279,12 @@ func TestStopped(t *testing.T) {
 	<-e.entered
 	e.leave <- struct{}{}
 	if _, n := f.waitUsed(1); int(n) != len(patient) {
-		t.Errorf("reply of %d bytes, want %d", n, len(patient))
+		t.Errorf("reply has %d bytes, want %d", n, len(patient))
 	}
 }
 
-// QEMU replaces the call descriptor and the memory table of running queues.
+// TestReplaceWhileRunning replaces the call descriptor and the memory table while a queue is
+// running, as QEMU does.
 func TestReplaceWhileRunning(t *testing.T) {
 	f := newFrontend(t, newServer()).start()
 	for range 10 {
@@ -330,7 +338,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("Serve = %v, want nil", err)
 		}
 	})
-	t.Run("before the VMM comes", func(t *testing.T) {
+	t.Run("before a VMM connects", func(t *testing.T) {
 		s := newServer()
 		served := make(chan error)
 		go func() { served <- s.Serve(listen(t)) }()
@@ -349,21 +357,21 @@ func TestClose(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		// Any reply will do: it shows that Serve has accepted.
+		// A reply shows that Serve has accepted the connection.
 		conn.Write(encode([3]uint32{reqGetFeatures, flagVersion, 0}))
 		if _, err := conn.Read(make([]byte, 20)); err != nil {
 			t.Fatal(err)
 		}
 		if c, err := net.Dial("unix", l.Addr().String()); err == nil {
 			c.Close()
-			t.Error("a second VMM can connect")
+			t.Error("connecting a second VMM succeeded, want an error")
 		}
 		s.Close()
 		if err := <-served; err != nil {
 			t.Errorf("Serve = %v, want nil", err)
 		}
 		if s.Close() != nil || s.Serve(l) == nil {
-			t.Error("want Close again to succeed, Serve again to fail")
+			t.Error("second Close, Serve: want nil, an error")
 		}
 	})
 	t.Run("with running queues", func(t *testing.T) {
@@ -376,7 +384,7 @@ func TestClose(t *testing.T) {
 			t.Errorf("Serve = %v, want nil", err)
 		}
 	})
-	t.Run("with a device that hangs", func(t *testing.T) {
+	t.Run("while Handle blocks", func(t *testing.T) {
 		e := newEcho()
 		s := newServerFor(e, 1)
 		s.drainTimeout = time.Millisecond
@@ -385,13 +393,13 @@ func TestClose(t *testing.T) {
 		<-e.entered
 		s.Close()
 		f.waitServed()
-		e.leave <- struct{}{} // it still writes its reply to memory, and must not crash
+		e.leave <- struct{}{} // writing the reply to the guest's memory must not crash
 	})
 }
 
-// What a guest does wrong ends Serve with an error that says what.
+// TestBadGuest checks that invalid data in a virtqueue ends Serve with an error that describes it.
 func TestBadGuest(t *testing.T) {
-	const ok = 0x20 // bytes of memory that are there
+	const ok = 0x20 // a length in bytes within the guest's memory
 	for _, c := range []struct {
 		name        string
 		descriptors []descriptor
@@ -410,10 +418,11 @@ func TestBadGuest(t *testing.T) {
 		{"empty indirect table", []descriptor{{guestBase, 0, descIndirect, 0}}, "indirect table of 0 bytes"},
 		{"odd indirect table", []descriptor{{guestBase, 17, descIndirect, 0}}, "indirect table of 17 bytes"},
 		{"huge indirect table", []descriptor{{guestBase, 1 << 31, descIndirect, 0}}, "indirect table of"},
-		{"indirect table nowhere", []descriptor{{0, 16, descIndirect, 0}}, "no guest memory at 0x0"},
+		{"indirect table address", []descriptor{{0, 16, descIndirect, 0}}, "no guest memory at 0x0"},
 		{"indirect and next", []descriptor{{guestBase, 16, descIndirect | descNext, 1}}, "misplaced"},
-		// The memory at the ring of queue 1, which is the table in question, refers to itself.
-		{"nested indirect table", []descriptor{{guestBase + queueSpace, 16, descIndirect, 0}}, "misplaced"},
+		// The address is that of queue 1's descriptor table, which contains this descriptor.
+		{"nested indirect table",
+			[]descriptor{{guestBase + queueSpace, 16, descIndirect, 0}}, "misplaced"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := newFrontend(t, newServer()).start()
@@ -444,11 +453,13 @@ func TestBadVMM(t *testing.T) {
 	}{
 		{"unknown request", 99, []byte{}, nil, "vhost-user request 99: not supported"},
 		{"payload", reqSetVringNum, uint32(1), nil, "payload of 4 bytes, want 8"},
-		{"huge payload", reqSetVringNum, [maxPayload + 1]byte{}, nil, "vhost-user request 8 of 4097 bytes"},
-		{"queue", reqSetVringNum, vringState{2, 8}, nil, "virtqueue 2 of 2"},
-		{"ring size", reqSetVringNum, vringState{1, 100}, nil, "ring of 100"},
-		{"huge ring", reqSetVringNum, vringState{1, 1 << 16}, nil, "ring of 65536"},
-		{"configuration", reqGetConfig, [3]uint32{8, 6, 0}, nil, "configuration up to byte 14 of 13"},
+		{"huge payload", reqSetVringNum, [maxPayload + 1]byte{}, nil,
+			"vhost-user request 8: payload of 4097 bytes, want at most 4096"},
+		{"queue", reqSetVringNum, vringState{2, 8}, nil, "virtqueue 2 of a device with 2"},
+		{"ring size", reqSetVringNum, vringState{1, 100}, nil, "ring of 100 descriptors"},
+		{"huge ring", reqSetVringNum, vringState{1, 1 << 16}, nil, "ring of 65536 descriptors"},
+		{"configuration", reqGetConfig, [3]uint32{8, 6, 0}, nil,
+			"configuration space up to byte 14, but it has 13 bytes"},
 		{"configuration without header", reqGetConfig, uint64(0), nil, "vhost-user request 24: "},
 		{"feature", reqSetFeatures, uint64(1 << 29), nil, "features 0x20000000 were not offered"},
 		{"call without descriptor", reqSetVringCall, uint64(1), nil, "0 file descriptors, want 1"},
@@ -467,7 +478,7 @@ func TestBadVMM(t *testing.T) {
 				fds = c.fds(f)
 			}
 			if reply := f.send(c.request, c.payload, fds...); reply != nil {
-				t.Errorf("reply %v, want none", reply)
+				t.Errorf("reply = %v, want a closed connection", reply)
 			}
 			checkError(t, f.waitServed(), "", c.want)
 		})
@@ -482,14 +493,16 @@ func TestBadVMM(t *testing.T) {
 	})
 }
 
+// checkError checks that err, the result of Serve, starts with prefix and contains part.
 func checkError(t *testing.T, err error, prefix, part string) {
 	t.Helper()
-	if err == nil || !strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), part) {
-		t.Errorf("Serve = %v, want %q... %q", err, prefix, part)
+	if err == nil || !strings.HasPrefix(err.Error(), prefix) ||
+		!strings.Contains(err.Error(), part) {
+		t.Errorf("Serve = %v, want an error %q... with %q", err, prefix, part)
 	}
 }
 
-// FuzzRing lets a guest write anything into its rings.
+// FuzzRing checks that arbitrary contents of a ring do not crash pop and push.
 func FuzzRing(f *testing.F) {
 	descriptors := encode([]descriptor{{guestBase, 16, descNext, 1}, {guestBase, 32, descIndirect, 0}})
 	f.Add(descriptors, []byte{0, 0, 1, 0, 0, 0})
@@ -499,7 +512,8 @@ func FuzzRing(f *testing.F) {
 		copy(b[:availOffset], desc)
 		copy(b[availOffset:usedOffset], avail)
 		m := &memory{regions: []region{{guest: guestBase, user: userBase, bytes: b}}}
-		r, err := newRing(m, ringSize, ringAddresses{userBase, userBase + usedOffset, userBase + availOffset}, 0)
+		r, err := newRing(m, ringSize,
+			ringAddresses{userBase, userBase + usedOffset, userBase + availOffset}, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

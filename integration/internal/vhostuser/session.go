@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// What this device offers.
+// Features that the device offers.
 const (
 	featureIndirect         = 1 << 28 // VIRTIO_F_INDIRECT_DESC
 	featureProtocolFeatures = 1 << 30 // VHOST_USER_F_PROTOCOL_FEATURES
@@ -23,7 +23,7 @@ const (
 	protocolConfig     = 1 << 9
 )
 
-// protocolFeatures are those of the protocol that this device has.
+// protocolFeatures returns the protocol features that the device offers.
 func (d *Device) protocolFeatures() uint64 {
 	if len(d.Config) > 0 {
 		return protocolMultiqueue | protocolReplyAck | protocolConfig
@@ -31,11 +31,11 @@ func (d *Device) protocolFeatures() uint64 {
 	return protocolMultiqueue | protocolReplyAck
 }
 
-// session is the connection with a VMM.
+// session is a connection to a VMM.
 type session struct {
 	conn   *net.UnixConn
 	device *Device
-	memory *memory // nil before the VMM has sent its table
+	memory *memory // nil before the VMM sends a memory table
 	queues []*queue
 
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func newSession(s *Server, conn *net.UnixConn) *session {
 	return ss
 }
 
-// fail ends the session with err.
+// fail ends the session. serve returns the err of the first call.
 func (ss *session) fail(err error) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
@@ -65,7 +65,7 @@ func (ss *session) fail(err error) {
 	}
 }
 
-// serve answers the VMM until it disconnects.
+// serve serves the VMM until it disconnects, then stops the queues and closes the connection.
 func (ss *session) serve() error {
 	err := ss.serveMessages()
 	if disconnected(err) {
@@ -87,7 +87,7 @@ func (ss *session) serve() error {
 	return err
 }
 
-// disconnected reports whether err says that the VMM has gone away.
+// disconnected reports whether err means that the VMM has disconnected.
 func disconnected(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
@@ -115,7 +115,7 @@ func (ss *session) serveMessages() error {
 	}
 }
 
-// handle carries out a request. The reply is nil where the protocol has none.
+// handle executes a request. The reply is nil for requests without a reply of their own.
 func (ss *session) handle(m *message) (reply []byte, err error) {
 	switch m.request {
 	case reqGetFeatures:
@@ -149,14 +149,14 @@ func (ss *session) setFeatures(m *message) error {
 		return err
 	}
 	if binary.LittleEndian.Uint64(m.payload)&featureProtocolFeatures == 0 {
-		for _, q := range ss.queues { // there is no SET_VRING_ENABLE then
+		for _, q := range ss.queues { // without this feature, the VMM does not enable queues
 			q.enabled = true
 		}
 	}
 	return nil
 }
 
-// checkSubset checks that a message holds only features that were offered.
+// checkSubset returns an error if the features in the payload of m are not a subset of offered.
 func checkSubset(m *message, offered uint64) error {
 	var set uint64
 	if err := decode(m, &set); err != nil {
@@ -175,7 +175,7 @@ func (ss *session) setMemTable(m *message) error {
 		return err
 	}
 	if count.Regions == 0 || count.Regions > maxFDs {
-		return fmt.Errorf("memory table of %d regions", count.Regions)
+		return fmt.Errorf("memory table of %d regions, want 1 to %d", count.Regions, maxFDs)
 	}
 	infos := make([]regionInfo, count.Regions)
 	if _, err := binary.Decode(m.payload[n:], binary.LittleEndian, infos); err != nil {
@@ -226,7 +226,7 @@ func (ss *session) setVringFD(m *message) error {
 		m.fds = nil
 		return q.start(ss.memory)
 	}
-	return nil // SET_VRING_ERR: this device has no errors to signal that do not end the session
+	return nil // SET_VRING_ERR has no effect, because every error ends the session
 }
 
 func (ss *session) setVringAddr(m *message) error {
@@ -245,7 +245,7 @@ func (ss *session) setVringAddr(m *message) error {
 	return nil
 }
 
-// vringState carries out the requests whose payload is a queue and a number.
+// vringState executes the requests whose payload is the index of a queue and a number.
 func (ss *session) vringState(m *message) (reply []byte, err error) {
 	var v struct{ Index, Num uint32 }
 	if err := decode(m, &v); err != nil {
@@ -258,7 +258,8 @@ func (ss *session) vringState(m *message) (reply []byte, err error) {
 	switch m.request {
 	case reqSetVringNum:
 		if v.Num > maxRingSize || bits.OnesCount32(v.Num) != 1 {
-			return nil, fmt.Errorf("ring of %d", v.Num)
+			return nil, fmt.Errorf("ring of %d descriptors, want a power of 2 up to %d",
+				v.Num, maxRingSize)
 		}
 		q.size = uint16(v.Num)
 	case reqSetVringBase:
@@ -278,7 +279,8 @@ func (ss *session) vringState(m *message) (reply []byte, err error) {
 	return nil, nil
 }
 
-// config returns a piece of the configuration space, after the header of the request.
+// config returns the reply to GET_CONFIG: the header of the request and the requested part of the
+// configuration space.
 func (ss *session) config(m *message) (reply []byte, err error) {
 	var h struct{ Offset, Size, Flags uint32 }
 	n, err := binary.Decode(m.payload, binary.LittleEndian, &h)
@@ -286,14 +288,15 @@ func (ss *session) config(m *message) (reply []byte, err error) {
 		return nil, err
 	}
 	if end := uint64(h.Offset) + uint64(h.Size); end > uint64(len(ss.device.Config)) {
-		return nil, fmt.Errorf("configuration up to byte %d of %d", end, len(ss.device.Config))
+		return nil, fmt.Errorf("configuration space up to byte %d, but it has %d bytes",
+			end, len(ss.device.Config))
 	}
 	return append(m.payload[:n:n], ss.device.Config[h.Offset:][:h.Size]...), nil
 }
 
 func (ss *session) queue(i uint32) (*queue, error) {
 	if i >= uint32(len(ss.queues)) {
-		return nil, fmt.Errorf("virtqueue %d of %d", i, len(ss.queues))
+		return nil, fmt.Errorf("virtqueue %d of a device with %d", i, len(ss.queues))
 	}
 	return ss.queues[i], nil
 }
