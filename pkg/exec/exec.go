@@ -10,10 +10,12 @@ package exec
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
@@ -81,6 +83,24 @@ type Exec struct{ Spec Spec }
 func (e Exec) Describe() op.Description { return e.Spec.describe("execute") }
 
 func (e Exec) Do() error { return e.Spec.Exec() }
+
+// Workdir is the operation that changes to a working directory, process.cwd of the runtime-spec.
+// It creates a missing directory.
+type Workdir struct{ Path string }
+
+func (w Workdir) Describe() op.Description { return op.Describe("change directory", w.Path) }
+
+func (w Workdir) Do() (err error) {
+	err = unix.Chdir(w.Path)
+	if err == unix.ENOENT {
+		if err := os.MkdirAll(w.Path, 0o755); err != nil {
+			return fmt.Errorf("create the working directory %s: %w", w.Path, err)
+		}
+		err = unix.Chdir(w.Path)
+	}
+	defer op.Wrap(&err, "change to the working directory %s", w.Path)
+	return err
+}
 
 func (s *Spec) describe(verb string) op.Description {
 	p := &s.Process

@@ -95,16 +95,15 @@ func (s *Spec) start(try func(*image) (failure, error)) error {
 		return err
 	}
 	f, err = try(im)
-	switch {
-	case err != nil || f.errno == 0:
+	if err != nil || f.errno == 0 {
 		return err
-	case f.call < len(im.calls):
+	}
+	if f.call < len(im.calls) {
 		return im.startError(args[0], f)
 	}
-	err = fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno)
 	return &StartError{
 		Op:   fmt.Sprintf("execute %q", args[0]),
-		Err:  err,
+		Err:  fmt.Errorf("%s is a script without #!, and %s can't run it: %w", script, Shell, f.errno),
 		Code: poweroff.NotExecutable,
 	}
 }
@@ -217,4 +216,24 @@ func (im *image) saveLimits() (restore func()) {
 			_ = unix.Setrlimit(resource, &limits[i])
 		}
 	}
+}
+
+// StartError is the reason why a program could not be started.
+type StartError struct {
+	Op   string // operation and object: `execute "foo"`
+	Err  error
+	Code int // exit code for the host: 127 not found, 126 not executable, 125 everything else
+}
+
+func (e *StartError) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap returns the reason.
+func (e *StartError) Unwrap() error { return e.Err }
+
+// ExitCode returns the exit code for an error: that of a *StartError, else poweroff.InitFailed.
+func ExitCode(err error) int {
+	if start, ok := errors.AsType[*StartError](err); ok {
+		return start.Code
+	}
+	return poweroff.InitFailed
 }

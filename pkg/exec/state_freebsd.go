@@ -1,6 +1,13 @@
 package exec
 
-import "golang.org/x/sys/unix"
+import (
+	"fmt"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
 
 func (s *Spec) prepareStreams(im *image) {
 	if s.NewSession {
@@ -16,4 +23,31 @@ func (s *Spec) prepareIdentity(im *image) error {
 		im.setUser(u.UID, u.GID, append([]uint32{u.GID}, u.AdditionalGids...))
 	}
 	return nil
+}
+
+// explain returns why execve(2) refused the candidate with an index.
+func explain(errno syscall.Errno, candidates []string, refused int) error {
+	if len(candidates) > 1 {
+		return fmt.Errorf("looked for in PATH, last reason %s: %w", candidates[refused], errno)
+	}
+	return errno
+}
+
+// isScript reports whether a file that the kernel can't execute is text for a shell. Here, every
+// such file is left to the shell.
+func isScript(string) bool { return true }
+
+// Session is the operation that makes this process the leader of a session, setsid(2), and sets
+// the session's login name, setlogin(2), which the sessions that it starts inherit. A process
+// that leads a session already keeps it.
+type Session struct{ Login string }
+
+func (s Session) Describe() op.Description { return op.Describe("start session", s.Login) }
+
+func (s Session) Do() (err error) {
+	if _, err := unix.Setsid(); err != nil && err != unix.EPERM {
+		return fmt.Errorf("start a session: %w", err)
+	}
+	defer op.Wrap(&err, "set the login name %s", s.Login)
+	return unix.Setlogin(s.Login)
 }

@@ -203,7 +203,7 @@ func (im *image) dropBounding(keep oci.CapabilitySet) {
 	for number := range 64 {
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
 		if err == nil && has != 0 && !keep.Has(number) {
-			op := fmt.Sprintf("drop %s from the bounding set", capabilityName(number))
+			op := "drop " + capabilityName(number) + " from the bounding set"
 			im.do(op, unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(number))
 		}
 	}

@@ -1,7 +1,6 @@
 package exec
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 
@@ -27,7 +26,7 @@ func (w WindowSize) Describe() op.Description {
 }
 
 // Do does nothing if there is no terminal.
-func (w WindowSize) Do() error {
+func (w WindowSize) Do() (err error) {
 	for _, fd := range descriptors(w.Streams) {
 		size, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ)
 		if err != nil {
@@ -43,10 +42,8 @@ func (w WindowSize) Do() error {
 		if size.Col == 0 {
 			size.Col = width
 		}
-		if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size); err != nil {
-			return fmt.Errorf("set the window size of the terminal: %w", err)
-		}
-		return nil
+		defer op.Wrap(&err, "set the window size of the terminal")
+		return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, size)
 	}
 	return nil
 }
