@@ -11,12 +11,13 @@ import (
 	"github.com/krunbox/krunbox/integration/vsock"
 )
 
-// clockIsKept checks that somebody sets this guest's clock by what the host sends, also when the host has slept.
+// clockIsKept checks that the guest's clock follows the datagrams of the host, also after the host
+// has slept.
 func clockIsKept(t *testing.T) {
 	t.Helper()
 	h := newHost(t)
 	if off := h.ahead(); off.Abs() < time.Second {
-		t.Errorf("before the first datagram the clock is off by %v only", off)
+		t.Errorf("before the first datagram the clock is off by %v, want at least 1s", off)
 	}
 	for _, o := range []order{
 		{From: hostClock, Count: 1, Length: 8},
@@ -30,12 +31,12 @@ func clockIsKept(t *testing.T) {
 			}
 		}
 		if off.Abs() > tolerance {
-			t.Errorf("after %+v the clock is %v ahead of the host's", o, off)
+			t.Errorf("after %+v the clock is %v ahead of the host's clock", o, off)
 		}
 	}
 }
 
-// processes returns the names of all processes.
+// processes returns the names of all processes, separated by blanks.
 func processes(t *testing.T) string {
 	t.Helper()
 	var s networkState
@@ -46,7 +47,7 @@ func processes(t *testing.T) string {
 var clockInitGuest = inGuest("clock-init", func(t *testing.T) {
 	clockIsKept(t)
 	if all := processes(t); strings.Contains(all, "timesync") {
-		t.Errorf("processes: %s; want init to keep the clock itself", all)
+		t.Errorf("processes: %s; want no timesync process: init keeps the clock itself", all)
 	}
 	status, err := os.ReadFile("/proc/1/status")
 	if err != nil {
@@ -58,7 +59,7 @@ var clockInitGuest = inGuest("clock-init", func(t *testing.T) {
 	}
 })
 
-// TestClockOfInit has init keep the clock while its workload runs.
+// TestClockOfInit checks that init keeps the clock while its workload runs.
 func TestClockOfInit(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := clockMachine(t, arch, clockInitGuest)
@@ -75,7 +76,8 @@ var clockSidecarGuest = inGuest("clock-sidecar", func(t *testing.T) {
 	}
 })
 
-// TestClockSidecar has a workload in the place of init, which was a one-shot file; another process keeps the clock.
+// TestClockSidecar boots a guest whose workload takes init's place, and checks that a separate
+// process keeps the clock. The file of init's program no longer exists when that process starts.
 func TestClockSidecar(t *testing.T) {
 	t.Parallel()
 	cfg := clockMachine(t, "amd64", clockSidecarGuest)
@@ -85,11 +87,12 @@ func TestClockSidecar(t *testing.T) {
 
 var clockStartGuest = inGuest("clock-start", func(t *testing.T) {
 	if now := time.Now(); now.Year() == 2020 {
-		t.Errorf("the workload starts at %v", now)
+		t.Errorf("the workload started at %v, want the host's time", now)
 	}
 })
 
-// TestClockAtStart has a host that sends all the time: the workload starts with the right time.
+// TestClockAtStart boots a guest whose host sends the time continuously, and checks that the clock
+// is correct when the workload starts.
 func TestClockAtStart(t *testing.T) {
 	t.Parallel()
 	cfg := withTimesync(t, "amd64", clockStartGuest)
@@ -98,7 +101,8 @@ func TestClockAtStart(t *testing.T) {
 	passes(t, cfg)
 }
 
-// TestClockLeftAlone has the same host, and an init that is told not to listen.
+// TestClockLeftAlone disables clock synchronization with KRUN_TIMESYNC=0 under the same host, and
+// checks that the clock is unchanged.
 func TestClockLeftAlone(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", `test "$(date +%Y)" = 2020`)
@@ -110,7 +114,8 @@ func TestClockLeftAlone(t *testing.T) {
 	run(t, cfg, 0)
 }
 
-// hostThatSends gives the guest the time every 20 ms, whether it listens or not.
+// hostThatSends adds a vsock device to the machine, and sends the time to the guest every 20 ms,
+// whether or not the guest listens.
 func hostThatSends(t *testing.T, cfg *vm.Config) {
 	t.Helper()
 	d, err := vsock.New(guestCID)
@@ -127,7 +132,7 @@ func hostThatSends(t *testing.T, cfg *vm.Config) {
 			if d.Send(ctx, datagram) != nil {
 				return // the machine has stopped
 			}
-			time.Sleep(20 * time.Millisecond) // as hosts do, at longer intervals
+			time.Sleep(20 * time.Millisecond) // a real host sends at longer intervals
 		}
 	}()
 	t.Cleanup(func() {

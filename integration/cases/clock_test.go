@@ -27,30 +27,30 @@ import (
 
 const (
 	guestCID    = 3
-	answerPort  = 124 // where the guest hears that an order was carried out
+	answerPort  = 124 // receives a datagram when an order has been executed
 	timesyncBin = "/bin/krun-timesync"
 
-	// tolerance is how much a clock that is right may seem to be off: the guest's advances in steps of 4 ms here, and a busy
-	// machine is late.
+	// tolerance is the largest measured error of a clock that counts as correct. The guest's clock
+	// advances in steps of 4 ms here, and a busy machine measures late.
 	tolerance = 100 * time.Millisecond
 )
 
 var hostClock = vsock.Address{CID: vsock.HostCID, Port: vsock.ClockPort}
 
-// An order is what a guest half wants its host half to do, which it says as a line of JSON on the virtio port "orders": to
-// sleep, and then to send datagrams to the guest's port 123. It is answered by a datagram with the host's time, which comes
-// after the others.
+// An order is a request of the guest half to its host half, sent as a line of JSON on the virtio
+// port "orders". The host sleeps, if requested, and then sends datagrams to port 123 of the guest.
+// After that it confirms the order by a datagram with its time to answerPort.
 type order struct {
 	Sleep  time.Duration
 	From   vsock.Address
 	Count  int
-	Length int           // of a datagram
-	Ahead  time.Duration // what it says is this much ahead of the host's time
-	Value  uint64        // unless 0, what it says
+	Length int           // of a datagram, in bytes
+	Ahead  time.Duration // added to the host's time in the datagram
+	Value  uint64        // sent in place of a time, unless 0
 }
 
-// clockMachine is withBusybox with the guest half as its workload, krun-timesync as a program, a clock that says 2020, and a
-// host that takes orders.
+// clockMachine returns withBusybox with the guest half as its workload, krun-timesync as a program,
+// a clock that starts in 2020, and a host that executes orders.
 func clockMachine(t *testing.T, arch string, g guest) vm.Config {
 	t.Helper()
 	cfg := withTimesync(t, arch, g)
@@ -82,7 +82,7 @@ func clockMachine(t *testing.T, arch string, g guest) vm.Config {
 				err = o.carryOut(t.Context(), d, control)
 			}
 			if err != nil {
-				r.CloseWithError(err) // ends the machine, if it is still there
+				r.CloseWithError(err) // stops the machine, if it still runs
 				return
 			}
 		}
@@ -90,12 +90,12 @@ func clockMachine(t *testing.T, arch string, g guest) vm.Config {
 	return cfg
 }
 
-// withTimesync is the same without a host that sends anything.
+// withTimesync returns the same machine, with a host that sends nothing.
 func withTimesync(t *testing.T, arch string, g guest) vm.Config {
 	t.Helper()
 	cfg := withBusybox(t, arch)
 	g.addTo(t, &cfg)
-	cfg.Env = append(cfg.Env, "KRUN_TIMESYNC=0") // by hand instead
+	cfg.Env = append(cfg.Env, "KRUN_TIMESYNC=0") // the guest half runs krun-timesync instead
 	cfg.Files = append(cfg.Files, hostfs.File{Path: timesyncBin, Source: product(t, arch), Mode: 0o755})
 	cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
 		return []string{"-rtc", "base=2020-01-01T00:00:00"}
@@ -108,7 +108,7 @@ func (o *order) carryOut(ctx context.Context, d *vsock.Device, control *vm.Contr
 		if err := control.Stop(ctx); err != nil {
 			return err
 		}
-		time.Sleep(o.Sleep) // it is what the host does, not a wait for anything
+		time.Sleep(o.Sleep) // simulates the sleep of the host
 		if err := control.Continue(ctx); err != nil {
 			return err
 		}
@@ -133,13 +133,13 @@ func (o *order) carryOut(ctx context.Context, d *vsock.Device, control *vm.Contr
 	})
 }
 
-// passes boots a machine whose guest half passes.
+// passes boots a machine and checks that its guest half passes.
 func passes(t *testing.T, cfg vm.Config) {
 	t.Helper()
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 
-// A host is a guest's view of its host.
+// A host is the guest half's connection to its host.
 type host struct {
 	t       *testing.T
 	orders  *os.File // a virtio port
@@ -158,7 +158,7 @@ func newHost(t *testing.T) *host {
 			}
 		}
 	}
-	t.Fatalf("no virtio port for orders among %q: %v", names, err)
+	t.Fatalf("no virtio port named orders among %q: %v", names, err)
 	return nil
 }
 
@@ -174,8 +174,8 @@ func listenVsock(t *testing.T, port uint32) int {
 	return fd
 }
 
-// order has the host do something, and returns how much the guest's clock seems to be ahead of the host's then. It may be
-// less: the answer takes its time.
+// order makes the host execute o, and returns how far the guest's clock is ahead of the host's
+// afterwards. The result includes the delay of the answer, so it may be too large.
 func (h *host) order(o order) (ahead time.Duration) {
 	h.t.Helper()
 	if err := json.NewEncoder(h.orders).Encode(o); err != nil {
@@ -188,13 +188,14 @@ func (h *host) order(o order) (ahead time.Duration) {
 	return time.Duration(time.Now().UnixNano() - int64(binary.LittleEndian.Uint64(b[:])))
 }
 
-// send has the host send a datagram with its clock's time.
+// send makes the host send a datagram of length bytes with its current time.
 func (h *host) send(length int) {
 	h.t.Helper()
 	h.order(order{From: hostClock, Count: 1, Length: length})
 }
 
-// ahead returns how much the guest's clock is ahead of the host's.
+// ahead returns how far the guest's clock is ahead of the host's. It takes the smallest of six
+// results, because each includes the delay of an answer.
 func (h *host) ahead() time.Duration {
 	h.t.Helper()
 	least := h.order(order{})
@@ -204,19 +205,19 @@ func (h *host) ahead() time.Duration {
 	return least
 }
 
-// want checks how much the guest's clock is ahead of the host's.
+// want checks how far the guest's clock is ahead of the host's.
 func (h *host) want(want time.Duration, when string) {
 	h.t.Helper()
 	if got := h.ahead(); (got - want).Abs() > tolerance {
-		h.t.Errorf("%s the clock is %v ahead of the host's, want %v", when, got, want)
+		h.t.Errorf("%s the clock is %v ahead of the host's clock, want %v", when, got, want)
 	}
 }
 
-// shift sets the guest's clock forward or back.
+// shift moves the guest's clock by a duration, which may be negative.
 func shift(t *testing.T, by time.Duration) {
 	t.Helper()
 	if cmdline, err := os.ReadFile("/proc/cmdline"); err != nil || !bytes.Contains(cmdline, []byte("init=/init.krun")) {
-		t.Fatal("this is no guest") // but the machine of somebody who wants to keep his time
+		t.Fatal("not in a guest") // do not change the clock of the machine that runs the tests
 	}
 	now := unix.NsecToTimespec(time.Now().Add(by).UnixNano())
 	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &now); err != nil {
@@ -224,14 +225,14 @@ func shift(t *testing.T, by time.Duration) {
 	}
 }
 
-// A timesync is a running krun-timesync -v.
+// A timesync is a running krun-timesync.
 type timesync struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	lines chan string // what it prints
 }
 
-// startTimesync returns when it is ready.
+// startTimesync starts krun-timesync -v and waits until it listens.
 func startTimesync(t *testing.T, args ...string) *timesync {
 	t.Helper()
 	p := execTimesync(t, exec.Command(timesyncBin, append([]string{"--force", "-v"}, args...)...))
@@ -260,28 +261,28 @@ func execTimesync(t *testing.T, cmd *exec.Cmd) *timesync {
 	return p
 }
 
-// line returns the next line.
+// line returns the next line of output.
 func (p *timesync) line() string {
 	p.t.Helper()
 	select {
 	case line, open := <-p.lines:
 		if !open {
-			p.t.Fatalf("krun-timesync has ended: %v", p.cmd.Wait())
+			p.t.Fatalf("krun-timesync exited: %v", p.cmd.Wait())
 		}
 		return line
 	case <-time.After(30 * time.Second):
-		p.t.Fatal("krun-timesync prints nothing")
+		p.t.Fatal("krun-timesync printed no line within 30 s")
 		return ""
 	}
 }
 
-// wantLine checks that the next line has parts in it.
+// wantLine checks that the next line contains parts, in this order.
 func (p *timesync) wantLine(parts ...string) {
 	p.t.Helper()
 	wantLine(p.t, p.line()+"\n", parts...)
 }
 
-// wantOffset checks that the next line has an offset and what was done.
+// wantOffset checks that the next line reports an offset of about want and the action done.
 func (p *timesync) wantOffset(want time.Duration, done string) {
 	p.t.Helper()
 	line := p.line()
@@ -293,7 +294,7 @@ func (p *timesync) wantOffset(want time.Duration, done string) {
 
 type counts struct{ Received, Refused, Stepped, Slewed, OffsetNs int64 }
 
-// counts asks for the summary. With the option -json, that is.
+// counts requests the summary by SIGUSR1. The process must run with -json.
 func (p *timesync) counts() (c counts) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
@@ -316,7 +317,8 @@ func (p *timesync) status(name string) string {
 	return state{"status": string(b)}.field(p.t, "status", name)
 }
 
-// end interrupts it and checks that this is its end. Lines with late in them may come before that: of datagrams that were under way.
+// end sends SIGTERM and checks that the process exits with code 0. It ignores lines that contain
+// one of late: datagrams that were in flight cause them.
 func (p *timesync) end(late ...string) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -325,14 +327,15 @@ func (p *timesync) end(late ...string) {
 	p.wantExit(0, late...)
 }
 
-// wantExit waits for its end, before which it prints nothing more but lines with late in them, and checks the exit code.
+// wantExit waits for the process to exit, and checks its exit code and that it prints nothing more,
+// except lines that contain one of late.
 func (p *timesync) wantExit(want int, late ...string) {
 	p.t.Helper()
 	for line := range p.lines {
 		if slices.ContainsFunc(late, func(text string) bool { return strings.Contains(line, text) }) {
 			continue
 		}
-		p.t.Errorf("krun-timesync prints %q at its end", line)
+		p.t.Errorf("krun-timesync printed %q before it exited, want nothing", line)
 	}
 	p.cmd.Wait()
 	if got := p.cmd.ProcessState.ExitCode(); got != want {
@@ -342,7 +345,7 @@ func (p *timesync) wantExit(want int, late ...string) {
 
 var clockStepGuest = inGuest("clock-step", func(t *testing.T) {
 	if year := time.Now().Year(); year > 2020 {
-		t.Errorf("the guest starts in %d, and nothing is to be seen of clock synchronisation", year)
+		t.Errorf("year of the guest's clock = %d at the start, want 2020", year)
 	}
 	h := newHost(t)
 	for _, length := range []int{8, vsock.MaxPayload} {
@@ -355,7 +358,7 @@ var clockStepGuest = inGuest("clock-step", func(t *testing.T) {
 		shift(t, map[int]time.Duration{8: time.Hour}[length])
 	}
 
-	// Only looking.
+	// With -n the clock does not change.
 	shift(t, -time.Minute)
 	p := startTimesync(t, "-n", "-once", "-threshold", "2m")
 	h.send(8)
@@ -370,7 +373,8 @@ var clockStepGuest = inGuest("clock-step", func(t *testing.T) {
 	h.want(-time.Minute, "after -n")
 })
 
-// TestClockStep has a guest whose clock is wrong by years, and hosts that send both shapes of datagrams.
+// TestClockStep boots a guest whose clock is wrong by years, and checks that krun-timesync sets it
+// by datagrams of both lengths that hosts send.
 func TestClockStep(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) { passes(t, clockMachine(t, arch, clockStepGuest)) })
 }
@@ -394,13 +398,13 @@ var clockSleepGuest = inGuest("clock-sleep", func(t *testing.T) {
 	p.end()
 })
 
-// TestClockAfterSleep has a host that sleeps.
+// TestClockAfterSleep checks that krun-timesync corrects the clock after the host has slept.
 func TestClockAfterSleep(t *testing.T) {
 	t.Parallel()
 	passes(t, clockMachine(t, "amd64", clockSleepGuest))
 }
 
-// A watcher looks whether the clock goes back, or is out of step with the time that really passes.
+// A watcher observes whether the clock goes back.
 type watcher struct {
 	stop chan struct{}
 	back chan time.Duration // the largest step back
@@ -427,7 +431,7 @@ func watch() *watcher {
 	return w
 }
 
-// wantMonotonic ends the watch.
+// wantMonotonic ends the observation and checks that the clock never went back.
 func (w *watcher) wantMonotonic(t *testing.T) {
 	t.Helper()
 	close(w.stop)
@@ -437,7 +441,7 @@ func (w *watcher) wantMonotonic(t *testing.T) {
 }
 
 var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
-	// With a wide threshold, for on a busy host the guest loses time.
+	// The threshold is large because a guest loses time on a busy host.
 	const kept, off = 600 * time.Millisecond, 200 * time.Millisecond
 	h := newHost(t)
 	p := startTimesync(t, "-threshold", "1s")
@@ -450,27 +454,29 @@ var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
 		p.wantLine("kept")
 	}
 	if ahead := h.ahead(); ahead < kept/2 {
-		t.Errorf("below the threshold, a clock that was %v ahead is %v ahead", kept, ahead)
+		t.Errorf("below the threshold the clock went from %v ahead to %v ahead, want it unchanged",
+			kept, ahead)
 	}
 	w.wantMonotonic(t)
 	p.end()
 
 	p = startTimesync(t, "-threshold", "1s", "-slew")
-	for _, ahead := range []time.Duration{off, -off} { // the next time it is behind
+	for _, ahead := range []time.Duration{off, -off} { // fast, then slow
 		shift(t, ahead-h.ahead())
 		start := h.ahead()
 		if start.Abs() < off/2 {
-			t.Fatalf("the clock is %v ahead, want a start from %v", start, off)
+			t.Fatalf("the clock is %v ahead at the start, want an offset of %v", start, off)
 		}
 		w := watch()
 		for seconds := 0; h.ahead().Abs() > off/4; seconds++ {
-			// One datagram is enough, as long as the kernel does not change its clocksource.
+			// One datagram would suffice, unless the kernel changes its clocksource.
 			if seconds%10 == 0 {
 				h.send(8)
 				p.wantLine("slewed")
 			}
 			if seconds == 60 {
-				t.Fatalf("a clock that was %v ahead is %v ahead after a minute", start, h.ahead())
+				t.Fatalf("after a minute the clock went from %v ahead to %v ahead, want 0",
+					start, h.ahead())
 			}
 			time.Sleep(time.Second)
 		}
@@ -479,7 +485,8 @@ var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
 	p.end()
 })
 
-// TestClockThreshold has a clock that is off by less than the threshold.
+// TestClockThreshold boots a guest whose clock is off by less than the threshold, and checks that
+// krun-timesync leaves the clock alone, or slews it with -slew.
 func TestClockThreshold(t *testing.T) {
 	t.Parallel()
 	cfg := clockMachine(t, "amd64", clockThresholdGuest)
@@ -518,7 +525,8 @@ var clockRefuseGuest = inGuest("clock-refuse", func(t *testing.T) {
 	p.end()
 })
 
-// TestClockRefuses has datagrams that nobody should set his clock by.
+// TestClockRefuses sends datagrams from wrong addresses, of wrong lengths and with impossible
+// times, and checks that krun-timesync ignores them.
 func TestClockRefuses(t *testing.T) {
 	t.Parallel()
 	passes(t, clockMachine(t, "amd64", clockRefuseGuest))
@@ -527,7 +535,8 @@ func TestClockRefuses(t *testing.T) {
 var clockForgedGuest = inGuest("clock-forged", func(t *testing.T) {
 	p := startTimesync(t)
 	before := time.Now()
-	// The thread of this goroutine is the user; it ends with the goroutine.
+	// The system call below changes the user of this thread only. The thread ends with the
+	// goroutine, because it stays locked to it.
 	runtime.LockOSThread()
 	if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1000, 1000, 1000); errno != 0 {
 		t.Fatal(errno)
@@ -537,7 +546,7 @@ var clockForgedGuest = inGuest("clock-forged", func(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: vsock.ClockPort}); err != unix.EACCES {
-		t.Errorf("a user binds to port 123: %v, want %v", err, unix.EACCES)
+		t.Errorf("bind to port 123 as user 1000 = %v, want %v", err, unix.EACCES)
 	}
 	to := &unix.SockaddrVM{CID: unix.VMADDR_CID_LOCAL, Port: vsock.ClockPort}
 	if err := unix.Sendto(fd, vsock.Time(before.Add(time.Hour)), 0, to); err != nil {
@@ -545,11 +554,12 @@ var clockForgedGuest = inGuest("clock-forged", func(t *testing.T) {
 	}
 	p.wantLine("from 1:", "refused: not from the host's port 123")
 	if passed := time.Since(before.Round(0)); passed > 30*time.Minute {
-		t.Errorf("%v have passed", passed)
+		t.Errorf("the clock moved by %v, want less than 30m", passed)
 	}
 })
 
-// TestClockForged has a user without rights who sends datagrams to the guest itself, in a machine without vsock device.
+// TestClockForged has an unprivileged user in the guest send datagrams to krun-timesync, in a
+// machine without a vsock device, and checks that they are refused.
 func TestClockForged(t *testing.T) {
 	t.Parallel()
 	passes(t, withTimesync(t, "amd64", clockForgedGuest))
@@ -564,11 +574,11 @@ var clockFloodGuest = inGuest("clock-flood", func(t *testing.T) {
 	p.wantLine("stepped")
 	p.wantExit(0)
 	p = execTimesync(t, exec.Command(timesyncBin, "--force", "-json", "-slew"))
-	var before [2]int // kB: of the process, of the machine
+	var before [2]int // in kB: anonymous memory of the process, available memory of the machine
 	for i := range parts {
 		o := order{From: hostClock, Count: part, Length: 8}
 		if i%2 == 1 {
-			o.From.Port++ // to be refused
+			o.From.Port++ // krun-timesync refuses datagrams from this port
 		}
 		h.order(o)
 		now := [2]int{kB(t, p.status("RssAnon")), kB(t, availableMemory(t))}
@@ -576,23 +586,25 @@ var clockFloodGuest = inGuest("clock-flood", func(t *testing.T) {
 			before = now
 		}
 		if now[0] > before[0]+100 {
-			t.Errorf("anonymous memory of krun-timesync after %d datagrams: %d kB, after %d: %d kB", part, before[0], (i+1)*part, now[0])
+			t.Errorf("anonymous memory of krun-timesync = %d kB after %d datagrams, %d kB after %d",
+				before[0], part, now[0], (i+1)*part)
 		}
 		if now[1] < before[1]-8<<10 {
-			t.Errorf("available memory after %d datagrams: %d kB, after %d: %d kB", part, before[1], (i+1)*part, now[1])
+			t.Errorf("available memory = %d kB after %d datagrams, %d kB after %d",
+				before[1], part, now[1], (i+1)*part)
 		}
 	}
-	// The kernel drops what a slow machine can't take.
+	// The kernel drops datagrams that a slow machine does not read in time.
 	if got := p.counts(); got.Received < 10_000 || got.Refused < 1000 {
 		t.Errorf("counts = %+v, want at least 10000 received, 1000 refused", got)
 	}
-	for h.ahead().Abs() > tolerance { // the last ones were old when they had their turn
+	for h.ahead().Abs() > tolerance { // the last datagrams were old when the process read them
 		h.send(8)
 	}
 	p.end()
 })
 
-// kB is the number in a text such as "492 kB".
+// kB returns the number in a text such as "492 kB".
 func kB(t *testing.T, text string) (n int) {
 	t.Helper()
 	if _, err := fmt.Sscanf(text, "%d kB", &n); err != nil {
@@ -601,7 +613,7 @@ func kB(t *testing.T, text string) (n int) {
 	return n
 }
 
-// availableMemory is the machine's, as "492 kB".
+// availableMemory returns the machine's available memory, as in "492 kB".
 func availableMemory(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile("/proc/meminfo")
@@ -611,7 +623,8 @@ func availableMemory(t *testing.T) string {
 	return state{"meminfo": string(b)}.field(t, "meminfo", "MemAvailable")
 }
 
-// TestClockFlood has a host that sends a million datagrams as fast as it can.
+// TestClockFlood has a host send a million datagrams as fast as it can, and checks that neither the
+// process nor the machine runs out of memory.
 func TestClockFlood(t *testing.T) {
 	t.Parallel()
 	cfg := clockMachine(t, "amd64", clockFloodGuest)
@@ -622,7 +635,7 @@ func TestClockFlood(t *testing.T) {
 var clockProcessGuest = inGuest("clock-process", func(t *testing.T) {
 	h := newHost(t)
 
-	// From memory, with a socket that is there already, as init starts it.
+	// Start the program from memory and with an inherited socket, as init does.
 	program, err := os.ReadFile(timesyncBin)
 	if err != nil {
 		t.Fatal(err)
@@ -636,14 +649,16 @@ var clockProcessGuest = inGuest("clock-process", func(t *testing.T) {
 		t.Fatal(err)
 	}
 	socket := os.NewFile(uintptr(listenVsock(t, vsock.ClockPort)), "socket")
-	h.send(8) // nobody has seen it when the process starts
+	h.send(8) // waits in the socket when the process starts
 	cmd := exec.Command(fmt.Sprintf("/proc/self/fd/%d", memory), "--force", "-v", "-inherit")
 	cmd.Args[0], cmd.Stdin = "krun-timesync", socket
 	p := execTimesync(t, cmd)
 	p.wantLine("listening")
 	p.wantLine("stepped")
-	if ahead := h.ahead(); ahead > tolerance || ahead < -5*time.Second { // it was sent before the process started
-		t.Errorf("after a datagram that was waiting the clock is %v ahead of the host's", ahead)
+	// The datagram has the time before the start of the process.
+	if ahead := h.ahead(); ahead > tolerance || ahead < -5*time.Second {
+		t.Errorf("after a datagram from the socket the clock is %v ahead of the host's clock",
+			ahead)
 	}
 	if name := p.status("Name"); name != "krun-timesync" {
 		t.Errorf("name of the process = %q, want krun-timesync", name)
@@ -652,7 +667,7 @@ var clockProcessGuest = inGuest("clock-process", func(t *testing.T) {
 		t.Errorf("anonymous memory = %d kB, want at most 600", anonymous)
 	}
 
-	// The port is taken.
+	// The port is in use.
 	once := execTimesync(t, exec.Command(timesyncBin, "--force", "-once"))
 	once.wantLine("krun-timesync: listen to vsock port 123: address already in use")
 	once.wantExit(4)
@@ -661,23 +676,24 @@ var clockProcessGuest = inGuest("clock-process", func(t *testing.T) {
 	p.end()
 	socket.Close()
 	shift(t, time.Hour)
-	for h.ahead() > time.Minute { // it tries again before long
+	for h.ahead() > time.Minute { // it retries soon
 		h.send(8)
 	}
 	next.wantLine("stepped")
 	next.end(": kept", ": stepped")
 
-	// Nobody sends.
+	// The host sends nothing.
 	late := execTimesync(t, exec.Command(timesyncBin, "--force", "-once", "-timeout", "100ms"))
 	late.wantLine("krun-timesync: no datagram from the host within 100ms")
 	late.wantExit(1)
-	// This is the machine's own clock, in a manner of speaking.
+	// Without --force the process refuses to run, because it is in the initial mount namespace.
 	refused := execTimesync(t, exec.Command(timesyncBin, "-once"))
 	refused.wantLine("krun-timesync: refused: this would change the machine")
 	refused.wantExit(4)
 })
 
-// TestClockProcess looks at krun-timesync as a process among others.
+// TestClockProcess checks the name, memory use and exit codes of krun-timesync, and what it does
+// when its port is in use.
 func TestClockProcess(t *testing.T) {
 	t.Parallel()
 	cfg := clockMachine(t, "amd64", clockProcessGuest)

@@ -13,7 +13,8 @@ import (
 	"github.com/krunbox/krunbox/integration/network"
 )
 
-// TestRenewalByServers has a lease of seconds that real servers extend.
+// TestRenewalByServers checks that the guest renews a lease of a few seconds with real DHCP
+// servers.
 func TestRenewalByServers(t *testing.T) {
 	t.Parallel()
 	lease := fullLease
@@ -33,19 +34,20 @@ func TestRenewalByServers(t *testing.T) {
 					acquired++
 				case r.from != "192.0.2.77" || r.to != "192.0.2.1" || r.Options.Has(dhcpv4.OptionServerIdentifier) ||
 					r.Options.Has(dhcpv4.OptionRequestedIPAddress):
-					t.Errorf("renewal from %s to %s: %v", r.from, r.to, r.Summary())
+					t.Errorf("malformed renewal from %s to %s: %v", r.from, r.to, r.Summary())
 				default:
 					extended++
 				}
 			}
 			if acquired < 1 || extended < 2 {
-				t.Errorf("%d requests of a lease, %d of its extension", acquired, extended)
+				t.Errorf("%d requests for a lease, %d renewals, want at least 1 and 2",
+					acquired, extended)
 			}
 		})
 	}
 }
 
-// A sentRequest is a REQUEST of the guest's, and where it went.
+// A sentRequest is a DHCPREQUEST of the guest, with its source and destination addresses.
 type sentRequest struct {
 	*dhcpv4.DHCPv4
 	from, to string
@@ -66,8 +68,9 @@ func requests(t *testing.T, n *network.Network) (all []sentRequest) {
 	return all
 }
 
-// TestRefusedExtensions has a server that refuses to renew the first lease, and is silent until somebody asks all servers
-// about the second, which it refuses then. Each time the guest drops what it has, and gets another lease.
+// TestRefusedExtensions has a server that refuses to renew the first lease. For the second lease it
+// ignores the unicast renewal, and refuses the broadcast rebinding. Each time the guest must drop
+// its lease and acquire another one.
 func TestRefusedExtensions(t *testing.T) {
 	t.Parallel()
 	first, second, last := net.IPv4(192, 0, 2, 77), net.IPv4(192, 0, 2, 78), net.IPv4(192, 0, 2, 79)
@@ -105,7 +108,7 @@ func TestRefusedExtensions(t *testing.T) {
 	text := console(run(t, cfg, 0))
 	const lost = "krunbox: warning: network: eth0: the address lease is lost"
 	if n := strings.Count(text, lost); n < 2 || n != strings.Count(text, "krunbox: ") {
-		t.Errorf("console: %s\nwant two warnings, each of a lost lease", text)
+		t.Errorf("console: %s\nwant two warnings of a lost lease and no others", text)
 	}
 	extensions := map[string]bool{} // "ADDRESS to SERVER"
 	for _, r := range requests(t, s.Network) {
@@ -121,12 +124,13 @@ func TestRefusedExtensions(t *testing.T) {
 	want.Address = netip.MustParsePrefix("192.0.2.79/24")
 	got.wantLease(t, want)
 	if got.Greeting != "hello\n" {
-		t.Errorf("a connection brought %q, want a greeting", got.Greeting)
+		t.Errorf("the connection returned %q, want a greeting", got.Greeting)
 	}
 }
 
-// TestCableMoved has a cable that is pulled and plugged in again: first where it was, where the lease is still good, then in
-// another network.
+// TestCableMoved unplugs the network cable twice. It plugs the cable in again in the same network,
+// where the lease is still valid, and then in another network, where the guest must acquire a new
+// lease.
 func TestCableMoved(t *testing.T) {
 	t.Parallel()
 	const old, moved = "192.0.2.1/24", "198.51.100.1/24"
@@ -165,25 +169,26 @@ func TestCableMoved(t *testing.T) {
 		when{"pull it again", link(false), new(strings.Builder)}, when{"plug it in elsewhere", link(true), new(strings.Builder)})
 	text := console(run(t, cfg, 0))
 	if strings.Count(text, "krunbox: ") != 1 || !strings.Contains(text, "krunbox: warning: network: eth0: the address lease is lost") {
-		t.Errorf("console: %s\nwant one warning, of the lost lease", text)
+		t.Errorf("console: %s\nwant one warning of the lost lease and no others", text)
 	}
 	got := stateOn(t, text)
 	want := scriptedLease
 	want.Address, want.Routers = netip.MustParsePrefix("198.51.100.7/24"), []netip.Addr{to.Addr()}
 	got.wantLease(t, want)
 	if got.Greeting != "hello\n" {
-		t.Errorf("a connection brought %q, want a greeting", got.Greeting)
+		t.Errorf("the connection returned %q, want a greeting", got.Greeting)
 	}
 	questions := 0
 	for _, r := range requests(t, s.Network) {
 		if !r.ClientIPAddr.IsUnspecified() {
 			questions++
 			if r.to != "255.255.255.255" {
-				t.Errorf("the guest asks %s whether its lease is good: %v", r.to, r.Summary())
+				t.Errorf("the guest sent the request to verify its lease to %s, want broadcast: %v",
+					r.to, r.Summary())
 			}
 		}
 	}
 	if questions < 2 {
-		t.Errorf("%d questions whether the lease is good, want 2", questions)
+		t.Errorf("%d requests to verify the lease, want at least 2", questions)
 	}
 }

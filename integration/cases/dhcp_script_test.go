@@ -17,7 +17,7 @@ import (
 	"github.com/krunbox/krunbox/integration/network"
 )
 
-// What a scripted server grants, unless a case says otherwise.
+// Unless a case overrides them, a scripted server grants scriptedAddress and scriptedLease.
 var (
 	scriptedAddress = net.IPv4(192, 0, 2, 77)
 	scriptedLease   = network.Lease{
@@ -27,7 +27,7 @@ var (
 	}
 )
 
-// message is what the guest has sent: the n-th of its type, from 0 on.
+// A message is a DHCP message of the guest. n counts the messages of its type, from 0.
 type message struct {
 	*dhcpv4.DHCPv4
 	n int
@@ -35,7 +35,8 @@ type message struct {
 
 func (m message) is(kind dhcpv4.MessageType, n int) bool { return m.MessageType() == kind && m.n == n }
 
-// scripted returns a segment on which answer answers.
+// scripted returns a segment whose DHCP server sends the replies that answer returns for each
+// message.
 func scripted(t *testing.T, opt network.SegmentOptions, answer func(s *network.Segment, m message) []network.Reply) *network.Segment {
 	t.Helper()
 	s := segment(t, opt)
@@ -54,7 +55,8 @@ func scripted(t *testing.T, opt network.SegmentOptions, answer func(s *network.S
 	return s
 }
 
-// grant is the OFFER for a DISCOVER, the ACK for a REQUEST.
+// grant returns a DHCPOFFER for a DHCPDISCOVER, and a DHCPACK for a DHCPREQUEST. The options in
+// more override the defaults.
 func grant(m message, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 	kind := dhcpv4.MessageTypeOffer
 	if m.MessageType() == dhcpv4.MessageTypeRequest {
@@ -71,12 +73,13 @@ func grant(m message, more ...dhcpv4.Modifier) *dhcpv4.DHCPv4 {
 		dhcpv4.WithLeaseTime(3600),
 	}, more...)...)
 	if err != nil {
-		panic(err) // only of a message that is none
+		panic(err) // m is not a DHCP message
 	}
 	return reply
 }
 
-// nak goes to everybody: the guest may not have the address that it believes to have.
+// nak returns a broadcast DHCPNAK. It cannot be unicast, because the address that the guest uses
+// may be wrong.
 func nak(m message) *dhcpv4.DHCPv4 {
 	return grant(m, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak), dhcpv4.WithYourIP(net.IPv4zero), dhcpv4.WithBroadcast(true))
 }
@@ -93,7 +96,7 @@ const (
 	request  = dhcpv4.MessageTypeRequest
 )
 
-// worthless are answers to a message that the guest has to ignore.
+// worthless returns replies to m that the guest must ignore.
 func worthless(s *network.Segment, m message) (all []network.Reply) {
 	other := dhcpv4.WithYourIP(net.IPv4(192, 0, 2, 66))
 	otherServer := dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(192, 0, 2, 2)))
@@ -113,7 +116,7 @@ func worthless(s *network.Segment, m message) (all []network.Reply) {
 		all = append(all, replies(s, grant(m, other, otherServer), grant(m, other, dhcpv4.WithLeaseTime(0)),
 			grant(m, otherServer, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak)))...)
 	}
-	// Options that do not end, or are longer than the message, or no options.
+	// Truncated messages, an option longer than the message, and a wrong magic cookie.
 	whole := grant(m, other).ToBytes()
 	for _, payload := range [][]byte{whole[:100], whole[:240], append(whole[:240:240], 53, 200, 2), append(whole[:236:236], 1, 2, 3, 4)} {
 		all = append(all, network.Reply{Frame: network.UDP{
@@ -124,7 +127,8 @@ func worthless(s *network.Segment, m message) (all []network.Reply) {
 	return all
 }
 
-// TestServersThatMisbehave has a workload that is online when it starts, whatever goes wrong before.
+// TestServersThatMisbehave checks that the network works when the workload starts, although
+// messages get lost or servers send wrong ones.
 func TestServersThatMisbehave(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(s *network.Segment, m message) []network.Reply{
@@ -178,26 +182,27 @@ func TestServersThatMisbehave(t *testing.T) {
 			cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
 			got := seen(t, cfg)
 			if got.Uptime > 15 {
-				t.Errorf("the workload started after %v s", got.Uptime)
+				t.Errorf("the workload started after %v s, want at most 15 s", got.Uptime)
 			}
 			if got.Greeting != "hello\n" {
-				t.Errorf("the first connection brought %q, want a greeting", got.Greeting)
+				t.Errorf("the first connection returned %q, want a greeting", got.Greeting)
 			}
 			got.wantLease(t, scriptedLease)
-			if name != "NAK" && name != "worthless ones before" { // where there are two exchanges, and offers of no worth
+			// These two cases have two exchanges, or offers that the guest ignores.
+			if name != "NAK" && name != "worthless ones before" {
 				checkMessages(t, s.Network)
 			}
 		})
 	}
 }
 
-// TestLeaseInTheBackground has a server that begins to answer long after the workload has started, which waited as long as
-// it was to and no longer.
+// TestLeaseInTheBackground has a server that does not answer until after the timeout. It checks
+// that the workload starts after the timeout and that the guest still acquires a lease.
 func TestLeaseInTheBackground(t *testing.T) {
 	t.Parallel()
 	const limit = 700 * time.Millisecond
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
-		if m.MessageType() == discover && m.n < 5 { // five of them take 3 s
+		if m.MessageType() == discover && m.n < 5 { // the first five take 3 s
 			return nil
 		}
 		return replies(s, grant(m))
@@ -211,31 +216,32 @@ func TestLeaseInTheBackground(t *testing.T) {
 	got := seen(t, cfg)
 	got.wantLease(t, scriptedLease)
 	if got.Greeting != "hello\n" {
-		t.Errorf("a connection brought %q, want a greeting", got.Greeting)
+		t.Errorf("the connection returned %q, want a greeting", got.Greeting)
 	}
 	checkMessages(t, s.Network)
-	// The limit runs from when there is nothing else to do.
+	// The timeout starts when init has nothing else left to do.
 	if at := markedAt(t, s.Network); at < limit || at > limit+1500*time.Millisecond {
-		t.Errorf("the workload started %v after the first DISCOVER, want it to wait %v", at, limit)
+		t.Errorf("the workload started %v after the first DISCOVER, want about %v", at, limit)
 	}
 }
 
-// TestRenewal has a lease of seconds, whose server says something else at each renewal, then falls silent until the lease is
-// lost, and then is there again.
+// TestRenewal has a lease of a few seconds, whose server sends a different name server with each
+// renewal. Then the server is silent until the lease expires, and later it answers again.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
 		renewal := m.MessageType() == request && !m.ClientIPAddr.IsUnspecified()
 		if renewal && (m.IsBroadcast() || m.Options.Has(dhcpv4.OptionServerIdentifier) || m.Options.Has(dhcpv4.OptionRequestedIPAddress)) {
-			t.Errorf("renewal %v", m.Summary())
+			t.Errorf("malformed renewal: %v", m.Summary())
 		}
-		// Three renewals are granted. DISCOVERs after the first one are for a new lease; four of them are lost, too.
+		// The server grants three renewals. DISCOVERs after the first one are for a new lease; it
+		// ignores four of them.
 		if renewal && m.n > 3 || m.MessageType() == discover && m.n > 0 && m.n < 5 {
 			return nil
 		}
 		lease := uint32(4)
 		if m.MessageType() == request && m.n > 3 {
-			lease = 3600 // the new one
+			lease = 3600 // the new lease
 		}
 		return replies(s, grant(m, dhcpv4.WithLeaseTime(lease), dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
 	})
@@ -244,20 +250,20 @@ func TestRenewal(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(cfg.Root, "etc/resolv.conf"), []byte("# the image's\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	// That the lease was lost is a warning.
+	// Init must warn once that the lease is lost.
 	result := run(t, cfg, 0)
 	text := console(result)
 	if got := strings.Count(text, "krunbox: "); got != 1 || !strings.Contains(text, "krunbox: warning: network: eth0: the address lease is lost") {
-		t.Errorf("console: %s\nwant one warning, of the lost lease", text)
+		t.Errorf("console: %s\nwant one warning of the lost lease and no others", text)
 	}
 	got := stateOn(t, text)
 	if len(got.Addresses) != 1 || got.Addresses[0] != "192.0.2.77/24" {
-		t.Errorf("addresses = %v", got.Addresses)
+		t.Errorf("addresses = %v, want 192.0.2.77/24", got.Addresses)
 	}
 	if b, err := os.ReadFile(filepath.Join(cfg.Root, "etc/resolv.conf")); string(b) != "# the image's\n" {
-		t.Errorf("the image's resolv.conf is %q, %v now", b, err)
+		t.Errorf("resolv.conf of the image = %q, %v, want it unchanged", b, err)
 	}
-	// The first renewals go to the server alone, the last to all.
+	// The guest unicasts the first renewals to the server, and broadcasts the last one.
 	packets, err := s.Packets()
 	if err != nil {
 		t.Fatal(err)
@@ -271,24 +277,24 @@ func TestRenewal(t *testing.T) {
 			case "255.255.255.255":
 				broadcast++
 			default:
-				t.Errorf("a renewal to %s", to)
+				t.Errorf("renewal sent to %s, want the server or broadcast", to)
 			}
 		}
 	}
 	if unicast < 3 || broadcast < 1 {
-		t.Errorf("%d renewals to the server, %d to all, want 3 and 1 at least", unicast, broadcast)
+		t.Errorf("%d unicast and %d broadcast renewals, want at least 3 and 1", unicast, broadcast)
 	}
 }
 
-// What is in a lease, and what becomes of it.
+// TestLeaseContents checks how the guest applies the options of a lease.
 func TestLeaseContents(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		option []dhcpv4.Modifier
 		device network.Options
-		own    string // the host name that the host gives
-		root   string // a script that changes the root
+		own    string // the host name in HOSTNAME
+		root   string // a shell script that runs in the root directory on the host
 		ro     bool
 		want   func(l *network.Lease)
 		state  func(t *testing.T, s networkState, root string)
@@ -328,7 +334,7 @@ func TestLeaseContents(t *testing.T) {
 			root: "ln -s ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf",
 			state: func(t *testing.T, _ networkState, root string) {
 				if link, err := os.Readlink(filepath.Join(root, "etc/resolv.conf")); link != "../run/systemd/resolve/stub-resolv.conf" {
-					t.Errorf("the image's link is %q, %v now", link, err)
+					t.Errorf("link in the image = %q, %v, want it unchanged", link, err)
 				}
 			},
 		},
@@ -338,7 +344,7 @@ func TestLeaseContents(t *testing.T) {
 			root: "echo nameserver 10.9.9.9 >etc/resolv.conf",
 			state: func(t *testing.T, _ networkState, root string) {
 				if b, err := os.ReadFile(filepath.Join(root, "etc/resolv.conf")); string(b) != "nameserver 10.9.9.9\n" {
-					t.Errorf("the image's resolv.conf is %q, %v now", b, err)
+					t.Errorf("resolv.conf of the image = %q, %v, want it unchanged", b, err)
 				}
 			},
 		},
@@ -377,7 +383,7 @@ func TestLeaseContents(t *testing.T) {
 			cfg.ReadOnly = c.ro
 			got := seen(t, cfg)
 			if got.Greeting != "hello\n" {
-				t.Errorf("the first connection brought %q, want a greeting", got.Greeting)
+				t.Errorf("the first connection returned %q, want a greeting", got.Greeting)
 			}
 			want := scriptedLease
 			if c.want != nil {
@@ -391,15 +397,15 @@ func TestLeaseContents(t *testing.T) {
 			}
 			for _, m := range checkMessages(t, s.Network) {
 				if m.OpCode == dhcpv4.OpcodeBootRequest && m.HostName() != c.own {
-					t.Errorf("the guest says that its name is %q, want %q", m.HostName(), c.own)
+					t.Errorf("host name in the message = %q, want %q", m.HostName(), c.own)
 				}
 			}
 		})
 	}
 }
 
-// TestPartialChecksums has a device that leaves checksums of the host's datagrams incomplete, as they are between machines
-// of one host.
+// TestPartialChecksums has a device that delivers datagrams with incomplete checksums, as between
+// machines of one host.
 func TestPartialChecksums(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{Offload: true}, network.Dnsmasq{Lease: fullLease})
@@ -407,7 +413,8 @@ func TestPartialChecksums(t *testing.T) {
 	got.wantLease(t, fullLease)
 }
 
-// TestNoCarrier has a cable that is plugged in when the workload runs. It did not wait for that.
+// TestNoCarrier plugs the cable in after the start of the workload, and checks that init did not
+// wait for it and then acquires a lease.
 func TestNoCarrier(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
@@ -424,11 +431,11 @@ func TestNoCarrier(t *testing.T) {
 	got := seen(t, cfg)
 	got.wantLease(t, fullLease)
 	if got.Uptime > 15 {
-		t.Errorf("the workload started after %v s", got.Uptime)
+		t.Errorf("the workload started after %v s, want at most 15 s", got.Uptime)
 	}
 }
 
-// when is a Writer that does something once, when a text has come.
+// A when is a Writer that calls do once, when text has been written to it.
 type when struct {
 	text string
 	do   func()
@@ -444,17 +451,20 @@ func (w when) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestNoInterface asks for DHCP on a machine without an interface: nothing is waited for, and nothing is said.
+// TestNoInterface requests DHCP on a machine without a network interface, and checks that init
+// neither waits nor warns.
 func TestNoInterface(t *testing.T) {
 	t.Parallel()
 	cfg := onNetwork(t, "amd64", nil)
 	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
 	if got := seen(t, cfg); got.Uptime > 15 || len(got.Addresses) > 0 {
-		t.Errorf("the workload started after %v s, with %v", got.Uptime, got.Addresses)
+		t.Errorf("the workload started after %v s with addresses %v, want at most 15 s and none",
+			got.Uptime, got.Addresses)
 	}
 }
 
-// TestTwoInterfaces has both configured, and the default route of the first one preferred.
+// TestTwoInterfaces checks that init configures both interfaces and prefers the default route of
+// the first.
 func TestTwoInterfaces(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"eth0,eth1", "all"} {
@@ -490,8 +500,8 @@ func TestTwoInterfaces(t *testing.T) {
 	}
 }
 
-// TestSidecar has a workload that is PID 1, from an init that could be read once, and a lease of seconds that somebody has to
-// renew.
+// TestSidecar boots a guest whose workload is PID 1, and whose init program can be read only once.
+// It checks that a separate dhcpclient process renews a lease of a few seconds.
 func TestSidecar(t *testing.T) {
 	t.Parallel()
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
@@ -514,7 +524,8 @@ var sidecarGuest = inGuest("sidecar", func(t *testing.T) {
 	if pid := os.Getpid(); pid != 1 {
 		t.Errorf("PID = %d, want 1", pid)
 	}
-	for _, word := range []string{"nameserver 192.0.2.101", "nameserver 192.0.2.103"} { // two renewals later
+	// The n-th renewal has the name server 192.0.2.(100+n).
+	for _, word := range []string{"nameserver 192.0.2.101", "nameserver 192.0.2.103"} {
 		waitUntil(t, word)
 	}
 	var s networkState
@@ -522,12 +533,12 @@ var sidecarGuest = inGuest("sidecar", func(t *testing.T) {
 	fmt.Printf("\nSTATE {\"Processes\": %s, \"Addresses\": %s}\n", jsonList(s.Processes), jsonList(s.Addresses))
 })
 
-// TestFlood has 100,000 hostile packets in all the states in which the client listens, before the answers that count. They
-// change nothing, PID 1's memory included.
+// TestFlood sends 100,000 hostile packets before each valid answer, in every state in which the
+// client listens. It checks that they change neither the lease nor the memory use of PID 1.
 func TestFlood(t *testing.T) {
 	t.Parallel()
 	const all, perMillisecond = 100_000, 25
-	ends := map[string]time.Time{} // of the floods
+	ends := map[string]time.Time{} // of the floods, by state
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) (flood []network.Reply) {
 		state, size, dns := "selecting", all/2, byte(54)
 		switch {
@@ -538,7 +549,8 @@ func TestFlood(t *testing.T) {
 		}
 		end, begun := ends[state]
 		switch {
-		case m.is(discover, 0), m.is(discover, 1), m.is(discover, 2): // the workload is to see PID 1 before
+		case m.is(discover, 0), m.is(discover, 1), m.is(discover, 2):
+			// The workload must measure PID 1 before the flood.
 			return nil
 		case begun && time.Now().Before(end):
 			return nil
@@ -553,7 +565,8 @@ func TestFlood(t *testing.T) {
 		ends[state] = time.Now().Add(flood[size-1].After)
 		return flood
 	})
-	// Of file-backed memory there is more when PID 1 comes to code that it has not run before.
+	// Only anonymous memory counts: file-backed memory grows when PID 1 executes code for the first
+	// time.
 	const look = "run=echo; grep RssAnon: /proc/1/status; echo received: $(cat /sys/class/net/eth0/statistics/rx_packets)"
 	cfg := onNetwork(t, "amd64", []string{look, "until=nameserver 192.0.2.54", "until=nameserver 192.0.2.55", look}, s.Network)
 	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=0")
@@ -564,35 +577,40 @@ func TestFlood(t *testing.T) {
 	got.wantLease(t, want)
 	end := text[strings.LastIndex(text, "RssAnon:"):]
 	if before, after := number(t, text, "RssAnon:"), number(t, end, "RssAnon:"); after > before+300 {
-		t.Errorf("PID 1 had %d kB before and %d kB after", before, after)
+		t.Errorf("memory of PID 1 = %d kB, before the flood %d kB, want at most 300 kB more",
+			after, before)
 	}
-	// A tap drops what the guest is too slow to take.
+	// The tap drops packets that the guest reads too slowly.
 	if received := number(t, end, "received:"); received < all/4 {
-		t.Errorf("%d packets were sent, %d received", all, received)
+		t.Errorf("received %d of %d packets, want at least a quarter", received, all)
 	}
 }
 
-// number is what the first word in a text is followed by.
+// number returns the number that follows the first occurrence of word in text.
 func number(t *testing.T, text, word string) (n int) {
 	t.Helper()
 	_, rest, _ := strings.Cut(text, word)
 	if _, err := fmt.Sscan(rest, &n); err != nil {
-		t.Fatalf("no number behind %q: %v", word, err)
+		t.Fatalf("no number after %q: %v", word, err)
 	}
 	return n
 }
 
-// TestExitCodeWithNetwork checks that what goes on beside the workload changes nothing of its end.
+// TestExitCodeWithNetwork checks that a DHCP exchange in the background does not change the exit
+// code of the workload.
 func TestExitCodeWithNetwork(t *testing.T) {
 	t.Parallel()
-	s := scripted(t, network.SegmentOptions{}, func(*network.Segment, message) []network.Reply { return nil }) // acquiring never ends
+	// The server never answers.
+	s := scripted(t, network.SegmentOptions{}, func(*network.Segment, message) []network.Reply {
+		return nil
+	})
 	cfg := script(t, "amd64", "trap 'exit 9' TERM\nkill -TERM 1\nwhile :; do sleep 0.1; done")
 	cfg.Env = []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=10"}
 	s.AddTo(&cfg)
 	run(t, cfg, 9)
 }
 
-// shell runs a script in a directory of the host.
+// shell runs a shell script in the directory dir of the host.
 func shell(t *testing.T, dir, script string) {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-ec", script)

@@ -26,22 +26,27 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// networkState is what a workload sees of the network.
+// A networkState is what a workload observes of the network.
 type networkState struct {
-	Greeting  string     // what came by the connection that the workload opened first of all, or why none did
+	Greeting  string     // data from the connection that the workload opens first, or an error
 	Addresses []string   // IPv4 ones, as CIDR
 	Broadcast netip.Addr // of eth0
 	Routes    []string   // "DESTINATION via GATEWAY dev NAME metric N"
 	MTU       int
-	Resolv    []string // lines of /etc/resolv.conf but for comments; nil: there is no such file
+	Resolv    []string // lines of /etc/resolv.conf without comments; nil if there is no such file
 	Hostname  string
-	Processes []string // their names
-	Uptime    float64  // of the machine when the workload started, seconds
+	Processes []string // names of all processes
+	Uptime    float64  // uptime of the machine when the workload started, in seconds
 }
 
-// networkGuest prints a networkState. Its arguments: "to=ADDRESS:PORT" is where to connect first; "until=WORD" waits, after
-// that, until the output of "ip addr; ip route; cat /etc/resolv.conf" contains the word, "until=!WORD" until it does not;
-// "run=COMMAND" runs a shell command; "mark" sends a frame that the capture has, see markedAt.
+// networkGuest executes its arguments in order, and then prints a networkState:
+//
+//	to=ADDRESS:PORT  connects to the address
+//	until=TEXT       waits until the output of "ip addr; ip route; cat /etc/resolv.conf"
+//	                 contains the text
+//	until=!TEXT      waits until that output does not contain the text
+//	run=COMMAND      runs a shell command
+//	mark             sends a frame that appears in the capture, see markedAt
 var networkGuest = inGuest("network", func(t *testing.T) {
 	s := networkState{Uptime: uptime(t)}
 	for _, arg := range os.Args[1:] {
@@ -69,10 +74,10 @@ var networkGuest = inGuest("network", func(t *testing.T) {
 	fmt.Printf("\nSTATE %s\n", text)
 })
 
-// markType is the EtherType of marks: one for local experiments, IEEE 802.
+// markType is the EtherType of marks. IEEE 802 reserves it for local experiments.
 const markType = 0x88b5
 
-// sendMark sends an empty frame to everybody.
+// sendMark broadcasts an empty frame on eth0.
 func sendMark(t *testing.T) {
 	t.Helper()
 	i, err := net.InterfaceByName("eth0")
@@ -90,7 +95,7 @@ func sendMark(t *testing.T) {
 	}
 }
 
-// markedAt returns when, after the first DISCOVER, the guest sent its mark.
+// markedAt returns the time from the first DISCOVER to the first mark of the guest.
 func markedAt(t *testing.T, n *network.Network) time.Duration {
 	t.Helper()
 	packets, err := n.Packets()
@@ -108,7 +113,8 @@ func markedAt(t *testing.T, n *network.Network) time.Duration {
 		}
 	}
 	if begin.IsZero() || mark.IsZero() {
-		t.Fatalf("a DISCOVER at %v, a mark at %v", begin, mark)
+		t.Fatalf("the capture has the first DISCOVER at %v and the first mark at %v, want both",
+			begin, mark)
 	}
 	return mark.Sub(begin)
 }
@@ -125,7 +131,7 @@ func uptime(t *testing.T) (seconds float64) {
 	return seconds
 }
 
-// greeting is what a server says, at the first attempt.
+// greeting connects to a server and returns what it sends, or the error. It does not retry.
 func greeting(address string) string {
 	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
 	if err != nil {
@@ -152,7 +158,7 @@ func waitUntil(t *testing.T, word string) {
 	t.Errorf("waited for %q (not: %v); last seen:\n%s", word, not, out)
 }
 
-// look fills in all but the greeting.
+// look sets all fields but Greeting and Uptime.
 func (s *networkState) look(t *testing.T) {
 	t.Helper()
 	s.Hostname, _ = os.Hostname()
@@ -199,7 +205,7 @@ func (s *networkState) look(t *testing.T) {
 	}
 }
 
-// broadcast returns the broadcast address of an interface, if it has one.
+// broadcast returns the broadcast address of an interface, or the zero Addr if it has none.
 func broadcast(t *testing.T, name string) netip.Addr {
 	t.Helper()
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
@@ -212,7 +218,7 @@ func broadcast(t *testing.T, name string) netip.Addr {
 		t.Fatal(err)
 	}
 	if unix.IoctlIfreq(s, unix.SIOCGIFBRDADDR, request) != nil {
-		return netip.Addr{} // there is no address
+		return netip.Addr{} // the interface has no address
 	}
 	b, err := request.Inet4Addr()
 	if err != nil {
@@ -222,7 +228,7 @@ func broadcast(t *testing.T, name string) netip.Addr {
 	return address
 }
 
-// kernelAddr is an address as /proc/net/route has it.
+// kernelAddr parses an address in the format of /proc/net/route.
 func kernelAddr(s string) netip.Addr {
 	b, _ := hex.DecodeString(s)
 	slices.Reverse(b)
@@ -230,7 +236,8 @@ func kernelAddr(s string) netip.Addr {
 	return a
 }
 
-// onNetwork is withBusybox with networkGuest as its workload, an interface in each network, and KRUN_DHCP=1.
+// onNetwork returns withBusybox with networkGuest as its workload, an interface in each network,
+// and KRUN_DHCP=1.
 func onNetwork(t *testing.T, arch string, args []string, networks ...*network.Network) vm.Config {
 	t.Helper()
 	cfg := withBusybox(t, arch)
@@ -242,13 +249,14 @@ func onNetwork(t *testing.T, arch string, args []string, networks ...*network.Ne
 	return cfg
 }
 
-// seen boots a machine that onNetwork made, and returns what its workload saw. A warning of init's fails the test.
+// seen boots a machine that onNetwork made, and returns what its workload observed. The test fails
+// if init prints a warning.
 func seen(t *testing.T, cfg vm.Config) networkState {
 	t.Helper()
 	result := run(t, cfg, 0)
 	text := console(result)
 	if strings.Contains(text, "krunbox: ") {
-		t.Errorf("init says: %s", text)
+		t.Errorf("console: %s\nwant no messages of init", text)
 	}
 	return stateOn(t, text)
 }
@@ -263,7 +271,7 @@ func stateOn(t *testing.T, text string) (s networkState) {
 	return s
 }
 
-// wantLease checks that the workload has what a server's configuration says.
+// wantLease checks that the workload observes the settings of the lease.
 func (s *networkState) wantLease(t *testing.T, l network.Lease) {
 	t.Helper()
 	if want := []string{l.Address.String()}; !slices.Equal(s.Addresses, want) {
@@ -310,7 +318,7 @@ func (s *networkState) wantLease(t *testing.T, l network.Lease) {
 	}
 }
 
-// fullLease has a value for everything that a server can be told.
+// fullLease has a value for each setting of a server.
 var fullLease = network.Lease{
 	Address:  netip.MustParsePrefix("192.0.2.77/25"),
 	Routers:  []netip.Addr{netip.MustParseAddr("192.0.2.1")},
@@ -326,7 +334,7 @@ var fullLease = network.Lease{
 	Time: 2 * time.Hour,
 }
 
-// segment returns a segment on which servers answer.
+// segment returns a segment with servers. It skips the test if the user is not root.
 func segment(t *testing.T, opt network.SegmentOptions, servers ...network.Server) *network.Segment {
 	t.Helper()
 	if os.Getuid() != 0 {
@@ -355,8 +363,9 @@ func closing(t *testing.T, n *network.Network) {
 	})
 }
 
-// TestServers has a workload that connects to the host at once, on a network of each kind, and looks at what it has of
-// the lease and at what was said on the wire. No two boots have the same transaction identifier.
+// TestServers boots a guest on each kind of network. The workload connects to the host at once. The
+// test checks the settings from the lease, the messages on the wire, and that no two boots use the
+// same transaction ID.
 func TestServers(t *testing.T) {
 	t.Parallel()
 	onSegment := func(server network.Server) func(*testing.T) (*network.Network, network.Lease) {
@@ -373,13 +382,14 @@ func TestServers(t *testing.T) {
 			return n, n.Lease
 		}
 	}
-	four := []dhcpv4.MessageType{discover, request} // of the guest's; OFFER and ACK are the others
+	// Messages of the guest in an exchange of four, with OFFER and ACK of the server, or of two.
+	four := []dhcpv4.MessageType{discover, request}
 	two := []dhcpv4.MessageType{discover}
 	var mu sync.Mutex
 	boots, transactions := 0, map[dhcpv4.TransactionID]bool{}
 	t.Cleanup(func() {
 		if len(transactions) != boots {
-			t.Errorf("%d boots have the transactions %v", boots, transactions)
+			t.Errorf("transaction IDs of %d boots = %v, want all different", boots, transactions)
 		}
 	})
 	limited := network.Lease{Address: fullLease.Address, Routers: fullLease.Routers, Search: fullLease.Search, MTU: fullLease.MTU}
@@ -420,7 +430,7 @@ func TestServers(t *testing.T) {
 			}
 			s := seen(t, onNetwork(t, "amd64", []string{"to=" + to.String()}, n))
 			if s.Greeting != "hello\n" {
-				t.Errorf("the first connection brought %q, want a greeting", s.Greeting)
+				t.Errorf("the first connection returned %q, want a greeting", s.Greeting)
 			}
 			s.wantLease(t, lease)
 			var types []dhcpv4.MessageType
@@ -432,9 +442,9 @@ func TestServers(t *testing.T) {
 					ack = m
 				}
 			}
-			// A server that this machine lets wait is asked again.
+			// The guest retransmits when the server is slow because this machine is busy.
 			if types = slices.Compact(types); !slices.Equal(types, c.exchange) || ack == nil {
-				t.Fatalf("the guest sent %v, want %v; it got %v", types, c.exchange, ack)
+				t.Fatalf("the guest sent %v, want %v; ACK = %v, want one", types, c.exchange, ack)
 			}
 			if want := broadcastOf(lease.Address, ack.BroadcastAddress()); s.Broadcast != want {
 				t.Errorf("broadcast address = %v, want %v", s.Broadcast, want)
@@ -448,7 +458,8 @@ func TestServers(t *testing.T) {
 	}
 }
 
-// broadcastOf is the broadcast address of a subnet: what the server says or, if it says nothing, all ones.
+// broadcastOf returns the broadcast address of a subnet: said, if the server sent one, or the
+// address with all host bits set.
 func broadcastOf(p netip.Prefix, said net.IP) netip.Addr {
 	if a, ok := netip.AddrFromSlice(said.To4()); ok {
 		return a
@@ -458,8 +469,9 @@ func broadcastOf(p netip.Prefix, said net.IP) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// checkOthers checks that of IPv4 the guest has sent its DHCP messages and what belongs to its connection, and nothing else:
-// it has not, for one, refused a datagram for an address that was not its own yet.
+// checkOthers checks that the guest sent no IPv4 packets except DHCP messages and those of its
+// connection. For example, it must not send ICMP errors for datagrams to an address that is not yet
+// configured.
 func checkOthers(t *testing.T, n *network.Network, to netip.AddrPort) {
 	t.Helper()
 	packets, err := n.Packets()
@@ -473,27 +485,30 @@ func checkOthers(t *testing.T, n *network.Network, to netip.AddrPort) {
 		}
 		tcp, ok := p.Layer(layers.LayerTypeTCP).(*layers.TCP)
 		if !ok || ip.DstIP.String() != to.Addr().String() || uint16(tcp.DstPort) != to.Port() {
-			t.Errorf("the guest sent %v", p)
+			t.Errorf("the guest sent an unexpected packet: %v", p)
 		}
 	}
 }
 
-// checkHeaders checks what is around a message that the guest sends while it has no address.
+// checkHeaders checks the Ethernet, IP and UDP headers of a message that the guest sends while it
+// has no address.
 func checkHeaders(t *testing.T, n *network.Network, p network.Packet) {
 	t.Helper()
 	ethernet, _ := p.Layer(layers.LayerTypeEthernet).(*layers.Ethernet)
 	ip, _ := p.Layer(layers.LayerTypeIPv4).(*layers.IPv4)
 	udp, _ := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
 	if ethernet.SrcMAC.String() != n.MAC.String() || ethernet.DstMAC.String() != "ff:ff:ff:ff:ff:ff" {
-		t.Errorf("a message from %v to %v", ethernet.SrcMAC, ethernet.DstMAC)
+		t.Errorf("message from %v to %v, want the interface's address and broadcast",
+			ethernet.SrcMAC, ethernet.DstMAC)
 	}
 	if !ip.SrcIP.IsUnspecified() || !ip.DstIP.Equal(net.IPv4bcast) || udp.SrcPort != 68 || udp.DstPort != 67 || ip.TTL == 0 {
-		t.Errorf("a message from %v:%v to %v:%v, TTL %d", ip.SrcIP, udp.SrcPort, ip.DstIP, udp.DstPort, ip.TTL)
+		t.Errorf("message from %v:%v to %v:%v, TTL %d, want 0.0.0.0:68 to broadcast:67, TTL > 0",
+			ip.SrcIP, udp.SrcPort, ip.DstIP, udp.DstPort, ip.TTL)
 	}
 	if len(udp.Payload) < 300 { // RFC 1542 section 2.1
-		t.Errorf("a message of %d bytes", len(udp.Payload))
+		t.Errorf("message of %d bytes, want at least 300", len(udp.Payload))
 	}
-	// gopacket's lengths and checksums.
+	// Compare with the lengths and checksums that gopacket computes.
 	rightIP, rightUDP := *ip, *udp
 	err := rightUDP.SetNetworkLayerForChecksum(&rightIP)
 	if err == nil {
@@ -502,21 +517,23 @@ func checkHeaders(t *testing.T, n *network.Network, p network.Packet) {
 	}
 	if err != nil || ip.Checksum != rightIP.Checksum || ip.Length != rightIP.Length || udp.Checksum != rightUDP.Checksum ||
 		udp.Length != rightUDP.Length {
-		t.Errorf("checksums or lengths of %v (%v)", p, err)
+		t.Errorf("wrong checksums or lengths in %v (%v)", p, err)
 	}
 }
 
-// checkMessages checks the fields of what the guest has sent to get one lease: RFC 2131 section 2 and table 5; and when it has
-// sent it again. It returns all DHCP messages of the capture.
+// checkMessages checks the fields of the messages with which the guest acquired one lease, RFC 2131
+// section 2 and table 5, and the intervals of its retransmissions. It returns all DHCP messages of
+// the capture.
 func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 	t.Helper()
 	packets, err := n.Packets()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var offered, discover, last *dhcpv4.DHCPv4 // last is the guest's
-	var began, sent time.Time                  // the first DISCOVER, and last
-	var interval time.Duration                 // until last may be repeated, at least
+	var offered, discover, last *dhcpv4.DHCPv4 // last is the guest's last message
+	var began, sent time.Time                  // times of the first DISCOVER and of last
+	// Shortest time until a retransmission of last, without jitter.
+	var interval time.Duration
 	for _, p := range packets {
 		m := p.DHCPv4()
 		if m == nil {
@@ -532,28 +549,32 @@ func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 		check := func(what string, ok bool) {
 			t.Helper()
 			if !ok {
-				t.Errorf("%s of %v", what, m.Summary())
+				t.Errorf("wrong %s in %v", what, m.Summary())
 			}
 		}
 		checkHeaders(t, n, p)
 		at := p.Metadata().Timestamp
-		// Retransmissions come at intervals that double, from 100 ms on, each changed by up to a quarter. The times are those
-		// at which QEMU got the packets.
+		// The intervals of retransmissions start at 100 ms and double, with a jitter of a quarter.
+		// The times are those at which QEMU received the packets.
 		const late = 50 * time.Millisecond
 		if last != nil && m.MessageType() == last.MessageType() {
-			check(fmt.Sprintf("repeated after %v, not at least %v:", at.Sub(sent), interval*3/4), at.Sub(sent) >= interval*3/4-late)
+			check(fmt.Sprintf("interval of %v, want at least %v,", at.Sub(sent), interval*3/4),
+				at.Sub(sent) >= interval*3/4-late)
 			interval *= 2
 		} else {
 			interval = 100 * time.Millisecond
 		}
-		check("operation, hardware address", m.OpCode == dhcpv4.OpcodeBootRequest && m.HWType == 1 && m.ClientHWAddr.String() == n.MAC.String())
-		check("hops, yiaddr, siaddr, giaddr", m.HopCount == 0 && m.YourIPAddr.IsUnspecified() && m.ServerIPAddr.IsUnspecified() && m.GatewayIPAddr.IsUnspecified())
+		check("operation or hardware address", m.OpCode == dhcpv4.OpcodeBootRequest &&
+			m.HWType == 1 && m.ClientHWAddr.String() == n.MAC.String())
+		check("hops, yiaddr, siaddr or giaddr", m.HopCount == 0 && m.YourIPAddr.IsUnspecified() &&
+			m.ServerIPAddr.IsUnspecified() && m.GatewayIPAddr.IsUnspecified())
 		check("client identifier", slices.Equal(m.Options.Get(dhcpv4.OptionClientIdentifier), append([]byte{1}, n.MAC...)))
 		size, err := m.MaxMessageSize()
 		check("maximum message size", err == nil && size >= 576)
 		asked := m.Options.Get(dhcpv4.OptionParameterRequestList)
 		for _, code := range []byte{1, 3, 6, 15, 26, 28, 119, 121, 249} {
-			check(fmt.Sprintf("missing %d in the parameters requested", code), slices.Contains(asked, code))
+			check(fmt.Sprintf("parameter request list, want option %d,", code),
+				slices.Contains(asked, code))
 		}
 		check("order of options 121 and 3", slices.Index(asked, 121) < slices.Index(asked, 3))
 		switch m.MessageType() {
@@ -563,29 +584,30 @@ func checkMessages(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 			}
 			secs := int(at.Sub(began) / time.Second)
 			check(fmt.Sprintf("secs after %v", at.Sub(began)), int(m.NumSeconds) >= secs-2 && int(m.NumSeconds) <= secs+2)
-			check("transaction of a repeated DISCOVER", m.TransactionID == discover.TransactionID)
+			check("transaction ID of a retransmitted DISCOVER",
+				m.TransactionID == discover.TransactionID)
 			check("Rapid Commit", m.Options.Has(dhcpv4.OptionRapidCommit))
-			check("broadcast flag, ciaddr", m.IsBroadcast() && m.ClientIPAddr.IsUnspecified())
+			check("broadcast flag or ciaddr", m.IsBroadcast() && m.ClientIPAddr.IsUnspecified())
 			check("server identifier", !m.Options.Has(dhcpv4.OptionServerIdentifier))
 		case dhcpv4.MessageTypeRequest:
 			if offered == nil {
-				t.Fatalf("the guest sent %v before there was an offer", m.Summary())
+				t.Fatalf("the guest sent %v before it received an offer", m.Summary())
 			}
-			check("transaction", m.TransactionID == discover.TransactionID)
+			check("transaction ID", m.TransactionID == discover.TransactionID)
 			check("server identifier", m.ServerIdentifier().Equal(offered.ServerIdentifier()))
 			check("requested address", m.RequestedIPAddress().Equal(offered.YourIPAddr))
 			check("Rapid Commit", !m.Options.Has(dhcpv4.OptionRapidCommit))
 			check("ciaddr", m.ClientIPAddr.IsUnspecified())
 			check("secs", m.NumSeconds == last.NumSeconds) // section 4.4.1
 		default:
-			t.Errorf("the guest sent %v", m.Summary())
+			t.Errorf("the guest sent an unexpected message: %v", m.Summary())
 		}
 		last, sent = m, at
 	}
 	return all
 }
 
-// TestDHCPOnArm64 is one network on the other architecture.
+// TestDHCPOnArm64 acquires a lease on arm64.
 func TestDHCPOnArm64(t *testing.T) {
 	t.Parallel()
 	n, err := network.Slirp(network.Options{}, network.Lease{})
@@ -598,10 +620,11 @@ func TestDHCPOnArm64(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := onNetwork(t, "arm64", []string{"to=" + to.String()}, n)
-	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=5000") // emulated on another architecture it is slow
+	// Emulation of another architecture is slow.
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=5000")
 	s := seen(t, cfg)
 	if s.Greeting != "hello\n" {
-		t.Errorf("the first connection brought %q, want a greeting", s.Greeting)
+		t.Errorf("the first connection returned %q, want a greeting", s.Greeting)
 	}
 	s.wantLease(t, n.Lease)
 }

@@ -17,13 +17,14 @@ import (
 	"github.com/krunbox/krunbox/integration/network"
 )
 
-// dhcpclientScript runs what follows it with a function, step, that says what is run and with which exit code it ended.
+// dhcpclientScript defines the function step, which runs dhcpclient and prints its arguments, its
+// output and its exit code.
 const dhcpclientScript = `
 step() { echo "== $*"; /krunbox dhcpclient "$@"; echo "exit $?"; }
 `
 
-// byHand boots a guest whose workload runs dhcpclient by hand, as a script says, and returns the output of each step by its
-// arguments.
+// byHand boots a guest whose workload is dhcpclientScript followed by text. It returns the output
+// of each step, by its arguments.
 func byHand(t *testing.T, n *network.Network, text string) map[string]string {
 	t.Helper()
 	cfg := script(t, "amd64", dhcpclientScript+text)
@@ -39,7 +40,8 @@ func byHand(t *testing.T, n *network.Network, text string) map[string]string {
 	return outputs
 }
 
-// TestDhcpclientByHand has somebody in a guest who looks what is wrong with the network.
+// TestDhcpclientByHand runs dhcpclient in a guest with the options that help to diagnose a network
+// problem, and checks output, exit codes and state.
 func TestDhcpclientByHand(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
@@ -83,11 +85,11 @@ rebind          1h45m0s
 		"-bogus":                   "dhcpclient: flag provided but not defined: -bogus\nexit 2\n",
 	} {
 		output := got[args]
-		if args == "-n -4 -v" { // with a line for each packet
+		if args == "-n -4 -v" { // the output has a line for each packet
 			lines := strings.SplitAfter(output, "\n")
 			packets := slices.DeleteFunc(slices.Clone(lines), func(l string) bool { return !strings.HasPrefix(l, "eth0 ") })
 			output = strings.Join(slices.DeleteFunc(lines, func(l string) bool { return strings.HasPrefix(l, "eth0 ") }), "")
-			packets = slices.Compact(packets) // a server that this machine lets wait is asked again
+			packets = slices.Compact(packets) // the client retransmits if this machine is busy
 			if len(packets) != 2 || !strings.HasPrefix(packets[0], "eth0 sent to 255.255.255.255: DISCOVER xid 0x") ||
 				!strings.HasPrefix(packets[1], "eth0 received from 192.0.2.1: OFFER xid 0x") {
 				t.Errorf("-v shows %q, want a DISCOVER and an OFFER", packets)
@@ -99,7 +101,7 @@ rebind          1h45m0s
 	}
 	help := got["--help"]
 	if !strings.HasPrefix(help, "usage: dhcpclient ") || !strings.Contains(help, "Examples:") || !strings.HasSuffix(help, "exit 0\n") {
-		t.Errorf("--help: %s", help)
+		t.Errorf("--help: %q, want usage, examples and exit code 0", help)
 	}
 	for args, c := range map[string]struct {
 		mtu  float64
@@ -129,7 +131,8 @@ rebind          1h45m0s
 	}
 }
 
-// TestDhcpclientWithoutLuck has servers that refuse, and none at all.
+// TestDhcpclientWithoutLuck runs dhcpclient against a server that refuses the lease or does not
+// answer, and with an invalid timeout.
 func TestDhcpclientWithoutLuck(t *testing.T) {
 	t.Parallel()
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
@@ -153,7 +156,8 @@ func TestDhcpclientWithoutLuck(t *testing.T) {
 	}
 }
 
-// TestDhcpclientKeepsWhatThereIs has one interface of two, which stays configured for as long as the client runs.
+// TestDhcpclientKeepsWhatThereIs runs dhcpclient for two interfaces, one of which does not exist,
+// and checks that the client configures the other one and keeps running.
 func TestDhcpclientKeepsWhatThereIs(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
@@ -167,12 +171,13 @@ echo "exit $?"
 cat /tmp/out
 `)["both"]
 	if !strings.HasPrefix(got, "exit 0\n") || !strings.Contains(got, "dhcpclient: eth9 is missing or not connected: ") {
-		t.Errorf("output = %s\nwant exit code 0 when it is interrupted, and a line about eth9", got)
+		t.Errorf("output = %s\nwant exit code 0 after SIGTERM, and an error for eth9", got)
 	}
 }
 
-// TestReleaseIsSent has a server whose hardware address the guest's kernel has to ask for before it can send the RELEASE. The
-// address that this comes from stays until then.
+// TestReleaseIsSent has a server whose hardware address the guest's kernel must resolve by ARP
+// before it can send the RELEASE. It checks that the client does not remove its address before the
+// RELEASE is sent.
 func TestReleaseIsSent(t *testing.T) {
 	t.Parallel()
 	server := net.IPv4(192, 0, 2, 9)
@@ -198,7 +203,7 @@ func TestReleaseIsSent(t *testing.T) {
 	}
 }
 
-// arpReply says that what a request asks for has a hardware address.
+// arpReply returns a frame that answers an ARP request with mac.
 func arpReply(t *testing.T, request *layers.ARP, mac net.HardwareAddr) []byte {
 	t.Helper()
 	reply := *request
@@ -214,7 +219,7 @@ func arpReply(t *testing.T, request *layers.ARP, mac net.HardwareAddr) []byte {
 	return b.Bytes()
 }
 
-// releases returns the RELEASEs that the guest has sent. Each is checked: RFC 2131 table 5.
+// releases returns the RELEASE messages of the guest and checks their fields, RFC 2131 table 5.
 func releases(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 	t.Helper()
 	packets, err := n.Packets()
@@ -230,7 +235,7 @@ func releases(t *testing.T, n *network.Network) (all []*dhcpv4.DHCPv4) {
 		flow := p.NetworkLayer().NetworkFlow()
 		if src, dst := flow.Src().String(), flow.Dst().String(); src != m.ClientIPAddr.String() || dst != m.ServerIdentifier().String() ||
 			m.Options.Has(dhcpv4.OptionRequestedIPAddress) || m.Options.Has(dhcpv4.OptionIPAddressLeaseTime) {
-			t.Errorf("from %s to %s: %v", src, dst, m.Summary())
+			t.Errorf("malformed RELEASE from %s to %s: %v", src, dst, m.Summary())
 		}
 	}
 	return all

@@ -19,14 +19,15 @@ import (
 	"github.com/krunbox/krunbox/integration/network"
 )
 
-// Addresses that a script has, and nobody else: what comes from the host's kernel says that it is no router.
+// Addresses of scripted routers and servers. They differ from those of the host's kernel, whose
+// neighbor advertisements say that it is not a router.
 var (
 	routerAddr     = netip.MustParseAddr("fe80::2")
 	nameServerAddr = netip.MustParseAddr("fe80::53")
 	routerMAC      = net.HardwareAddr{2, 0, 0, 0, 0, 1}
 )
 
-// All nodes on the link.
+// The all-nodes multicast addresses.
 var (
 	allNodes    = netip.MustParseAddr("ff02::1")
 	allNodesMAC = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
@@ -38,10 +39,11 @@ const (
 	otherFlag   = 0x40
 )
 
-// forever is a lifetime, RFC 8106 section 5.1.
+// forever is an infinite lifetime, RFC 8106 section 5.1.
 const forever = 0xffffffff
 
-// neighborMessage returns the frame of an ICMPv6 message between neighbors, RFC 4861: body is what follows its checksum.
+// neighborMessage returns the frame of a Neighbor Discovery message, RFC 4861. body follows the
+// checksum of the ICMPv6 header.
 func neighborMessage(kind uint8, from, to netip.Addr, fromMAC, toMAC net.HardwareAddr, body []byte) []byte {
 	ethernet := &layers.Ethernet{SrcMAC: fromMAC, DstMAC: toMAC, EthernetType: layers.EthernetTypeIPv6}
 	ip := &layers.IPv6{Version: 6, HopLimit: 255, NextHeader: layers.IPProtocolICMPv6, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
@@ -50,12 +52,13 @@ func neighborMessage(kind uint8, from, to netip.Addr, fromMAC, toMAC net.Hardwar
 	b := gopacket.NewSerializeBuffer()
 	opt := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	if err := gopacket.SerializeLayers(b, opt, ethernet, ip, icmp, gopacket.Payload(body)); err != nil {
-		panic(err) // the addresses are of the wrong length
+		panic(err) // an address has the wrong length
 	}
 	return b.Bytes()
 }
 
-// advertisement returns the frame of a router advertisement to all, of a default router for half an hour.
+// advertisement returns the frame of a router advertisement to all nodes, with a router lifetime of
+// half an hour.
 func advertisement(from netip.Addr, mac net.HardwareAddr, flags byte, options ...[]byte) []byte {
 	body := []byte{64, flags, 1800 >> 8, 1800 & 0xff, 0, 0, 0, 0, 0, 0, 0, 0}
 	body = append(append(body, 1, 1), mac...) // source link-layer address
@@ -63,7 +66,7 @@ func advertisement(from netip.Addr, mac net.HardwareAddr, flags byte, options ..
 	return neighborMessage(layers.ICMPv6TypeRouterAdvertisement, from, allNodes, mac, allNodesMAC, body)
 }
 
-// prefixOption is for addresses that guests make themselves, valid for an hour.
+// prefixOption returns a Prefix Information option for SLAAC, valid for an hour.
 func prefixOption(prefix string) []byte {
 	const onLink, autonomous, hour = 0x80, 0x40, 3600
 	p := netip.MustParsePrefix(prefix)
@@ -73,7 +76,7 @@ func prefixOption(prefix string) []byte {
 	return append(append(b, 0, 0, 0, 0), p.Addr().AsSlice()...)
 }
 
-// serversOption is RDNSS, RFC 8106 section 5.1.
+// serversOption returns an RDNSS option, RFC 8106 section 5.1. The lifetime is in seconds.
 func serversOption(lifetime uint32, servers ...string) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{25, byte(1 + 2*len(servers)), 0, 0}, lifetime)
 	for _, s := range servers {
@@ -82,7 +85,8 @@ func serversOption(lifetime uint32, servers ...string) []byte {
 	return b
 }
 
-// searchOption is DNSSL, RFC 8106 section 5.2. Whatever is between the dots of the names are their labels.
+// searchOption returns a DNSSL option, RFC 8106 section 5.2. It splits the names at dots and does
+// not check the labels.
 func searchOption(lifetime uint32, names ...string) []byte {
 	b := binary.BigEndian.AppendUint32([]byte{31, 0, 0, 0}, lifetime)
 	for _, name := range names {
@@ -96,8 +100,9 @@ func searchOption(lifetime uint32, names ...string) []byte {
 	return b
 }
 
-// scriptedRouter returns a segment on which a script answers, to which its addresses belong. It is told how many marks the guest
-// has sent, that of the packet included.
+// scriptedRouter returns a segment on which answer replies to packets. It also answers neighbor
+// solicitations for the addresses of the script. marks is the number of marks that the guest has
+// sent, including the packet itself.
 func scriptedRouter(t *testing.T, answer func(s *network.Segment, p network.Packet, marks int) []network.Reply) *network.Segment {
 	t.Helper()
 	s := segment(t, network.SegmentOptions{})
@@ -116,14 +121,16 @@ func scriptedRouter(t *testing.T, answer func(s *network.Segment, p network.Pack
 	return s
 }
 
-// neighbor answers who has an address of the script's.
+// neighbor answers a neighbor solicitation for an address of the script.
 func neighbor(s *network.Segment, p network.Packet, query *layers.ICMPv6NeighborSolicitation) []network.Reply {
 	target, _ := netip.AddrFromSlice(query.TargetAddress)
 	if target != routerAddr && target != nameServerAddr {
 		return nil
 	}
 	const isRouter, solicited = 0x80, 0x40
-	body := slices.Concat([]byte{isRouter | solicited, 0, 0, 0}, target.AsSlice(), []byte{2, 1}, routerMAC) // target link-layer address
+	// The option is the target link-layer address.
+	body := slices.Concat([]byte{isRouter | solicited, 0, 0, 0}, target.AsSlice(), []byte{2, 1},
+		routerMAC)
 	asking, _ := netip.AddrFromSlice(p.Layer(layers.LayerTypeIPv6).(*layers.IPv6).SrcIP)
 	return frames(neighborMessage(layers.ICMPv6TypeNeighborAdvertisement, target, asking, routerMAC, s.MAC, body))
 }
@@ -144,14 +151,15 @@ func frames(all ...[]byte) (replies []network.Reply) {
 	return replies
 }
 
-// TestIPv6InTime has a workload that connects to the host and looks up a name at once, on a network without IPv4. What it needs
-// for that is there in the time that it waits by default if a router answers at once, and soon if the first messages are
-// lost: the kernel alone would ask again after 4 s.
+// TestIPv6InTime boots a guest without IPv4, whose workload connects to the host and looks up a
+// name at once. It checks that the address, the route and the name servers are available within the
+// default timeout if a router answers at once, and within 3 s if the first messages are lost. The
+// kernel alone would retransmit its solicitation after 4 s only.
 func TestIPv6InTime(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name  string
-		lost  int // advertisements
+		lost  int // number of solicitations without an answer
 		limit string
 	}{
 		{name: "router that answers at once"},
@@ -168,7 +176,8 @@ func TestIPv6InTime(t *testing.T) {
 					return frames(advertisement(routerAddr, routerMAC, otherFlag, prefixOption("2001:db8::/64")))
 				}
 				if m := p.DHCPv6(); m != nil {
-					return answer6(s, p, m, 0, 0, 0, dhcpv6.WithDNS(net.ParseIP("2001:db8:53::53"))) // by way of the router
+					// The guest reaches this name server through the router.
+					return answer6(s, p, m, 0, 0, 0, dhcpv6.WithDNS(net.ParseIP("2001:db8:53::53")))
 				}
 				return answerNames(p)
 			})
@@ -190,8 +199,9 @@ func TestIPv6InTime(t *testing.T) {
 	}
 }
 
-// TestRouterThatChanges has a router that names servers and domains, some of no worth, and takes them back; another is not
-// named again in time. A server on the link is asked by way of its interface.
+// TestRouterThatChanges has a router that announces name servers and search domains, some of them
+// invalid, and withdraws them. One name server expires because the router does not announce it
+// again. The guest must query a server with a link-local address through its interface.
 func TestRouterThatChanges(t *testing.T) {
 	t.Parallel()
 	hostile := searchOption(forever, "evil\nnameserver 10.6.6.6", "a b", "-x", "x#y", "good.example")
@@ -218,18 +228,20 @@ func TestRouterThatChanges(t *testing.T) {
 	text := console(run(t, cfg, 0))
 	wantValues(t, text, "look-up", "[2001:db8::99] <nil>")
 	wantValues(t, text, "resolv.conf",
-		"search good.example", "nameserver fe80::53%eth0", "nameserver 2001:db8::53", // the first
-		"search good.example", "nameserver fe80::53%eth0", // the second
-		"nameserver 2001:db8::54", "nameserver 2001:db8::55", "nameserver 2001:db8::56", // of four, three
-		"nameserver 10.9.9.9", // the image's
+		"search good.example", "nameserver fe80::53%eth0", "nameserver 2001:db8::53", // first show
+		"search good.example", "nameserver fe80::53%eth0", // second show
+		// Third show: three of four servers.
+		"nameserver 2001:db8::54", "nameserver 2001:db8::55", "nameserver 2001:db8::56",
+		"nameserver 10.9.9.9", // at the end: that of the image
 	)
 	if strings.Contains(text, "krunbox: ") {
-		t.Errorf("init says: %s", text)
+		t.Errorf("console: %s\nwant no messages of init", text)
 	}
 	checkSolicitations(t, s.Network)
 }
 
-// checkSolicitations checks the fields of the router solicitations that the guest has sent, RFC 4861 sections 4.1 and 6.1.1.
+// checkSolicitations checks that the guest has sent router solicitations, and their fields, RFC
+// 4861 sections 4.1 and 6.1.1.
 func checkSolicitations(t *testing.T, n *network.Network) {
 	t.Helper()
 	packets, err := n.Packets()
@@ -244,16 +256,18 @@ func checkSolicitations(t *testing.T, n *network.Network) {
 		count++
 		ip, icmp := p.Layer(layers.LayerTypeIPv6).(*layers.IPv6), p.Layer(layers.LayerTypeICMPv6).(*layers.ICMPv6)
 		if ip.HopLimit != 255 || ip.DstIP.String() != "ff02::2" || !ip.SrcIP.IsLinkLocalUnicast() || icmp.TypeCode.Code() != 0 {
-			t.Errorf("router solicitation from %v to %v, hop limit %d, %v", ip.SrcIP, ip.DstIP, ip.HopLimit, icmp.TypeCode)
+			t.Errorf("malformed router solicitation from %v to %v, hop limit %d, %v",
+				ip.SrcIP, ip.DstIP, ip.HopLimit, icmp.TypeCode)
 		}
 	}
 	if count == 0 {
-		t.Error("no router solicitation")
+		t.Error("the guest sent no router solicitation")
 	}
 }
 
-// TestRouterFlood has a router, and some 250 hostile ones that say all kinds of things, 20,000 times. PID 1 does not grow, and
-// hears the first one as before.
+// TestRouterFlood has 256 hostile routers that send 20,000 advertisements. It checks that the
+// memory of PID 1 does not grow, and that the guest still accepts the advertisements of the first
+// router.
 func TestRouterFlood(t *testing.T) {
 	t.Parallel()
 	const all, each = 20_000, 256
@@ -274,12 +288,14 @@ func TestRouterFlood(t *testing.T) {
 		case 2:
 			frame = advertisement(from, mac, 0, serversOption(1, many[k%70]), prefixOption(fmt.Sprintf("2001:db8:%x::/64", k)))
 		case 3:
-			frame = advertisement(from, mac, 0, []byte{25, 0, 0, 0, 0, 0, 0, 0}) // an option without a length
+			// An option with length 0.
+			frame = advertisement(from, mac, 0, []byte{25, 0, 0, 0, 0, 0, 0, 0})
 		case 4:
-			frame = advertisement(from, mac, 0, serversOption(forever, many...)[:24]) // one that is cut off
+			// A truncated option.
+			frame = advertisement(from, mac, 0, serversOption(forever, many...)[:24])
 		case 5:
 			frame = advertisement(from, mac, 0, serversOption(forever, "2001:db8:bad::ff"))
-			frame[14+7] = 64 // hop limit: it was forwarded
+			frame[14+7] = 64 // hop limit of a forwarded packet
 		case 6:
 			frame = advertisement(netip.MustParseAddr("2001:db8::bad"), mac, 0, serversOption(forever, "2001:db8:bad::ff"))
 		case 7:
@@ -295,7 +311,7 @@ func TestRouterFlood(t *testing.T) {
 			for k := range all {
 				replies = append(replies, network.Reply{Frame: hostile[k%each], After: time.Duration(k) * 100 * time.Microsecond})
 			}
-		case isMark(p): // the tap may be full: say it often
+		case isMark(p): // repeat, because the tap may drop some
 			for k := range 100 {
 				replies = append(replies, network.Reply{After: 2*time.Second + time.Duration(k)*100*time.Millisecond,
 					Frame: advertisement(routerAddr, routerMAC, 0, serversOption(forever, "2001:db8::54"))})
@@ -309,22 +325,26 @@ func TestRouterFlood(t *testing.T) {
 	text := console(run(t, cfg, 0))
 	resolv := stateOn(t, text).Resolv
 	if len(resolv) == 0 || !strings.HasPrefix(resolv[0], "search good.example") || len(resolv[0]) > 255 || strings.Count(resolv[0], " ") > 6 {
-		t.Errorf("resolv.conf = %q, want the first router's domain, six at most", resolv)
+		t.Errorf("resolv.conf = %q, want at most six domains, the first router's first",
+			resolv)
 	} else if len(resolv) > 4 || !slices.Equal(resolv[1:3], []string{"nameserver 2001:db8::53", "nameserver 2001:db8::54"}) {
-		t.Errorf("resolv.conf = %q, want the first router's two servers, and at most one more", resolv)
+		t.Errorf("resolv.conf = %q, want at most three servers, the first router's two first",
+			resolv)
 	}
 	var before, after, none, received int
 	fmt.Sscanf(strings.Join(values(text, "memory"), " "), "RssAnon: %d kB RssAnon: %d kB", &before, &after)
 	fmt.Sscan(strings.Join(values(text, "received:"), " "), &none, &received)
-	if received < all/20 { // the tap drops what the guest is too slow to take
-		t.Errorf("%d of %d packets were received", received-none, all)
+	if received < all/20 { // the tap drops packets that the guest reads too slowly
+		t.Errorf("received %d of %d packets, want at least a twentieth", received-none, all)
 	}
 	if before == 0 || after == 0 || after > before+2<<10 {
-		t.Errorf("PID 1 had %d kB before and %d kB after", before, after)
+		t.Errorf("memory of PID 1 before and after the flood = %d, %d kB, want at most 2 MiB more",
+			before, after)
 	}
 }
 
-// answer6 is what a DHCPv6 server at routerAddr sends for a message from the guest, which gets scripted6 for a time.
+// answer6 returns the answer of a DHCPv6 server at routerAddr to a message of the guest. It grants
+// scripted6 with the times T1 and T2 and the valid lifetime.
 func answer6(s *network.Segment, p network.Packet, m *dhcpv6.Message, t1, t2, valid time.Duration, more ...dhcpv6.Modifier) []network.Reply {
 	modifiers := append([]dhcpv6.Modifier{dhcpv6.WithServerID(&dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: routerMAC})}, more...)
 	if ia := m.Options.OneIANA(); ia != nil {
@@ -350,10 +370,12 @@ func answer6(s *network.Segment, p network.Packet, m *dhcpv6.Message, t1, t2, va
 // scripted6 is the address that answer6 grants.
 const scripted6 = "2001:db8::77"
 
-// TestRenewal6 has a DHCPv6 lease of seconds, with another name server at each renewal.
+// TestRenewal6 checks that the guest renews a DHCPv6 lease of a few seconds. The server sends
+// another name server with each renewal.
 func TestRenewal6(t *testing.T) {
 	t.Parallel()
-	// lease returns a segment with such a server. After two renewals it falls silent, if it is to, until there is a mark.
+	// lease returns a segment with such a server. If silent is set, the server stops answering
+	// after two renewals, until the guest sends a mark.
 	lease := func(t *testing.T, silent bool) *network.Segment {
 		replies := 0
 		return scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
@@ -400,7 +422,8 @@ func TestRenewal6(t *testing.T) {
 	})
 }
 
-// TestDualStackStart has a router that says nothing until the workload runs, which must not wait for it.
+// TestDualStackStart has a router that sends no advertisement until the workload runs, and checks
+// that the workload starts without waiting for it.
 func TestDualStackStart(t *testing.T) {
 	t.Parallel()
 	s := scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
@@ -416,13 +439,13 @@ func TestDualStackStart(t *testing.T) {
 	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
 	text := console(run(t, cfg, 0))
 	if at := markedAt(t, s.Network); at > 10*time.Second {
-		t.Errorf("the workload started %v after the first DISCOVER", at)
+		t.Errorf("the workload started %v after the first DISCOVER, want at most 10s", at)
 	}
 	wantValues(t, text, "resolv.conf", "nameserver 192.0.2.53", "nameserver 2001:db8::53")
 	wantValues(t, text, "addresses", slaacAddress)
 }
 
-// TestDhcpclientByHand6 has somebody in a guest who looks what is wrong with IPv6.
+// TestDhcpclientByHand6 runs dhcpclient in a guest with the options that help to diagnose IPv6.
 func TestDhcpclientByHand6(t *testing.T) {
 	t.Parallel()
 	s := scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
@@ -467,6 +490,6 @@ state: 0 1
 		}
 	}
 	if refused := got["-6 -once"]; !strings.HasSuffix(refused, "exit 4\n") {
-		t.Errorf("dhcpclient -6 -once: %q, want it refused", refused)
+		t.Errorf("dhcpclient -6 -once: %q, want exit code 4", refused)
 	}
 }

@@ -21,9 +21,15 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// ipv6Guest does what its arguments say, in their order: "to=ADDRESS:PORT" connects to the host and "look-up=NAME" looks up a
-// name, both at the first attempt; "read=FILE" shows a file; "until=WORD" waits until ipv6State contains the word, "until=!WORD" until it does not;
-// "show" prints that, as is done at the end; "mark" is as networkGuest's.
+// ipv6Guest executes its arguments in order, and then prints ipv6State:
+//
+//	to=ADDRESS:PORT  connects to the host, without retries
+//	look-up=NAME     resolves a name, without retries
+//	read=FILE        prints a file
+//	until=TEXT       waits until ipv6State contains the text
+//	until=!TEXT      waits until ipv6State does not contain the text
+//	show             prints ipv6State
+//	mark             sends a frame that appears in the capture, like networkGuest
 var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 	if os.Getpid() == 1 {
 		defer reportExitCode(t)
@@ -55,8 +61,9 @@ var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 	fmt.Print(ipv6State())
 })
 
-// ipv6State is what there is of IPv6, in lines: the addresses that are not of the link only; "lifetimes PREFERRED VALID" of one
-// that is from a server, in minutes, for they have begun to run; default routers; and lines of /etc/resolv.conf.
+// ipv6State returns the IPv6 configuration, in lines: "lifetimes PREFERRED VALID" of each address
+// from a server, in minutes rounded up, because they count down; default routers; lines of
+// /etc/resolv.conf; and all addresses that are not link-local.
 func ipv6State() string {
 	var addresses, lines []string
 	if link, err := netlink.LinkByName("eth0"); err == nil {
@@ -88,7 +95,7 @@ func ipv6State() string {
 	return strings.Join(append(lines, "addresses "+cmp.Or(strings.Join(addresses, " "), "none"), ""), "\n")
 }
 
-// onIPv6 is withBusybox with ipv6Guest as its workload and an interface in the network.
+// onIPv6 returns withBusybox with ipv6Guest as its workload and an interface in the network.
 func onIPv6(t *testing.T, n *network.Network, args ...string) vm.Config {
 	t.Helper()
 	cfg := withBusybox(t, "amd64")
@@ -98,7 +105,7 @@ func onIPv6(t *testing.T, n *network.Network, args ...string) vm.Config {
 	return cfg
 }
 
-// values returns what a guest printed behind a word, a line each.
+// values returns the rest of each line that starts with word and a blank.
 func values(text, word string) (all []string) {
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), word+" "); ok {
@@ -121,11 +128,12 @@ var (
 	slaac   = network.Advert{Prefix: netip.MustParsePrefix("2001:db8::/64"), SLAAC: true, DNS: dns6, Search: search6}
 )
 
-// slaacAddress is what the guest makes of the prefix and its hardware address, RFC 4291 appendix A.
+// slaacAddress is the address that the guest forms from the prefix and its hardware address, RFC
+// 4291 appendix A.
 const slaacAddress = "2001:db8::5054:ff:fe12:3456/64"
 
-// TestIPv6Only has networks without IPv4. The workload waits for a lease in vain, and then has IPv6: an address, a route and
-// name servers.
+// TestIPv6Only boots guests on networks without IPv4. The workload starts after the timeout for an
+// IPv4 lease, and must then have an IPv6 address, a route and name servers.
 func TestIPv6Only(t *testing.T) {
 	t.Parallel()
 	managed := network.Advert{Prefix: slaac.Prefix, Managed: true, DNS: dns6, Search: search6}
@@ -139,7 +147,7 @@ func TestIPv6Only(t *testing.T) {
 		servers  []network.Server
 		address  string
 		exchange []dhcpv6.MessageType
-		rapid    bool // a server may take the short way
+		rapid    bool // the server may use Rapid Commit
 	}{
 		{name: "radvd", servers: []network.Server{network.Radvd{Advert: slaac}}, address: slaacAddress},
 		{name: "dnsmasq", servers: []network.Server{network.Dnsmasq6{Advert: slaac}}, address: slaacAddress},
@@ -173,15 +181,15 @@ func TestIPv6Only(t *testing.T) {
 			}
 			wantValues(t, text, "resolv.conf", "search a.example.org example.com", "nameserver 2001:db8::53", "nameserver 2001:db8::54")
 			if strings.Contains(text, "krunbox: ") {
-				t.Errorf("init says: %s", text)
+				t.Errorf("console: %s\nwant no messages of init", text)
 			}
 			checkMessages6(t, s.Network, c.exchange, c.rapid)
 		})
 	}
 }
 
-// checkMessages6 checks which DHCPv6 messages there were, repeated ones counted once, and the fields of what the guest has
-// sent: RFC 8415 sections 16 and 18.2.
+// checkMessages6 checks the types of the DHCPv6 messages, without retransmissions, and the fields
+// of those from the guest, RFC 8415 sections 16 and 18.2.
 func checkMessages6(t *testing.T, n *network.Network, want []dhcpv6.MessageType, rapid bool) {
 	t.Helper()
 	packets, err := n.Packets()
@@ -189,7 +197,7 @@ func checkMessages6(t *testing.T, n *network.Network, want []dhcpv6.MessageType,
 		t.Fatal(err)
 	}
 	var types []dhcpv6.MessageType
-	var last *dhcpv6.Message // of the guest
+	var last *dhcpv6.Message // from the guest
 	for _, p := range packets {
 		m := p.DHCPv6()
 		if m == nil {
@@ -205,13 +213,13 @@ func checkMessages6(t *testing.T, n *network.Network, want []dhcpv6.MessageType,
 		check := func(what string, ok bool) {
 			t.Helper()
 			if !ok {
-				t.Errorf("%s of %v", what, m)
+				t.Errorf("wrong %s in %v", what, m)
 			}
 		}
 		ip, udp := p.Layer(layers.LayerTypeIPv6).(*layers.IPv6), p.Layer(layers.LayerTypeUDP).(*layers.UDP)
 		check("source", ip.SrcIP.IsLinkLocalUnicast() && udp.SrcPort == dhcpv6.DefaultClientPort)
 		check("destination", ip.DstIP.String() == "ff02::1:2" && udp.DstPort == dhcpv6.DefaultServerPort)
-		check("transaction", last == nil || again == (m.TransactionID == last.TransactionID))
+		check("transaction ID", last == nil || again == (m.TransactionID == last.TransactionID))
 		elapsed := m.GetOneOption(dhcpv6.OptionElapsedTime)
 		check("elapsed time", elapsed != nil && again == (m.Options.ElapsedTime() > 0))
 		duid, ok := m.Options.ClientID().(*dhcpv6.DUIDLL)
@@ -220,7 +228,8 @@ func checkMessages6(t *testing.T, n *network.Network, want []dhcpv6.MessageType,
 		check("server identifier", forOne == (m.Options.ServerID() != nil))
 		check("Rapid Commit", (m.MessageType == dhcpv6.MessageTypeSolicit) == (m.GetOneOption(dhcpv6.OptionRapidCommit) != nil))
 		for _, code := range []dhcpv6.OptionCode{dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList} {
-			check(fmt.Sprintf("missing %v in the options requested", code), slices.Contains(m.Options.RequestedOptions(), code))
+			check(fmt.Sprintf("option request, want %v,", code),
+				slices.Contains(m.Options.RequestedOptions(), code))
 		}
 		ia := m.Options.OneIANA()
 		check("identity association", (m.MessageType == dhcpv6.MessageTypeInformationRequest) == (ia == nil))
@@ -235,7 +244,7 @@ func checkMessages6(t *testing.T, n *network.Network, want []dhcpv6.MessageType,
 	}
 }
 
-// answerNames is a name server that knows one address for all names.
+// answerNames answers DNS queries: AAAA queries for all names with one address, others with none.
 func answerNames(p network.Packet) []network.Reply {
 	query, ok := p.Layer(layers.LayerTypeDNS).(*layers.DNS)
 	if !ok || query.QR || len(query.Questions) != 1 {
@@ -258,8 +267,8 @@ func answerNames(p network.Packet) []network.Reply {
 	}.Frame()}}
 }
 
-// TestDualStack has a server for IPv4 that answers at once. The workload does not wait for IPv6, and has name servers of both
-// in the end.
+// TestDualStack has an IPv4 server that answers at once, and a router. The workload starts without
+// waiting for IPv6, and has name servers of both in the end.
 func TestDualStack(t *testing.T) {
 	t.Parallel()
 	l := fullLease
@@ -271,7 +280,8 @@ func TestDualStack(t *testing.T) {
 		"nameserver 192.0.2.53", "nameserver 2001:db8::53", "nameserver 198.51.100.53")
 }
 
-// TestIPv6Passt has a host's network by way of passt, which gives an address by DHCPv6.
+// TestIPv6Passt connects a guest to the network of the host through passt, which assigns an address
+// by DHCPv6.
 func TestIPv6Passt(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -296,7 +306,7 @@ func TestIPv6Passt(t *testing.T) {
 	wantValues(t, text, "resolv.conf", "nameserver 192.0.2.53", "nameserver 2001:db8::53", "nameserver 198.51.100.53")
 }
 
-// TestIPv6Slirp has QEMU's own network, which has both versions of IP.
+// TestIPv6Slirp connects a guest to QEMU's user network, which supports both versions of IP.
 func TestIPv6Slirp(t *testing.T) {
 	t.Parallel()
 	n, err := network.Slirp(network.Options{}, network.Lease{})
@@ -313,8 +323,9 @@ func TestIPv6Slirp(t *testing.T) {
 	wantValues(t, text, "addresses", "fec0::5054:ff:fe12:3456/64")
 }
 
-// TestIPv6Sidecar has a workload that is PID 1: the process beside it listens to routers, and starts IPv6 on the interface
-// though the configuration wants /proc/sys read-only.
+// TestIPv6Sidecar boots a guest whose workload is PID 1. It checks that the separate dhcpclient
+// process listens to routers and enables IPv6 on the interface, although the configuration makes
+// /proc/sys read-only.
 func TestIPv6Sidecar(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: network.Lease{Address: fullLease.Address}}, network.Radvd{Advert: slaac})
@@ -326,7 +337,8 @@ func TestIPv6Sidecar(t *testing.T) {
 	wantValues(t, text, "resolv.conf", "search a.example.org example.com", "nameserver 2001:db8::53", "nameserver 2001:db8::54")
 }
 
-// TestNoIPv6 has a kernel without IPv6: nothing is said of that, and IPv4 works.
+// TestNoIPv6 disables IPv6 in the kernel, and checks that init prints no warning and that IPv4
+// works.
 func TestNoIPv6(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})

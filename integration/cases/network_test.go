@@ -27,14 +27,15 @@ var loopbackGuest = inGuest("loopback", func(t *testing.T) {
 		}
 		defer conn.Close()
 		if got, err := io.ReadAll(conn); string(got) != "hello" {
-			t.Errorf("through %s came %q, %v, want %q", address, got, err, "hello")
+			t.Errorf("connection to %s returned %q, %v, want %q", address, got, err, "hello")
 		}
 	}
 	if dummy, err := net.InterfaceByName("dummy0"); err == nil && dummy.Flags&net.FlagUp != 0 {
-		t.Error("dummy0 is up, but there is no TSI")
+		t.Error("dummy0 is up, want it down without TSI")
 	}
 })
 
+// TestLoopback checks that TCP connections over the loopback interface work with IPv4 and IPv6.
 func TestLoopback(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -48,7 +49,7 @@ var tsiGuest = inGuest("tsi", func(t *testing.T) {
 		t.Fatal(err)
 	}
 	if dummy.Flags&net.FlagUp == 0 {
-		t.Errorf("dummy0 has the flags %v, want it up", dummy.Flags)
+		t.Errorf("flags of dummy0 = %v, want it up", dummy.Flags)
 	}
 	addrs, err := dummy.Addrs()
 	for _, addr := range addrs {
@@ -56,10 +57,11 @@ var tsiGuest = inGuest("tsi", func(t *testing.T) {
 			return
 		}
 	}
-	t.Errorf("addresses of dummy0: %v, %v, want 203.0.113.1/24", addrs, err)
+	t.Errorf("addresses of dummy0 = %v, %v, want 203.0.113.1/24", addrs, err)
 })
 
-// TestInterfaceForTSI checks the interface for programs that want to see one.
+// TestInterfaceForTSI checks that init configures dummy0 if the kernel has TSI, for programs that
+// require a network interface.
 func TestInterfaceForTSI(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
