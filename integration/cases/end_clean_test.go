@@ -9,14 +9,15 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// An end is how a guest ends whose workload has written /file and not flushed it.
+// An end is a way in which a guest can end. The workload has written /file before, and has not
+// flushed it.
 type end struct {
 	name   string
-	script string // how it goes on
+	script string // what the workload executes after it has written /file
 	want   int
 	env    []string
 	memMiB int
-	more   bool // worth a boot of each kind of root, and architecture
+	more   bool // also test with other roots and architectures
 }
 
 var ends = []end{
@@ -68,7 +69,8 @@ mount -o remount,noatime /
 exit 7`, want: 7},
 }
 
-// TestCleanEnd has file systems as the root that every end leaves clean, with what the workload has written.
+// TestCleanEnd checks that each end leaves the root file system on the disk clean, with the data
+// that the workload has written.
 func TestCleanEnd(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		for _, end := range ends {
@@ -93,8 +95,8 @@ func TestCleanEnd(t *testing.T) {
 	})
 }
 
-// TestCleanEndOfOverlay is TestCleanEnd for a disk that takes the changes to another one, which the workload does not see
-// mounted.
+// TestCleanEndOfOverlay is like TestCleanEnd, with an overlay whose upper directory is on another
+// disk. The workload does not see that disk mounted.
 func TestCleanEndOfOverlay(t *testing.T) {
 	for _, end := range ends {
 		if !end.more {
@@ -114,7 +116,7 @@ func TestCleanEndOfOverlay(t *testing.T) {
 	}
 }
 
-// TestDirectoryAtEnd is TestCleanEnd for a directory of the host's.
+// TestDirectoryAtEnd is like TestCleanEnd, with a directory of the host as the root.
 func TestDirectoryAtEnd(t *testing.T) {
 	for _, end := range ends {
 		if !end.more || end.want == 125 {
@@ -130,7 +132,8 @@ func TestDirectoryAtEnd(t *testing.T) {
 	}
 }
 
-// TestMountedAtEnd has a workload that leaves disks mounted, one of them below the other, with files in use.
+// TestMountedAtEnd boots a guest whose workload leaves disks mounted, one below the other, with
+// files in use, and checks that all of them are clean afterwards.
 func TestMountedAtEnd(t *testing.T) {
 	for _, root := range []string{"directory", "disk"} {
 		t.Run(root, func(t *testing.T) {
@@ -173,7 +176,9 @@ exit 7
 	}
 }
 
-// TestFrozenAtEnd has a root that waits for somebody to thaw it, and a process that waits for the root, which no signal ends.
+// TestFrozenAtEnd freezes the root file system and leaves a process that blocks on it, so that no
+// signal can end the process. It checks that the shutdown succeeds and leaves the file system
+// clean.
 func TestFrozenAtEnd(t *testing.T) {
 	t.Parallel()
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, `
@@ -187,7 +192,7 @@ exit 7
 	wantFile(t, disk, "ext4", "/file", "contents\n")
 }
 
-// wantHostFile checks a file of a machine's root directory.
+// wantHostFile checks the contents of a file in the machine's root directory on the host.
 func wantHostFile(t *testing.T, cfg vm.Config, name, want string) {
 	t.Helper()
 	if got, err := os.ReadFile(filepath.Join(cfg.Root, name)); err != nil || string(got) != want {

@@ -16,18 +16,19 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// killAt boots a machine and kills it when it shows a text.
+// killAt boots a machine and kills it when text appears on its console.
 func killAt(t *testing.T, cfg vm.Config, text string) {
 	t.Helper()
 	ctx, kill := context.WithCancel(t.Context())
 	defer kill()
 	cfg.Console = when{text, kill, new(strings.Builder)}
 	if result, err := vm.Run(ctx, cfg); !errors.Is(err, context.Canceled) {
-		t.Fatalf("Run() = %v, want a machine that shows %q; console: %s", err, text, result.Console)
+		t.Fatalf("Run() = %v, want it canceled when the console shows %q; console: %s",
+			err, text, result.Console)
 	}
 }
 
-// kept is what the boot with a number leaves behind: enough for several blocks, no two of them alike.
+// kept returns the contents of the file that a boot writes. It fills several blocks, all different.
 func kept(boot int) []byte {
 	var b bytes.Buffer
 	for i := range 2000 {
@@ -38,8 +39,8 @@ func kept(boot int) []byte {
 
 func keptPath(boot int) string { return fmt.Sprintf("/kept/%d", boot) }
 
-// killedGuest is the workload of the boot whose number is its argument: it checks what earlier boots have left behind, and adds
-// to it.
+// killedGuest is the workload of the boot whose number is its argument. It checks the files of
+// earlier boots, and writes and syncs another one.
 var killedGuest = inGuest("killed", func(t *testing.T) {
 	boot, err := strconv.Atoi(os.Args[1])
 	if err != nil {
@@ -47,7 +48,8 @@ var killedGuest = inGuest("killed", func(t *testing.T) {
 	}
 	for i := range boot {
 		if got, err := os.ReadFile(keptPath(i)); err != nil || !bytes.Equal(got, kept(i)) {
-			t.Errorf("%s has %d bytes, %v, want what was written to it", keptPath(i), len(got), err)
+			t.Errorf("contents of %s = %d bytes, %v, want those that the boot wrote",
+				keptPath(i), len(got), err)
 		}
 	}
 	f, err := os.Create(keptPath(boot))
@@ -60,7 +62,7 @@ var killedGuest = inGuest("killed", func(t *testing.T) {
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	// For the shutdown there is still something to do: files, old and new, with no word that they are to be on the disk.
+	// Leave work for the shutdown: old and new files that are not synced.
 	for i := range 50 {
 		if err := os.WriteFile(fmt.Sprintf("/tmp/%d", i), kept(boot)[:100*i], 0o644); err != nil {
 			t.Fatal(err)
@@ -68,8 +70,9 @@ var killedGuest = inGuest("killed", func(t *testing.T) {
 	}
 })
 
-// TestKilledInShutdown boots an image 20 times, and kills the guest each time somewhere between the end of its workload, and
-// the end of the machine. What was flushed and closed is there at the next boot.
+// TestKilledInShutdown boots an image 20 times. It kills each guest but the first at a random time
+// between the end of the workload and the end of the machine. Each boot must find the files that
+// earlier boots have written and synced.
 func TestKilledInShutdown(t *testing.T) {
 	t.Parallel()
 	const boots = 20
@@ -80,7 +83,7 @@ func TestKilledInShutdown(t *testing.T) {
 		return errors.Join(os.Mkdir(dir+"/kept", 0o755), killedGuest.install(t, "amd64", dir))
 	})
 
-	var shutdown time.Duration // what it takes
+	var shutdown time.Duration // duration of an undisturbed shutdown
 	killed := 0
 	for boot := range boots {
 		ctx, kill := context.WithCancel(t.Context())

@@ -18,27 +18,29 @@ import (
 	"github.com/krunbox/krunbox/integration/vsock"
 )
 
-// images are the images that the cases have built, by architecture.
+// images are the images that this run of the tests has built, by architecture.
 var images struct {
 	sync.Mutex
 	built map[string]image
 }
 
-// An image is what somebody builds with krunbox for the kernel of a distribution.
+// An image is an initramfs with krunbox, and the kernel of a distribution for it.
 type image struct{ initramfs, kernel string }
 
-// buildImage builds an image with Debian's kernel, once in a run of the tests.
+// buildImage builds an image with Debian's kernel. It builds one per architecture and run of the
+// tests.
 func buildImage(t *testing.T, arch string) image {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("may download a kernel")
+		t.Skip("-short: the test may download a kernel")
 	}
 	images.Lock()
 	defer images.Unlock()
 	if img, ok := images.built[arch]; ok {
 		return img
 	}
-	dir, err := os.MkdirTemp(filepath.Dir(guestPrograms.build(t, arch)), "image-") // is removed in the end
+	// TestMain removes the parent directory.
+	dir, err := os.MkdirTemp(filepath.Dir(guestPrograms.build(t, arch)), "image-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func imageTool(t *testing.T, args ...string) {
 	}
 }
 
-// eachStockMachine runs a case on each machine that a distribution's kernel runs on, with an image, and a network.
+// eachStockMachine runs a test on each type of machine that a distribution's kernel supports, with
+// an image and a network interface.
 func eachStockMachine(t *testing.T, test func(t *testing.T, cfg vm.Config)) {
 	t.Parallel()
 	for machine, arch := range map[string]string{vm.Q35: "amd64", vm.Microvm: "amd64", vm.Virt: "arm64"} {
@@ -84,7 +87,8 @@ func eachStockMachine(t *testing.T, test func(t *testing.T, cfg vm.Config)) {
 	}
 }
 
-// runToPowerOff boots a machine whose host gets no exit code, and returns its console without the kernel's messages.
+// runToPowerOff boots a machine that powers off without reporting an exit code. It returns the
+// console output without the kernel's messages.
 func runToPowerOff(t *testing.T, cfg vm.Config) string {
 	t.Helper()
 	result, err := vm.Run(t.Context(), cfg)
@@ -94,7 +98,8 @@ func runToPowerOff(t *testing.T, cfg vm.Config) string {
 	return withoutKernel(result)
 }
 
-// withoutKernel returns what a machine showed that the kernel has not said, nor its boot loader, which clears the screen.
+// withoutKernel returns the console output without the messages of the kernel and of the boot
+// loader, which clears the screen.
 func withoutKernel(result vm.Result) string {
 	var lines []string
 	for line := range strings.Lines(console(result)) {
@@ -105,10 +110,11 @@ func withoutKernel(result vm.Result) string {
 	return strings.Join(lines, "")
 }
 
-// TestImageWorkload runs a workload in the image itself, from a serial console.
+// TestImageWorkload runs a workload in the image itself, on a serial console.
 func TestImageWorkload(t *testing.T) {
 	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
-		clock, err := vsock.New(guestCID) // the kernel has no datagrams for it: that must cost no more than the clock
+		// The kernel does not support vsock datagrams. Only clock synchronization may fail.
+		clock, err := vsock.New(guestCID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,18 +132,19 @@ exit 7`}
 		got := runToPowerOff(t, cfg)
 		for _, want := range []string{"nameserver 10.0.2.3\n", "inet 10.0.2.15/24", "\nimage\n", "uid=0(root)", " init -> bin/krunbox\n"} {
 			if !strings.Contains(got, want) {
-				t.Errorf("console = %s\nwant %q in it", got, want)
+				t.Errorf("console = %s\nwant it to contain %q", got, want)
 			}
 		}
 		if strings.Contains(got, "krunbox: ") {
-			t.Errorf("console = %s\nwant no warning", got)
+			t.Errorf("console = %s\nwant no messages of init", got)
 		}
 		uptime, _, _ := strings.Cut(got, " ")
 		t.Logf("the workload ran %s s after the kernel's start", uptime)
 	})
 }
 
-// TestImageVirtiofsRoot goes from the image to a root of the host's, which gets the exit code.
+// TestImageVirtiofsRoot switches from the image to a virtiofs root of the host. With such a root,
+// init reports the exit code to the host.
 func TestImageVirtiofsRoot(t *testing.T) {
 	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
 		root := script(t, cfg.Arch, "ls -1 /; cat /etc/resolv.conf; grep ' / ' /proc/mounts; echo done >/tmp/file; exit 7")
@@ -146,16 +153,17 @@ func TestImageVirtiofsRoot(t *testing.T) {
 		got := withoutKernel(run(t, cfg, 7))
 		for _, want := range []string{"home\n", "nameserver 10.0.2.3\n", "/dev/root / virtiofs rw,relatime 0 0\n"} {
 			if !strings.Contains(got, want) {
-				t.Errorf("console = %s\nwant %q in it", got, want)
+				t.Errorf("console = %s\nwant it to contain %q", got, want)
 			}
 		}
 		if file, err := os.ReadFile(filepath.Join(cfg.Root, "tmp/file")); string(file) != "done\n" {
-			t.Errorf("what the workload wrote = %q, %v", file, err)
+			t.Errorf("/tmp/file = %q, %v, want done", file, err)
 		}
 	})
 }
 
-// TestImageBlockRoot goes from the image to a root on a disk, and leaves it clean.
+// TestImageBlockRoot switches from the image to a root on a disk, and checks that the file system
+// is clean afterwards.
 func TestImageBlockRoot(t *testing.T) {
 	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
 		disk := diskRoot(t, cfg.Arch, diskimage.FileSystem{Type: "ext4"}, "cat /etc/resolv.conf; echo done >/file; exit 7", nil)
@@ -163,14 +171,15 @@ func TestImageBlockRoot(t *testing.T) {
 		cfg.Env = append(cfg.Env, "KRUN_BLOCK_ROOT_DEVICE=/dev/vda")
 		cfg.Args = []string{scriptPath}
 		if got := runToPowerOff(t, cfg); !strings.Contains(got, "nameserver 10.0.2.3\n") {
-			t.Errorf("console = %s\nwant a name server in it", got)
+			t.Errorf("console = %s\nwant it to contain a name server", got)
 		}
 		wantClean(t, disk, "ext4")
 		wantFile(t, disk, "ext4", "/file", "done\n")
 	})
 }
 
-// TestImageIsFreed goes from the image to a root on a disk, where a workload in the place of init has its memory.
+// TestImageIsFreed switches from the image to a root on a disk, with the workload in init's place,
+// and checks that the memory of the image is free again.
 func TestImageIsFreed(t *testing.T) {
 	t.Parallel()
 	img := buildImage(t, "amd64")
@@ -184,7 +193,8 @@ func TestImageIsFreed(t *testing.T) {
 		Disks: []vm.Disk{{Path: disk}}, Args: []string{scriptPath}, Deadline: 2 * time.Minute,
 		Env: []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_INIT_PID1=1", "KRUN_TIMESYNC=0", "KRUN_RUN_TMPFS=0"},
 	})
-	// An initramfs is a tmpfs, or a ramfs, whose pages can't be evicted.
+	// An initramfs is a tmpfs or a ramfs. The kernel cannot evict its pages, and counts them as
+	// shared or unevictable memory.
 	kept, lines := int64(0), 0
 	for line := range strings.Lines(got) {
 		var kB int64
@@ -195,11 +205,13 @@ func TestImageIsFreed(t *testing.T) {
 		}
 	}
 	if limit := info.Size() >> 10 / 2; lines != 2 || kept > limit {
-		t.Errorf("%d kB of memory are those of files, want %d at most, of an image of %d kB, packed; console = %s", kept, limit, info.Size()>>10, got)
+		t.Errorf("%d kB of files in memory, want at most %d for an image of %d kB; console = %s",
+			kept, limit, info.Size()>>10, got)
 	}
 }
 
-// TestImageSession has a person look for a fault at the console.
+// TestImageSession runs an interactive shell on the console, and diagnoses the guest with the
+// commands of the image.
 func TestImageSession(t *testing.T) {
 	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
 		const prompt = "$ "
@@ -212,7 +224,8 @@ func TestImageSession(t *testing.T) {
 			{"krunbox dhcpclient -n", "10.0.2.15", "0"},
 			{"krunbox mount-root -n", "/dev/vda", "0"},
 			{"krunbox redirect-stdio", "other", "0"},
-			{"krunbox krun-timesync -n", "no vsock with datagrams", "4"}, // this kernel has none
+			// Distribution kernels do not support vsock datagrams.
+			{"krunbox krun-timesync -n", "no vsock with datagrams", "4"},
 			{"krunbox init -n -- date", "RB_AUTOBOOT", "0"},
 			{"lsmod", "virtio_net", "0"},
 			{"dmesg", "Linux version", "0"},
@@ -231,12 +244,14 @@ func TestImageSession(t *testing.T) {
 		cfg.Deadline = 90 * time.Second
 		result, err := vm.Run(t.Context(), cfg)
 		if len(d.steps) > 0 || !errors.Is(err, vm.ErrNoExitCode) {
-			t.Errorf("Run() = %v; never shown: %q; console:\n%s", err, d.steps, console(result))
+			t.Errorf("Run() = %v; steps that did not run: %q; console:\n%s",
+				err, d.steps, console(result))
 		}
 	})
 }
 
-// TestRootfs has a root file system, as a directory and on a disk, in a libkrun guest.
+// TestRootfs builds a root file system, as a directory and on a disk, and boots a libkrun guest
+// from each.
 func TestRootfs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -258,12 +273,12 @@ func TestRootfs(t *testing.T) {
 		}
 		cfg.Args = []string{"/opt/hello"}
 		if got := console(run(t, cfg, 7)); !strings.HasPrefix(got, "hello\n") || strings.Contains(got, "warning") {
-			t.Errorf("%s: console = %q", output, got)
+			t.Errorf("%s: console = %q, want the output of /opt/hello and no warning", output, got)
 		}
 	}
 }
 
-// TestImageIsReproducible builds the same image once more.
+// TestImageIsReproducible builds the same image twice, and checks that the files are identical.
 func TestImageIsReproducible(t *testing.T) {
 	t.Parallel()
 	first := buildImage(t, "amd64")
@@ -275,7 +290,7 @@ func TestImageIsReproducible(t *testing.T) {
 		a, errA := os.ReadFile(files[0])
 		b, errB := os.ReadFile(files[1])
 		if err := errors.Join(errA, errB); err != nil || !bytes.Equal(a, b) {
-			t.Errorf("%s was built twice with different bytes (%v)", filepath.Base(files[0]), err)
+			t.Errorf("two builds of %s differ (%v)", filepath.Base(files[0]), err)
 		}
 	}
 }

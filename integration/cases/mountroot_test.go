@@ -12,7 +12,8 @@ import (
 
 const mountRootUUID = "0a1b2c3d-0000-4444-8888-00000000000f"
 
-// rootByHand boots a guest with two disks whose workload runs mount-root by hand, as a script says: /krunbox mount-root.
+// rootByHand boots a guest with two disks, whose workload is a script that runs /krunbox
+// mount-root. It checks the exit code and returns the console output.
 func rootByHand(t *testing.T, arch, text string, want int) (vm.Config, string) {
 	t.Helper()
 	cfg := script(t, arch, text)
@@ -22,7 +23,7 @@ func rootByHand(t *testing.T, arch, text string, want int) (vm.Config, string) {
 	return cfg, console(run(t, cfg, want))
 }
 
-// TestMountRootPrints has somebody in a guest who looks what there is. Nothing changes by that.
+// TestMountRootPrints checks what mount-root -n prints, and that it does not change the mounts.
 func TestMountRootPrints(t *testing.T) {
 	t.Parallel()
 	_, text := rootByHand(t, "amd64", `
@@ -50,7 +51,7 @@ exit 7
 		for _, part := range want {
 			_, after, found := strings.Cut(rest, part)
 			if !found {
-				t.Errorf("%s: %s\nwant %q in it", name, outputs[name], want)
+				t.Errorf("%s: %s\nwant it to contain %q in this order", name, outputs[name], want)
 				break
 			}
 			rest = after
@@ -58,8 +59,9 @@ exit 7
 	}
 }
 
-// TestMountRoot makes a disk the root of the workload by hand. The guest's root is kept by init, and what the workload writes
-// is on the disk.
+// TestMountRoot switches the workload to a root on a disk with mount-root. Init keeps the original
+// root. The test checks that the data of the workload is on the disk and that the file system is
+// clean.
 func TestMountRoot(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg, text := rootByHand(t, arch, `exec /krunbox mount-root -device /dev/vda --force -- /bin/sh -c '
@@ -70,14 +72,15 @@ echo contents >/file
 exit 7' zero one
 `, 7)
 		if want := "zero one\n/dev/vda / ext4 "; !strings.HasPrefix(text, want) || strings.Count(text, " / ") != 1 {
-			t.Errorf("console = %q, want %q, and no other root", text, want)
+			t.Errorf("console = %q, want it to start with %q, and no other root", text, want)
 		}
 		wantClean(t, cfg.Disks[0].Path, "ext4")
 		wantFile(t, cfg.Disks[0].Path, "ext4", "/file", "contents\n")
 	})
 }
 
-// TestMountRootOfChild has a part of a guest's processes in a root of their own.
+// TestMountRootOfChild runs mount-root in a mount namespace of its own, and checks that the other
+// processes keep their root.
 func TestMountRootOfChild(t *testing.T) {
 	t.Parallel()
 	cfg, text := rootByHand(t, "amd64", `
@@ -87,18 +90,18 @@ grep " / " /proc/mounts
 exit 7
 `, 7)
 	if !strings.Contains(text, " / overlay ") || !strings.Contains(text, "\nexit 6\n") || !strings.Contains(text, " / virtiofs ") {
-		t.Errorf("console = %q, want an overlay, exit 6, and then a virtiofs", text)
+		t.Errorf("console = %q, want an overlay root, exit 6, and then a virtiofs root", text)
 	}
 	wantClean(t, cfg.Disks[0].Path, "ext4")
 }
 
-// TestMountRootErrors has what can't be done, and whoever ran it told.
+// TestMountRootErrors checks exit codes and messages of calls that mount-root cannot carry out.
 func TestMountRootErrors(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		command string // with "unshare -m" it does nothing to the root of the guest, and needs no --force
+		command string // "unshare -m" protects the root of the guest, so that --force is not needed
 		code    int
-		want    string // in its line
+		want    string // part of the error message
 	}{
 		{"mount-root -device /dev/vda -- /bin/sh", 125, "--force"},
 		{"unshare -m mount-root -device /dev/vdx -timeout 10ms -- /bin/sh", 125, "/dev/vdx"},
@@ -118,7 +121,7 @@ func TestMountRootErrors(t *testing.T) {
 	for _, tt := range tests {
 		output, after, found := strings.Cut(rest, fmt.Sprintf("exit %d\n", tt.code))
 		if !found {
-			t.Fatalf("%s: no exit code %d in %q", tt.command, tt.code, rest)
+			t.Fatalf("%s: want exit code %d in %q", tt.command, tt.code, rest)
 		}
 		wantLine(t, output, "mount-root: ", tt.want)
 		rest = after

@@ -16,8 +16,9 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// configuredMounts are mounts as a configuration can have them. /srv has what they are made from, see prepareMounts; vda is an
-// ext4 with a file, "share" a directory of the host's with one.
+// configuredMounts is the list of mounts of a configuration. prepareMounts creates the sources in
+// /srv. /dev/DISK stands for a disk with an ext4 file system and one file; "share" is a virtiofs
+// share with one file.
 const configuredMounts = `[
 	{"destination": "/proc", "type": "proc", "source": "proc"},
 	{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
@@ -42,7 +43,8 @@ const configuredMounts = `[
 	{"destination": "/m/../m/./plain", "type": "tmpfs", "source": "tmpfs"}
 ]`
 
-// prepareMounts makes what configuredMounts, and the protected paths, need in a root.
+// prepareMounts creates the files in a root directory that configuredMounts and the protected paths
+// need.
 func prepareMounts(dir string) error {
 	for path, text := range map[string]string{
 		"srv/file": "file\n", "srv/dir/a": "a\n", "srv/other/b": "b\n",
@@ -64,14 +66,14 @@ var configuredGuest = inGuest("configured", func(t *testing.T) {
 		}
 		mounts[m.point] = m.fsType + " " + m.options
 	}
-	root := mounts["/"] // the type is that of the bind mounts
+	root := mounts["/"] // bind mounts have the same type
 	rootType, rootOptions, _ := strings.Cut(root, " ")
 	if rootOptions != "ro relatime" {
 		t.Errorf("options of the root = %q, want ro relatime", rootOptions)
 	}
 	for point, want := range map[string]string{
 		"/proc":          "proc rw nosuid nodev noexec relatime",
-		"/dev":           "devtmpfs rw nosuid", // as the configuration wants it, but for its type
+		"/dev":           "devtmpfs rw nosuid", // as configured, except for the type
 		"/dev/pts":       "devpts rw nosuid noexec relatime",
 		"/dev/shm":       "tmpfs rw nosuid nodev noexec relatime",
 		"/dev/mqueue":    "mqueue rw nosuid nodev noexec relatime",
@@ -92,14 +94,14 @@ var configuredGuest = inGuest("configured", func(t *testing.T) {
 		"/m/sys":         "sysfs ro relatime",
 		"/m/pts":         "devpts rw relatime",
 		"/m/cgroup":      "cgroup2 rw relatime",
-		"/m/plain":       "tmpfs rw nosuid nodev noexec relatime", // as it is where there are no options
+		"/m/plain":       "tmpfs rw nosuid nodev noexec relatime", // defaults without options
 	} {
 		got := mounts[point]
-		if point == "/m/overlay" { // without an upper directory it is read-only, whatever the flag says
+		if point == "/m/overlay" { // an overlay without an upper directory is always read-only
 			got = strings.Replace(got, " rw ", " ro ", 1)
 		}
 		if got != want {
-			t.Errorf("%s is %q, want %q", point, got, want)
+			t.Errorf("mount %s = %q, want %q", point, got, want)
 		}
 	}
 	for path, want := range map[string]string{
@@ -108,18 +110,18 @@ var configuredGuest = inGuest("configured", func(t *testing.T) {
 		"/srv/secret": "",
 	} {
 		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("%s = %q, %v, want %q", path, got, err, want)
+			t.Errorf("contents of %s = %q, %v, want %q", path, got, err, want)
 		}
 	}
 	if entries, err := os.ReadDir("/srv/masked"); err != nil || len(entries) > 0 {
-		t.Errorf("/srv/masked has %v, %v, want nothing in it", entries, err)
+		t.Errorf("entries of /srv/masked = %v, %v, want none", entries, err)
 	}
 	if info, err := os.Stat("/m/tmpfs"); err != nil || info.Mode().Perm() != 0o711 {
 		t.Errorf("mode of /m/tmpfs = %v, %v, want 0711", info.Mode(), err)
 	}
 	for path, want := range map[string]error{
 		"/m/tmpfs/new": nil, "/m/disk/new": nil, "/run/new": nil, "/dev/shm/new": nil, "/m/plain/new": nil,
-		"/m/tmpfs/a/b/a": nil, // a bind mount that nobody wants read-only
+		"/m/tmpfs/a/b/a": nil, // a bind mount without the option ro
 		"/new":           syscall.EROFS, "/m/tmpfs/file": syscall.EROFS, "/m/share/new": syscall.EROFS, "/m/all/new": syscall.EROFS,
 		"/m/all/a/b/a": syscall.EROFS, "/srv/fixed/file": syscall.EROFS, "/srv/masked/new": syscall.EROFS,
 		"/proc/sys/kernel/hostname": syscall.EROFS, "/sys/fs/cgroup/cgroup.subtree_control": syscall.EROFS,
@@ -136,7 +138,7 @@ var configuredGuest = inGuest("configured", func(t *testing.T) {
 	os.Remove("/m/tmpfs/large")
 })
 
-// mountsOfProcess is readMounts without a condition on their propagation.
+// mountsOfProcess is like readMounts, but does not check the propagation.
 func mountsOfProcess(t *testing.T) (table []mountInfo) {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
@@ -151,7 +153,8 @@ func mountsOfProcess(t *testing.T) (table []mountInfo) {
 	return table
 }
 
-// TestAllConfiguredMounts has all kinds of mounts, and paths that are protected, over roots of both kinds.
+// TestAllConfiguredMounts configures mounts of all kinds, and masked and read-only paths, over a
+// root in a directory and a root on a disk.
 func TestAllConfiguredMounts(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		for _, root := range []string{"directory", "disk"} {
@@ -196,11 +199,12 @@ func TestAllConfiguredMounts(t *testing.T) {
 	})
 }
 
-// TestMountErrors has configured mounts that can't be made: the workload is told.
+// TestMountErrors configures mounts that fail, and checks that init warns and that the workload
+// runs.
 func TestMountErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name, mount string
-		want        []string // in the warning
+		want        []string // parts of the warning
 	}{
 		{"no such disk", `{"destination": "/m", "type": "ext4", "source": "/dev/vdx"}`, []string{"ext4", "/dev/vdx", "/m"}},
 		{"no such type", `{"destination": "/m", "type": "zfs", "source": "pool"}`, []string{"zfs", "/m"}},
@@ -213,14 +217,16 @@ func TestMountErrors(t *testing.T) {
 			cfg := script(t, "amd64", "exit 7")
 			cfg.Args = nil
 			cfg.GuestConfig = []byte(`{"args": ["/script"], "mounts": [` + tt.mount + `]}`)
-			_, text, _ := strings.Cut(console(run(t, cfg, 7)), "krunbox: ") // the kernel may have had a line before
+			// The kernel may print a line before the warning.
+			_, text, _ := strings.Cut(console(run(t, cfg, 7)), "krunbox: ")
 			wantLine(t, text, append([]string{"warning: "}, tt.want...)...)
 		})
 	}
 }
 
-// TestEngineConfiguration has the mounts of a container engine whose runtime has made its bind mounts on the host: they are in
-// the root that the guest sees, and the sources are not.
+// TestEngineConfiguration has the configuration of a container engine whose runtime has already
+// made the bind mounts on the host. The root of the guest contains them, but not their sources. The
+// guest must leave the destinations unchanged.
 func TestEngineConfiguration(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "cat /etc/hosts; exit 7")
@@ -236,14 +242,15 @@ func TestEngineConfiguration(t *testing.T) {
 	wantConsole(t, run(t, cfg, 7), wantHosts)
 }
 
-// TestRun has roots with and without a directory /run, and hosts that want it mounted, not mounted, or something else there.
+// TestRun checks whether init mounts a tmpfs on /run: by default, if disabled, if the image lacks
+// the directory, and if the configuration has other mounts there.
 func TestRun(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		config string
 		env    []string
 		change func(dir string) error
-		want   string // type and options; "": it is not mounted
+		want   string // type and options; "" if nothing is mounted
 	}{
 		{name: "by default", want: "tmpfs rw nosuid nodev relatime"},
 		{name: "not asked for", env: []string{"KRUN_RUN_TMPFS=0"}},
@@ -271,7 +278,7 @@ func TestRun(t *testing.T) {
 				}
 			}
 			if got != tt.want {
-				t.Errorf("/run is %q, want %q", got, tt.want)
+				t.Errorf("mount /run = %q, want %q", got, tt.want)
 			}
 			if _, err := os.Stat(filepath.Join(cfg.Root, "run")); err != nil && tt.change == nil {
 				t.Error(err)
@@ -280,10 +287,10 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// devicesGuest is about what programs do in /dev and in /sys/fs/cgroup.
+// devicesGuest checks pseudo-terminals, cgroup controllers and /dev/shm as programs use them.
 var devicesGuest = inGuest("devices", func(t *testing.T) {
 	for _, uid := range []uint32{0, 65534} {
-		// The terminal's other side belongs to whoever opened it, and to the group tty.
+		// The terminal belongs to the user who opened its master, and to the group tty.
 		cmd := exec.Command("/bin/sh", "-c", `exec 3<>/dev/ptmx && stat -c '%a %u %g' /dev/pts/0`)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: 65534}}
 		got, err := cmd.CombinedOutput()
@@ -311,10 +318,11 @@ var devicesGuest = inGuest("devices", func(t *testing.T) {
 	}
 	var st unix.Statfs_t
 	if err := unix.Statfs("/dev/shm", &st); err != nil || st.Type != unix.TMPFS_MAGIC {
-		t.Errorf("/dev/shm is of type %#x, %v, want tmpfs", st.Type, err)
+		t.Errorf("type of /dev/shm = %#x, %v, want tmpfs", st.Type, err)
 	}
 })
 
+// TestDevices runs devicesGuest as the workload.
 func TestDevices(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := withBusybox(t, arch)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// mountsGuest checks the file systems, and the names in /dev, that every workload finds.
+// mountsGuest checks the file systems and the names in /dev that every workload gets.
 var mountsGuest = inGuest("mounts", func(t *testing.T) {
 	const restricted = "nosuid nodev noexec relatime"
 	table := readMounts(t)
@@ -19,7 +19,7 @@ var mountsGuest = inGuest("mounts", func(t *testing.T) {
 		{"/sys/fs/cgroup", "cgroup2", "rw " + restricted},
 		{"/dev/pts", "devpts", "rw nosuid noexec relatime"},
 		{"/dev/shm", "tmpfs", "rw nosuid noexec relatime"},
-		{"/etc/hosts", "devtmpfs", "rw relatime"}, // for an image without one
+		{"/etc/hosts", "devtmpfs", "rw relatime"}, // because the image has no such file
 	}
 	if _, err := os.Stat("/run"); err == nil {
 		wanted = append(wanted, mountInfo{"/run", "tmpfs", "rw nosuid nodev relatime"})
@@ -54,15 +54,15 @@ var mountsGuest = inGuest("mounts", func(t *testing.T) {
 		}
 	}
 	if info, err := os.Stat("/dev/kvm"); err == nil && info.Mode().Perm() != 0o666 {
-		t.Errorf("mode of /dev/kvm = %v, want for everyone", info.Mode())
+		t.Errorf("mode of /dev/kvm = %v, want 0666", info.Mode())
 	}
-	// Controllers can be used below the root.
+	// A cgroup below the root can be created.
 	if err := os.Mkdir("/sys/fs/cgroup/below", 0o755); err != nil {
 		t.Error(err)
 	}
 })
 
-// mountInfo is a line of /proc/self/mountinfo, in part.
+// A mountInfo is a part of a line of /proc/self/mountinfo.
 type mountInfo struct {
 	point, fsType, options string
 }
@@ -76,7 +76,7 @@ func readMounts(t *testing.T) []mountInfo {
 	}
 	var table []mountInfo
 	for line := range strings.Lines(string(b)) {
-		// See proc_pid_mountinfo(5): optional fields end with a hyphen, then comes the type.
+		// A hyphen ends the optional fields, and the type follows. See proc_pid_mountinfo(5).
 		head, tail, _ := strings.Cut(line, " - ")
 		fields := strings.Fields(head)
 		if !slices.ContainsFunc(fields[6:], func(f string) bool { return strings.HasPrefix(f, "shared:") }) {
@@ -88,6 +88,7 @@ func readMounts(t *testing.T) []mountInfo {
 	return table
 }
 
+// TestBaseMounts runs mountsGuest as the workload.
 func TestBaseMounts(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := withBusybox(t, arch)
@@ -121,12 +122,13 @@ var tmpfsGuest = inGuest("tmpfs", func(t *testing.T) {
 			t.Errorf("write %d bytes: %v", size, err)
 		}
 		if err := os.WriteFile(file, make([]byte, size+1), 0o644); err == nil {
-			t.Errorf("%s has room for %d bytes, more than asked for", path, size+1)
+			t.Errorf("write %d bytes to %s = nil, want an error: this exceeds the configured size",
+				size+1, file)
 		}
 	}
 })
 
-// TestConfiguredMounts has mounts as container engines write them into a configuration.
+// TestConfiguredMounts checks the mounts of a configuration as container engines write it.
 func TestConfiguredMounts(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")

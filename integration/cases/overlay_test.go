@@ -13,7 +13,7 @@ import (
 	"github.com/krunbox/krunbox/integration/hostfs"
 )
 
-// overlayData is what the guest finds in overlayFile: enough for many pages, and no two of them alike.
+// overlayData returns the contents of overlayFile. They fill many pages, all different.
 func overlayData() []byte {
 	var b bytes.Buffer
 	for i := range 12345 {
@@ -27,7 +27,7 @@ const (
 	overlayOnce = "/data/once"
 )
 
-// overlayGuest looks at a root in which nothing is real.
+// overlayGuest checks a root that contains only virtual files.
 var overlayGuest = inGuest("overlay", func(t *testing.T) {
 
 	want := overlayData()
@@ -44,14 +44,15 @@ var overlayGuest = inGuest("overlay", func(t *testing.T) {
 		numbers[st.Ino] = path
 	}
 
-	// What is good for one look-up has had it: init's program, the configuration that it has read, and this program.
+	// One-shot files are gone after their first lookup: the program of init, the configuration, and
+	// this program.
 	for _, path := range []string{"/init.krun", "/.krun_config.json", os.Args[0]} {
 		if _, err := os.Lstat(path); !errors.Is(err, syscall.ENOENT) {
 			t.Errorf("lstat %s = %v, want %v", path, err, syscall.ENOENT)
 		}
 	}
 	if got, err := os.ReadFile(overlayOnce); err != nil || string(got) != "once" {
-		t.Errorf("first read of %s = %q, %v", overlayOnce, got, err)
+		t.Errorf("first read of %s = %q, %v, want once", overlayOnce, got, err)
 	}
 	if _, err := os.ReadFile(overlayOnce); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("second read of %s = %v, want %v", overlayOnce, err, syscall.ENOENT)
@@ -60,7 +61,8 @@ var overlayGuest = inGuest("overlay", func(t *testing.T) {
 	for range 3 {
 		got, err := os.ReadFile(overlayFile)
 		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("read %s = %d bytes, %v, want %d certain ones", overlayFile, len(got), err, len(want))
+			t.Errorf("read %s = %d bytes, %v, want the %d bytes of the file",
+				overlayFile, len(got), err, len(want))
 		}
 	}
 	f, err := os.Open(overlayFile)
@@ -76,7 +78,8 @@ var overlayGuest = inGuest("overlay", func(t *testing.T) {
 		n, err := f.ReadAt(buf, int64(off))
 		part := want[min(off, len(want)):min(off+len(buf), len(want))]
 		if !bytes.Equal(buf[:n], part) || (err == io.EOF) != (n < len(buf)) {
-			t.Errorf("read %s at %d = %d bytes, %v, want %d certain ones", overlayFile, off, n, err, len(part))
+			t.Errorf("read %s at %d = %d bytes, %v, want the %d bytes of the file",
+				overlayFile, off, n, err, len(part))
 		}
 	}
 
@@ -87,7 +90,7 @@ var overlayGuest = inGuest("overlay", func(t *testing.T) {
 		}
 	}
 	if entries, err := os.ReadDir("/"); err != nil || len(entries) != 0 {
-		t.Errorf("readdir / = %v, %v, want none", entries, err)
+		t.Errorf("readdir / = %v, %v, want no entries", entries, err)
 	}
 	for path, want := range map[string]error{"/dev": syscall.EEXIST, "/data": syscall.EEXIST, "/new": syscall.ENOSYS} {
 		if err := os.Mkdir(path, 0o755); !errors.Is(err, want) {
@@ -95,17 +98,17 @@ var overlayGuest = inGuest("overlay", func(t *testing.T) {
 		}
 	}
 
-	// The program of PID 1 is gone for everybody but PID 1, which must not need it again.
+	// The program of PID 1 no longer exists. PID 1 must keep running without it.
 	if err := syscall.Kill(1, 0); err != nil {
-		t.Errorf("PID 1: %v", err)
+		t.Errorf("kill(1, 0) = %v, want nil", err)
 	}
 	if len(os.Args) != 2 || os.Args[1] != fmt.Sprintf("%x", sha256.Sum256(want)) {
-		t.Errorf("arguments = %q", os.Args)
+		t.Errorf("arguments = %q, want the checksum of the file only", os.Args)
 	}
 })
 
-// TestOverlay is libkrun's own test of its overlay: a root of virtual files only, where init, its configuration and the
-// workload come from files that are there for one look-up.
+// TestOverlay boots a guest from a root of virtual files only, as libkrun's own test of its overlay
+// does. Init, its configuration and the workload are one-shot files.
 func TestOverlay(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := machine(t, arch)

@@ -16,8 +16,9 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// diskRoot makes an image with a root for guests in it: busybox, and a shell script as scriptPath. prepare, if not nil, changes
-// the directory before. The type, and what else there is to say of the file system, is in fs.
+// diskRoot creates a disk image with a root for guests: busybox, and script at scriptPath. prepare,
+// if not nil, changes the directory before. fs has the type and the other properties of the file
+// system.
 func diskRoot(t *testing.T, arch string, fs diskimage.FileSystem, script string, prepare func(dir string) error) string {
 	t.Helper()
 	fs.Dir = t.TempDir()
@@ -35,7 +36,7 @@ func diskRoot(t *testing.T, arch string, fs diskimage.FileSystem, script string,
 	return newImage(t, fs)
 }
 
-// install copies a guest half to where it is in the guest, below dir.
+// install copies the guest half to its path below dir.
 func (g guest) install(t *testing.T, arch, dir string) error {
 	program, err := os.ReadFile(guestPrograms.build(t, arch))
 	if err != nil {
@@ -48,11 +49,11 @@ func (g guest) install(t *testing.T, arch, dir string) error {
 	return os.WriteFile(path, program, 0o755)
 }
 
-// newImage makes an image of a file system.
+// newImage creates an image of a file system.
 func newImage(t *testing.T, fs diskimage.FileSystem) string {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for files that belong to it, and for the tools that integration/deps.sh gets")
+		t.Skip("needs root for the owners of files, and the tools of integration/deps.sh")
 	}
 	path := filepath.Join(t.TempDir(), "disk")
 	if err := diskimage.Create(path, fs); err != nil {
@@ -61,7 +62,8 @@ func newImage(t *testing.T, fs diskimage.FileSystem) string {
 	return path
 }
 
-// withDisk is a machine with an empty root, and a disk that is to be its root instead. Its workload is what diskRoot leaves there.
+// withDisk returns a machine with an empty root and a disk that becomes the root. Its workload is
+// the script of diskRoot.
 func withDisk(t *testing.T, arch, path string) vm.Config {
 	t.Helper()
 	cfg := machine(t, arch)
@@ -71,15 +73,15 @@ func withDisk(t *testing.T, arch, path string) vm.Config {
 	return cfg
 }
 
-// wantClean checks an image whose guest has ended.
+// wantClean checks that the file system of an image is clean and consistent.
 func wantClean(t *testing.T, path, fsType string) {
 	t.Helper()
 	if err := diskimage.Check(path, fsType); err != nil {
-		t.Errorf("the %s afterwards: %v", fsType, err)
+		t.Errorf("check of the %s: %v", fsType, err)
 	}
 }
 
-// wantFile checks a file of an image.
+// wantFile checks the contents of a file in an image.
 func wantFile(t *testing.T, path, fsType, name, want string) {
 	t.Helper()
 	if got, err := diskimage.ReadFile(path, fsType, name); err != nil || string(got) != want {
@@ -87,30 +89,30 @@ func wantFile(t *testing.T, path, fsType, name, want string) {
 	}
 }
 
-// showMounts is a part of a script that wantRoot, and mountsOf, read.
+// showMounts is a part of a script. mountsOf and wantRoot parse its output.
 const showMounts = "echo MOUNTS; cat /proc/self/mountinfo; echo END\n"
 
-// mountsOf returns what showMounts has shown.
+// mountsOf returns the mounts that showMounts printed, and checks that they are shared.
 func mountsOf(t *testing.T, result vm.Result) (table []mountInfo) {
 	t.Helper()
 	_, text, _ := strings.Cut(console(result), "MOUNTS\n")
 	text, _, found := strings.Cut(text, "END\n")
 	if !found {
-		t.Fatalf("no mounts on the console: %s", console(result))
+		t.Fatalf("console = %s\nwant the output of showMounts", console(result))
 	}
 	for line := range strings.Lines(text) {
-		// See proc_pid_mountinfo(5): optional fields end with a hyphen, then comes the type.
+		// A hyphen ends the optional fields, and the type follows. See proc_pid_mountinfo(5).
 		head, tail, _ := strings.Cut(line, " - ")
 		fields := strings.Fields(head)
 		if !strings.Contains(head, " shared:") {
-			t.Errorf("a mount that is not shared: %s", line)
+			t.Errorf("mount is not shared: %s", line)
 		}
 		table = append(table, mountInfo{fields[4], strings.Fields(tail)[0], strings.ReplaceAll(fields[5], ",", " ")})
 	}
 	return table
 }
 
-// wantRoot checks what is mounted: a root, the base file systems, and nothing of the root that was there first.
+// wantRoot checks the mounts: the root, the base file systems, and nothing from the first root.
 func wantRoot(t *testing.T, result vm.Result, fsType, options string) {
 	t.Helper()
 	const restricted = "rw nosuid nodev noexec relatime"
@@ -119,13 +121,13 @@ func wantRoot(t *testing.T, result vm.Result, fsType, options string) {
 		{"/dev", "devtmpfs", "rw relatime"},
 		{"/dev/pts", "devpts", "rw nosuid noexec relatime"},
 		{"/dev/shm", "tmpfs", "rw nosuid noexec relatime"},
-		{"/etc/hosts", "devtmpfs", "rw relatime"}, // for an image without one
+		{"/etc/hosts", "devtmpfs", "rw relatime"}, // because the image has no such file
 		{"/proc", "proc", restricted},
 		{"/run", "tmpfs", "rw nosuid nodev relatime"},
 		{"/sys", "sysfs", restricted},
 		{"/sys/fs/cgroup", "cgroup2", restricted},
 	}
-	if strings.HasPrefix(options, "ro") { // where none can be made
+	if strings.HasPrefix(options, "ro") { // init cannot create /etc/hosts
 		want = slices.DeleteFunc(want, func(m mountInfo) bool { return m.point == "/etc/hosts" })
 	}
 	got := mountsOf(t, result)
@@ -135,7 +137,7 @@ func wantRoot(t *testing.T, result vm.Result, fsType, options string) {
 	}
 }
 
-// options are the mount options of a root of some type that nobody gave options for.
+// options returns the mount options of a root of a type without configured options.
 func options(fsType string) string {
 	if fsType == "erofs" || fsType == "squashfs" {
 		return "ro relatime"
@@ -143,7 +145,8 @@ func options(fsType string) string {
 	return "rw relatime"
 }
 
-// blockTypes are the types of file systems that a guest can have as its root. The x86-64 kernel has no squashfs.
+// blockTypes returns the types of file systems that a guest supports as its root. The x86-64 kernel
+// does not support squashfs.
 func blockTypes(arch string) []string {
 	types := []string{"ext4", "xfs", "btrfs", "erofs"}
 	if arch == "arm64" {
@@ -152,8 +155,9 @@ func blockTypes(arch string) []string {
 	return types
 }
 
-// TestBlockRoot has a root of each type, given or to be found. What the workload writes is there afterwards, and the host is
-// told how it ended.
+// TestBlockRoot boots from a disk of each type, with the type configured or detected. It checks
+// that the data of the workload is on the disk afterwards, and that the host receives the exit
+// code.
 func TestBlockRoot(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		for _, fsType := range blockTypes(arch) {
@@ -172,8 +176,9 @@ exit 7
 					}
 					result := run(t, cfg, 7)
 					wantRoot(t, result, fsType, options(fsType))
-					if _, fds, _ := strings.Cut(console(result), "END\n"); fds != "0 1 2 3 \n" { // 3 is the directory that ls reads
-						t.Errorf("open files, and what follows: %q, want 0 1 2 3", fds)
+					// Descriptor 3 is the directory that ls reads.
+					if _, fds, _ := strings.Cut(console(result), "END\n"); fds != "0 1 2 3 \n" {
+						t.Errorf("open descriptors and further output = %q, want 0 1 2 3", fds)
 					}
 					if fsType != "squashfs" {
 						wantClean(t, disk, fsType)
@@ -187,7 +192,7 @@ exit 7
 	})
 }
 
-// TestOlderTypes has the predecessors of ext4, which the kernel mounts by its code for that.
+// TestOlderTypes boots from ext2 and ext3. The kernel mounts both with its ext4 driver.
 func TestOlderTypes(t *testing.T) {
 	for _, fsType := range []string{"ext2", "ext3"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -195,7 +200,7 @@ func TestOlderTypes(t *testing.T) {
 			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, showMounts+"echo contents >/file; exit 7\n", nil)
 			result := run(t, withDisk(t, "amd64", disk), 7)
 			if root := mountsOf(t, result)[0]; root.point != "/" || !strings.HasPrefix(root.fsType, "ext") {
-				t.Errorf("first mount = %v, want / of type %s or a successor", root, fsType)
+				t.Errorf("first mount = %v, want / of type %s or of a later ext", root, fsType)
 			}
 			wantClean(t, disk, fsType)
 			wantFile(t, disk, fsType, "/file", "contents\n")
@@ -203,8 +208,8 @@ func TestOlderTypes(t *testing.T) {
 	}
 }
 
-// TestFirstRoots has the roots that a host may start a guest with which moves to a disk. None of them has anything that this
-// needs, and none of them is changed.
+// TestFirstRoots checks the different first roots with which a host may start a guest that switches
+// to a disk. Init needs no files in them and must not change them.
 func TestFirstRoots(t *testing.T) {
 	for name, change := range map[string]func(*vm.Config){
 		"directories for nothing": func(cfg *vm.Config) { cfg.Dirs = []string{} },
@@ -222,28 +227,29 @@ func TestFirstRoots(t *testing.T) {
 			wantRoot(t, result, "ext4", "rw relatime")
 			wantClean(t, disk, "ext4")
 			if got, want := result.RootRemovals, map[bool]int{true: 1}[cfg.TemporaryRoot]; got != want {
-				t.Errorf("the host was asked %d times to remove its root, want %d", got, want)
+				t.Errorf("requests to the host to remove its root = %d, want %d", got, want)
 			}
 			if cfg.Root != "" {
 				if entries, err := os.ReadDir(cfg.Root); err != nil || len(entries) > 0 {
-					t.Errorf("the root of the host has %v, %v, want nothing in it", entries, err)
+					t.Errorf("entries of the root on the host = %v, %v, want none", entries, err)
 				}
 			}
 		})
 	}
 }
 
-// TestRootStays has a host that would remove its root, and a guest that needs it.
+// TestRootStays has a host that removes its root on request, and checks that a guest that uses this
+// root does not request it.
 func TestRootStays(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exit 7")
 	cfg.TemporaryRoot = true
 	if result := run(t, cfg, 7); result.RootRemovals != 0 {
-		t.Errorf("the host was asked %d times to remove the root in use", result.RootRemovals)
+		t.Errorf("requests to the host to remove the root in use = %d, want 0", result.RootRemovals)
 	}
 }
 
-// TestBareBlockRoot is an image without mount points. They are made.
+// TestBareBlockRoot boots from a disk without mount points, and checks that init creates them.
 func TestBareBlockRoot(t *testing.T) {
 	t.Parallel()
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, showMounts+"exit 7\n", func(dir string) error {
@@ -259,7 +265,7 @@ func TestBareBlockRoot(t *testing.T) {
 	wantClean(t, disk, "ext4")
 }
 
-// TestBlockRootOptions has options as they are in an fstab.
+// TestBlockRootOptions boots with mount options in the format of fstab(5).
 func TestBlockRootOptions(t *testing.T) {
 	for _, tt := range []struct{ fsType, options, want string }{
 		{"ext4", "ro,noatime,defaults", "ro noatime"},
@@ -279,7 +285,8 @@ func TestBlockRootOptions(t *testing.T) {
 	}
 }
 
-// TestReadOnlyDisk has a disk that nobody can write to, and no word about that from whoever asks for it.
+// TestReadOnlyDisk boots from a read-only disk without the option ro, and checks that init mounts
+// the root read-only.
 func TestReadOnlyDisk(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs", "btrfs", "erofs"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -292,7 +299,8 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
-// TestRootByName has disks of which the right one is to be found.
+// TestRootByName boots with several disks or partitions, and checks that init finds the root by
+// UUID, label, partition UUID, partition label or device name.
 func TestRootByName(t *testing.T) {
 	const uuid, label = "0a1b2c3d-0000-4444-8888-00000000000f", "root"
 	text := showMounts + "echo contents >/file; exit 7\n"
@@ -344,7 +352,8 @@ func TestRootByName(t *testing.T) {
 	}
 }
 
-// TestConfigurationOfBlockRoot has a configuration in the image, one of the host's, and both.
+// TestConfigurationOfBlockRoot boots with a configuration in the image, one of the host, or both.
+// The one in the image takes precedence.
 func TestConfigurationOfBlockRoot(t *testing.T) {
 	for name, tt := range map[string]struct {
 		image, host string
@@ -390,7 +399,8 @@ var subvolumeGuest = inGuest("subvolume", func(t *testing.T) {
 	}
 })
 
-// TestSubvolume has a root that is a part of a btrfs. A guest has to make it, as there is no tool that does it from outside.
+// TestSubvolume boots from a subvolume of a btrfs. A first guest creates the subvolume, because no
+// tool creates one in an unmounted image.
 func TestSubvolume(t *testing.T) {
 	t.Parallel()
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "btrfs"}, subvolumeGuest.path()+` || exit 1

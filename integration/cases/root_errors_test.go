@@ -8,8 +8,9 @@ import (
 	"github.com/krunbox/krunbox/integration/diskimage"
 )
 
-// TestRootErrors has disks that can't be the root. One line says so, the kernel's own words on the matter are not on the
-// console, and the host is told.
+// TestRootErrors boots with disks and parameters from which init cannot mount a root. It checks
+// that the error is a single line, without the kernel's own messages on the console, that the host
+// receives exit code 125, and that the disk is unchanged.
 func TestRootErrors(t *testing.T) {
 	const none = "00000000-0000-0000-0000-000000000000"
 	damage := func(offset, size int64) func(t *testing.T, disk string) {
@@ -30,7 +31,7 @@ func TestRootErrors(t *testing.T) {
 		fsType string // of the disk
 		damage func(t *testing.T, disk string)
 		env    []string
-		want   []string // in the line, in order
+		want   []string // parts of the message, in order
 	}{
 		{"wrong type", "ext4", nil, []string{"KRUN_BLOCK_ROOT_FSTYPE=xfs"}, []string{"xfs /dev/vda", "it holds ext4", "XFS"}},
 		{"wrong type, btrfs", "xfs", nil, []string{"KRUN_BLOCK_ROOT_FSTYPE=btrfs"}, []string{"btrfs /dev/vda", "it holds xfs"}},
@@ -73,13 +74,14 @@ func TestRootErrors(t *testing.T) {
 			}
 			wantLine(t, console(run(t, cfg, 125)), append([]string{"krunbox: "}, tt.want...)...)
 			if contents(t, disk) != before {
-				t.Error("the disk is not what it was")
+				t.Error("the disk has changed")
 			}
 		})
 	}
 }
 
-// TestFullDisk has a disk without room for what the boot must make.
+// TestFullDisk boots from a disk without free space. It checks that init reports what it cannot
+// create, and that a workload that needs no space still runs.
 func TestFullDisk(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -95,7 +97,7 @@ func TestFullDisk(t *testing.T) {
 			wantClean(t, disk, fsType)
 			cfg = withDisk(t, "amd64", disk)
 			cfg.Args = []string{"/bin/sh", "-c", "exit 7"}
-			wantConsole(t, run(t, cfg, 7), "") // one can look what is on it
+			wantConsole(t, run(t, cfg, 7), "") // a user can still inspect the disk
 			wantClean(t, disk, fsType)
 		})
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// TestStreamsOfBlockRoot has a guest on a disk with ports for its standard streams, with a console and without.
+// TestStreamsOfBlockRoot boots from a disk with ports for the standard streams, with and without a
+// console.
 func TestStreamsOfBlockRoot(t *testing.T) {
 	for name, noConsole := range map[string]bool{"console": false, "no console": true} {
 		t.Run(name, func(t *testing.T) {
@@ -30,7 +31,8 @@ func TestStreamsOfBlockRoot(t *testing.T) {
 			}
 			wantConsole(t, run(t, cfg, 7), "")
 			if stdout.String() != "input\n" || stderr.String() != "problem\n" {
-				t.Errorf("standard output = %q, error = %q, want input, problem", &stdout, &stderr)
+				t.Errorf("standard output = %q, standard error = %q, want input, problem",
+					&stdout, &stderr)
 			}
 			wantClean(t, disk, "ext4")
 			wantFile(t, disk, "ext4", "/file", "contents\n")
@@ -38,7 +40,8 @@ func TestStreamsOfBlockRoot(t *testing.T) {
 	}
 }
 
-// TestRootErrorOnPort has a host that looks for the reason where the workload's would be.
+// TestRootErrorOnPort checks that init writes an error of the root to the port of the workload's
+// standard error.
 func TestRootErrorOnPort(t *testing.T) {
 	t.Parallel()
 	var stderr bytes.Buffer
@@ -49,7 +52,8 @@ func TestRootErrorOnPort(t *testing.T) {
 	wantLine(t, stderr.String(), "krunbox: ", "LABEL=root", "no block devices")
 }
 
-// TestNetworkOfBlockRoot has a lease on a disk whose resolv.conf stays as it is, and name servers nevertheless.
+// TestNetworkOfBlockRoot acquires a lease on a disk root. It checks that the workload gets the name
+// servers, and that resolv.conf on the disk does not change.
 func TestNetworkOfBlockRoot(t *testing.T) {
 	t.Parallel()
 	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: fullLease})
@@ -65,7 +69,8 @@ func TestNetworkOfBlockRoot(t *testing.T) {
 	wantFile(t, disk, "ext4", "/etc/resolv.conf", "# none\n")
 }
 
-// TestBlockRootOfPID1 has a workload in the place of init. The host learns nothing from it.
+// TestBlockRootOfPID1 boots from a disk with the workload in init's place. The host receives no
+// exit code, because the workload does not report one.
 func TestBlockRootOfPID1(t *testing.T) {
 	t.Parallel()
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"},
@@ -78,12 +83,12 @@ func TestBlockRootOfPID1(t *testing.T) {
 	}
 	wantRoot(t, result, "ext4", "rw relatime")
 	if text := console(result); !strings.HasPrefix(text, "1\nMOUNTS\n") || !strings.HasSuffix(text, "END\n0 1 2 3 \n") {
-		t.Errorf("console = %q, want PID 1, and no open files but 0 1 2 3", text)
+		t.Errorf("console = %q, want PID 1 and open descriptors 0 1 2 3", text)
 	}
 }
 
-// TestStrangeImages has images with something else than what one would expect in places where init looks. It comes to an end,
-// whatever that is, and says why.
+// TestStrangeImages boots images with files of unexpected types at paths that init uses. It checks
+// that init neither hangs nor crashes, and reports the error.
 func TestStrangeImages(t *testing.T) {
 	replace := func(name string, with func(path string) error) func(dir string) error {
 		return func(dir string) error {
@@ -101,7 +106,7 @@ func TestStrangeImages(t *testing.T) {
 		name   string
 		change func(dir string) error
 		want   int
-		says   []string // in the one line, in order; nil: nothing
+		says   []string // parts of the message, in order; nil if there is none
 	}{
 		{"configuration that is a pipe", replace(".krun_config.json", fifo), 125, []string{"/.krun_config.json"}},
 		{"configuration that is a directory", replace(".krun_config.json", directory), 125, []string{"/.krun_config.json"}},
@@ -123,7 +128,7 @@ func TestStrangeImages(t *testing.T) {
 			text := console(run(t, withDisk(t, "amd64", disk), tt.want))
 			switch first, _, _ := strings.Cut(text, "\n"); {
 			case tt.says == nil && text != "":
-				t.Errorf("console = %q, want nothing on it", text)
+				t.Errorf("console = %q, want no output", text)
 			case tt.says != nil:
 				wantLine(t, first+"\n", append([]string{"krunbox: "}, tt.says...)...)
 			}

@@ -9,9 +9,10 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// lateScript is executed by the kernel in the place of init. It takes the driver away from the disk, executes init, and gives
-// the driver back when that has run for half a second: QEMU can't add a virtio-mmio device to a machine that runs. What it
-// mounts for that is in a namespace that init does not see.
+// lateScript is executed by the kernel in place of init. It unbinds the driver from the disk,
+// executes init, and binds the driver again half a second after init has started, because QEMU
+// cannot add a virtio-mmio device to a running machine. The script makes its mounts in a mount
+// namespace of its own, so that init does not see them.
 const lateScript = `#!/bin/sh
 unshare -m /bin/sh -c '
 	mount -t sysfs sys /sys
@@ -28,7 +29,7 @@ until [ -e /ready ]; do :; done
 exec /init.krun "$@"
 `
 
-// TestLateDisk has disks that are not there yet when init looks for them.
+// TestLateDisk checks that init waits for a disk that appears after its start.
 func TestLateDisk(t *testing.T) {
 	const uuid = "0a1b2c3d-0000-4444-8888-00000000000f"
 	eachArch(t, func(t *testing.T, arch string) {
@@ -46,7 +47,7 @@ func TestLateDisk(t *testing.T) {
 	})
 }
 
-// late has the disk of a machine come late.
+// late makes the disk of a machine appear late.
 func late(t *testing.T, cfg *vm.Config) {
 	t.Helper()
 	cfg.Root = t.TempDir()
@@ -59,7 +60,7 @@ func late(t *testing.T, cfg *vm.Config) {
 	cfg.Init, cfg.InitOneShot, cfg.InitPath = "", false, "/late"
 }
 
-// TestTooLateDisk has a disk that comes when init has given up.
+// TestTooLateDisk checks that init fails if the disk does not appear within the timeout.
 func TestTooLateDisk(t *testing.T) {
 	t.Parallel()
 	cfg := withDisk(t, "amd64", diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, "exit 7\n", nil))

@@ -13,7 +13,8 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// overlayScript changes a root in all ways, unless that has happened, and shows what it finds.
+// overlayScript prints the mounts and the state of several files, and then creates, changes,
+// removes and renames files.
 const overlayScript = showMounts + `
 ls -ld / | cut -d ' ' -f 1
 cat /changed /etc/hostname 2>/dev/null
@@ -27,7 +28,8 @@ sync
 exit 7
 `
 
-// checksum returns a checksum of a file, or of all in a directory: names, modes and contents.
+// checksum returns a checksum of a file or a directory: names, modes, modification times and
+// contents.
 func checksum(t *testing.T, root string) string {
 	t.Helper()
 	h := sha256.New()
@@ -53,7 +55,7 @@ func checksum(t *testing.T, root string) string {
 	return fmt.Sprintf("%x", h.Sum(nil))
 }
 
-// contents is checksum for a disk whose modification time does not matter.
+// contents returns a checksum of the contents of a disk image.
 func contents(t *testing.T, disk string) [sha256.Size]byte {
 	t.Helper()
 	b, err := os.ReadFile(disk)
@@ -63,7 +65,8 @@ func contents(t *testing.T, disk string) [sha256.Size]byte {
 	return sha256.Sum256(b)
 }
 
-// wantOverlay checks what overlayScript has found: what it has changed before, or not.
+// wantOverlay checks the output of overlayScript. changed is whether the script has run on the same
+// overlay before.
 func wantOverlay(t *testing.T, result vm.Result, changed bool) {
 	t.Helper()
 	wantRoot(t, result, "overlay", "rw relatime")
@@ -73,11 +76,11 @@ func wantOverlay(t *testing.T, result vm.Result, changed bool) {
 	}
 	_, got, _ := strings.Cut(console(result), "END\n")
 	if got != want {
-		t.Errorf("the workload finds %q, want %q", got, want)
+		t.Errorf("output of the workload = %q, want %q", got, want)
 	}
 }
 
-// TestOverlayInMemory has a disk that stays as it is.
+// TestOverlayInMemory boots with an overlay in memory, and checks that the disk does not change.
 func TestOverlayInMemory(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		types := []string{"ext4", "xfs", "btrfs", "erofs"}
@@ -93,22 +96,24 @@ func TestOverlayInMemory(t *testing.T) {
 				cfg.Env = append(cfg.Env, "KRUN_ROOT_OVERLAY=tmpfs")
 				wantOverlay(t, run(t, cfg, 7), false)
 				if contents(t, disk) != before {
-					t.Error("the disk is not what it was")
+					t.Error("the disk has changed")
 				}
 			})
 		}
 	})
 }
 
-// flushAndWait leaves behind a file that is in the journal, when it is killed at "ready".
+// flushAndWait writes and syncs a file, and then waits to be killed at "ready". The file is then in
+// the journal of the file system only.
 const flushAndWait = `
 echo contents | dd conv=fsync of=/file 2>/dev/null
 echo ready
 while :; do sleep 1; done
 `
 
-// TestOverlayOverDirtyDisk has a disk whose last guest was killed. The journal is not recovered, as that would change the disk:
-// that is left to the next boot that may.
+// TestOverlayOverDirtyDisk boots with an overlay over a disk whose last guest was killed. Init must
+// not recover the journal, which would change the disk. A later boot without an overlay recovers
+// it.
 func TestOverlayOverDirtyDisk(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs", "btrfs"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -116,7 +121,7 @@ func TestOverlayOverDirtyDisk(t *testing.T) {
 			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: fsType}, flushAndWait, nil)
 			killAt(t, withDisk(t, "amd64", disk), "ready")
 			if err := diskimage.Check(disk, fsType); err == nil {
-				t.Fatal("the file system is clean though its guest was killed")
+				t.Fatal("the file system is clean after its guest was killed")
 			}
 			before := contents(t, disk)
 			cfg := withDisk(t, "amd64", disk)
@@ -124,7 +129,7 @@ func TestOverlayOverDirtyDisk(t *testing.T) {
 			cfg.Args = []string{"/bin/sh", "-c", showMounts + "echo more >/file; exit 7"}
 			wantRoot(t, run(t, cfg, 7), "overlay", "rw relatime")
 			if contents(t, disk) != before {
-				t.Error("the disk is not what it was")
+				t.Error("the disk has changed")
 			}
 			cfg = withDisk(t, "amd64", disk)
 			cfg.Args = []string{"/bin/cat", "/file"}
@@ -134,7 +139,8 @@ func TestOverlayOverDirtyDisk(t *testing.T) {
 	}
 }
 
-// TestDirtyReadOnlyDisk has a disk whose journal has to be recovered, and can't be.
+// TestDirtyReadOnlyDisk boots from a read-only disk whose journal needs recovery, and checks that
+// init reports the error.
 func TestDirtyReadOnlyDisk(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs"} {
 		t.Run(fsType, func(t *testing.T) {
@@ -148,7 +154,8 @@ func TestDirtyReadOnlyDisk(t *testing.T) {
 	}
 }
 
-// TestOverlayOnDisk has a second disk for the changes, which are there at the next boot.
+// TestOverlayOnDisk boots with an overlay whose changes go to a second disk, and checks that the
+// next boot finds them.
 func TestOverlayOnDisk(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		pairs := [][2]string{{"ext4", "ext4"}, {"erofs", "xfs"}, {"xfs", "btrfs"}}
@@ -169,7 +176,7 @@ func TestOverlayOnDisk(t *testing.T) {
 					wantOverlay(t, run(t, cfg, 7), i > 0)
 					wantClean(t, upper, types[1])
 					if contents(t, lower) != before {
-						t.Errorf("boot %d: the disk below is not what it was", i+1)
+						t.Errorf("boot %d: the lower disk has changed", i+1)
 					}
 				}
 			})
@@ -177,7 +184,8 @@ func TestOverlayOnDisk(t *testing.T) {
 	})
 }
 
-// TestOverlayOverDirectory has a directory of the host's that stays as it is.
+// TestOverlayOverDirectory boots with an overlay over a directory of the host, and checks that the
+// directory does not change.
 func TestOverlayOverDirectory(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		for _, where := range []string{"tmpfs", "/dev/vda"} {
@@ -194,10 +202,10 @@ func TestOverlayOverDirectory(t *testing.T) {
 					result := run(t, cfg, 7)
 					wantOverlay(t, result, i > 0)
 					if result.RootRemovals != 0 {
-						t.Error("the host was asked to remove the root that is in use")
+						t.Error("the guest requested the removal of the root that is in use")
 					}
 					if checksum(t, cfg.Root) != before {
-						t.Errorf("boot %d: the directory is not what it was", i+1)
+						t.Errorf("boot %d: the directory has changed", i+1)
 					}
 				}
 				for _, disk := range cfg.Disks {

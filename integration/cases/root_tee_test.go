@@ -12,9 +12,10 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// TestConfidentialGuest has an init that was built for confidential guests (make build TEE=1): its root is the first disk,
-// whatever its host, which it does not trust, says. The machine is an ordinary one: the kernel of libkrunfw has no initramfs, from
-// which such a guest boots.
+// TestConfidentialGuest boots an init for confidential guests (make build TEE=1). It does not trust
+// the host: its root is always the first disk, regardless of the parameters. The test uses an
+// ordinary machine, because such guests boot from an initramfs, which the kernel of libkrunfw does
+// not support.
 func TestConfidentialGuest(t *testing.T) {
 	const tee, arch = "../../build/tee/init.krun", runtime.GOARCH
 	if _, err := os.Stat(tee); err != nil {
@@ -44,10 +45,10 @@ func TestConfidentialGuest(t *testing.T) {
 	})
 }
 
-// TestConfidentialImage has the same init in an initramfs, with the kernel of a distribution.
+// TestConfidentialImage boots the same init in an initramfs with the kernel of a distribution.
 func TestConfidentialImage(t *testing.T) {
 	t.Parallel()
-	kernel := buildImage(t, "amd64").kernel // the modules are those of the image's kernel, which is the same one
+	kernel := buildImage(t, "amd64").kernel // imageTool below packs the modules of the same kernel
 	initramfs := filepath.Join(t.TempDir(), "krunbox.cpio.gz")
 	imageTool(t, "-goarch", "amd64", "-tags", "tee", "-kernel", "debian", "-o", initramfs)
 	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, showMounts+"ls /; echo contents >/file; exit 7\n", nil)
@@ -58,7 +59,7 @@ func TestConfidentialImage(t *testing.T) {
 		Deadline: 2 * time.Minute,
 	})
 	if !strings.Contains(got, " / / rw,relatime shared:1 - ext4 /dev/vda rw\n") {
-		t.Errorf("console = %s\nwant /dev/vda as its root", got)
+		t.Errorf("console = %s\nwant /dev/vda as the root", got)
 	}
 	wantClean(t, disk, "ext4")
 	wantFile(t, disk, "ext4", "/file", "contents\n")

@@ -25,13 +25,14 @@ var readOnlyGuest = inGuest("read-only", func(t *testing.T) {
 		}
 	}
 	if b, err := os.ReadFile("/etc/passwd"); err != nil || !strings.HasPrefix(string(b), "root:") {
-		t.Errorf("/etc/passwd = %q, %v", b, err)
+		t.Errorf("/etc/passwd = %q, %v, want it to start with root:", b, err)
 	}
 	if err := os.WriteFile("/dev/shm/new", []byte("x"), 0o644); err != nil {
-		t.Error(err) // not in the root
+		t.Error(err) // /dev/shm is not a part of the root
 	}
 })
 
+// TestReadOnlyRoot checks that a workload cannot change a read-only root.
 func TestReadOnlyRoot(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -40,7 +41,7 @@ func TestReadOnlyRoot(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 
-// TestBareRoot is a directory without mount points. Init makes them.
+// TestBareRoot boots from a directory without mount points, and checks that init creates them.
 func TestBareRoot(t *testing.T) {
 	t.Parallel()
 	cfg := machine(t, "amd64")
@@ -55,7 +56,8 @@ func TestBareRoot(t *testing.T) {
 	}
 }
 
-// TestRootThatLacksThings is a root which can't have /sys. The workload runs, and is told why it has less.
+// TestRootThatLacksThings boots from a read-only root without /sys. It checks that init prints
+// warnings and that the workload runs.
 func TestRootThatLacksThings(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "echo running; exit 6")
@@ -66,20 +68,20 @@ func TestRootThatLacksThings(t *testing.T) {
 	text := console(run(t, cfg, 6))
 	warnings, found := strings.CutSuffix(text, "running\n")
 	if !found {
-		t.Errorf("console = %q, want the workload's line at its end", text)
+		t.Errorf("console = %q, want it to end with the output of the workload", text)
 	}
 	for line := range strings.Lines(warnings) {
 		wantLine(t, line, "krunbox: warning: ")
 	}
 	for _, want := range []string{"mount sysfs on /sys: ", "read-only file system"} {
 		if !strings.Contains(warnings, want) {
-			t.Errorf("warnings = %q, want %q in them", warnings, want)
+			t.Errorf("warnings = %q, want them to contain %q", warnings, want)
 		}
 	}
 }
 
-// TestRootWithoutMountPoints is a root without anything in it but the program, not even a place for /proc. There is no use in
-// going on.
+// TestRootWithoutMountPoints boots from a virtual root without a directory for /proc, in which none
+// can be created. It checks that init fails.
 func TestRootWithoutMountPoints(t *testing.T) {
 	t.Parallel()
 	cfg := machine(t, "amd64")
