@@ -17,8 +17,8 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// probeGuest puts out what it sees of itself, as a line of JSON. Its arguments are what else it is to look at: sysctl:NAME,
-// path:PATH.
+// probeGuest prints the state that it observes of itself as a line of JSON. Its arguments name
+// additional things to observe: sysctl:NAME and path:PATH.
 var probeGuest = inGuest("probe", func(t *testing.T) {
 	var r probe.Request
 	for _, arg := range os.Args[1:] {
@@ -33,24 +33,25 @@ var probeGuest = inGuest("probe", func(t *testing.T) {
 	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
 		t.Error(err)
 	}
-	if s["process ID"] == "1" && s["mount / type"] == "virtiofs" { // in a guest, and not in a container
+	if s["process ID"] == "1" && s["mount / type"] == "virtiofs" { // in a guest, not in a container
 		reportExitCode(t)
 	}
 })
 
-// A container is a configuration for both runtimes. Its parts are fields in JSON, as they stand in a config.json.
+// A container is a configuration for both runtimes. Its parts are JSON fields as in a config.json.
 type container struct {
 	name     string
 	process  string
 	linux    string
-	other    string // at top level
+	other    string // fields at the top level
 	terminal bool
-	env      []string // krunbox's parameters
-	args     []string // of a program other than probeGuest
+	env      []string // parameters of krunbox
+	args     []string // program and arguments, if not probeGuest
 	look     []string // arguments of probeGuest
 }
 
-// containerMounts are what engines ask for, whatever the container is.
+// containerMounts are the mounts that container engines configure for every container, and one
+// more.
 const containerMounts = `
 	{"destination": "/proc", "type": "proc", "source": "proc"},
 	{"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
@@ -61,11 +62,12 @@ const containerMounts = `
 	{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup", "options": ["nosuid", "noexec", "nodev", "relatime", "ro"]},
 	{"destination": "/cache", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev", "noatime", "mode=1770", "size=4096k"]}`
 
-// containers are the configurations. Together they have every field of process that crun 1.8 knows and that a guest can have.
+// containers are the configurations that TestLikeCrun compares. Together they have every field of
+// process that crun 1.8 knows and that a guest supports.
 var containers = []container{
 	{name: "nothing asked for"},
 	{
-		// Unlike a Go program this one leaves signals as they are.
+		// Unlike a Go program, cat does not change its signal dispositions.
 		name:    "cat",
 		process: `"user": {"uid": 1000, "gid": 1000}, "capabilities": {"bounding": ["CAP_KILL"]}, "env": ["TERM=dumb"]`,
 		args:    []string{"/bin/busybox", "cat", "/proc/self/status", "/proc/self/limits"},
@@ -163,7 +165,8 @@ var containers = []container{
 	},
 }
 
-// config is the container's config.json. The guest's has no namespaces: there, the guest is the container.
+// config returns the config.json of the container. namespaces is empty for krunbox, where the guest
+// itself takes the place of the namespaces.
 func (c container) config(namespaces string) []byte {
 	args := c.args
 	if args == nil {
@@ -176,12 +179,12 @@ func (c container) config(namespaces string) []byte {
 	if c.terminal {
 		terminal = "true"
 	}
-	// Where a field is twice in an object, the later one counts.
+	// If an object has a field twice, the last one counts.
 	text := `{"ociVersion": "1.0.2", "root": {"path": "rootfs"}, "mounts": [` + containerMounts + `], ` + join(
 		`"process": {`+join(`"terminal": `+terminal, `"args": `+jsonList(args), `"cwd": "/"`, c.process)+`}`,
 		`"linux": {`+join(namespaces, c.linux)+`}`,
 		c.other) + `}`
-	var config map[string]any // without the repetitions, which not every parser takes
+	var config map[string]any // has no repeated fields, which some parsers reject
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	if err := decoder.Decode(&config); err != nil {
@@ -196,7 +199,7 @@ func (c container) config(namespaces string) []byte {
 
 const containerNamespaces = `"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}]`
 
-// fill makes a root with the probe in it.
+// fill creates a root that contains the probe.
 func (c container) fill(t *testing.T, root string) {
 	t.Helper()
 	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {
@@ -210,7 +213,7 @@ func (c container) fill(t *testing.T, root string) {
 	}
 }
 
-// byCrun runs the container, and returns its state.
+// byCrun runs the container under crun, and returns the state.
 func (c container) byCrun(t *testing.T) probe.State {
 	t.Helper()
 	bundle := filepath.Join(t.TempDir(), "container")
@@ -225,7 +228,8 @@ func (c container) byCrun(t *testing.T) probe.State {
 	return stateIn(t, output)
 }
 
-// byKrunbox runs the same in a guest. The streams are pipes, or the console if the container has a terminal.
+// byKrunbox runs the container in a guest, and returns the state. The standard streams are ports,
+// or the console if the container has a terminal.
 func (c container) byKrunbox(t *testing.T) probe.State {
 	t.Helper()
 	cfg := machine(t, "amd64")
@@ -250,7 +254,7 @@ func (c container) byKrunbox(t *testing.T) probe.State {
 	return stateIn(t, stdout.Bytes())
 }
 
-// stateIn finds the state in what probeGuest, or cat, has put out.
+// stateIn parses the state in the output of probeGuest, or of cat.
 func stateIn(t *testing.T, output []byte) probe.State {
 	t.Helper()
 	for line := range bytes.Lines(output) {
@@ -266,8 +270,9 @@ func stateIn(t *testing.T, output []byte) probe.State {
 	return s
 }
 
-// TestLikeCrun gives the same configurations to krunbox and to crun, and checks that a program sees no difference but those
-// that the document has, and each of these.
+// TestLikeCrun runs the same configurations under krunbox and under crun, and compares the states
+// that a program observes. The test fails for a difference that is not in differencesFile, and for
+// one in differencesFile that does not exist.
 func TestLikeCrun(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -282,19 +287,20 @@ func TestLikeCrun(t *testing.T) {
 				found[c.name] = list
 				for _, d := range list {
 					if !slices.ContainsFunc(known, func(k difference) bool { return k.matches(d) }) {
-						t.Errorf("%s = %q, under crun %q", d.Field, d.A, d.B)
+						t.Errorf("%s = %q under krunbox, %q under crun", d.Field, d.A, d.B)
 					}
 				}
 			})
 		}
 	})
-	if !complete || len(found) < len(containers) { // some were not asked for
+	// With the flag -run, the test may run only some of the containers.
+	if !complete || len(found) < len(containers) {
 		return
 	}
 	all := slices.Concat(slices.Collect(maps.Values(found))...)
 	for _, k := range known {
 		if !slices.ContainsFunc(all, k.matches) {
-			t.Errorf("%s: line %d: no such difference: %s", differencesFile, k.line, k.field)
+			t.Errorf("%s:%d: %s does not differ", differencesFile, k.line, k.field)
 		}
 	}
 }

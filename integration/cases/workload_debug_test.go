@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// TestDebug asks for a report on the boot: a line on each stage, on the console, and the same in a file that the workload
-// can read.
+// TestDebug enables KRUN_DEBUG, and checks that init prints a line for each stage of the boot, and
+// writes the same data to a file that the workload can read.
 func TestDebug(t *testing.T) {
 	t.Parallel()
-	// The stage of the workload itself is in the file when it runs, not before.
+	// Init may write the stage of the workload to the file after the start of the workload.
 	cfg := script(t, "amd64", `while ! grep -q '"stage": "workload"' /run/krunbox/boot.json; do sleep 0.1; done; cat /run/krunbox/boot.json >/report; echo running; exit 3`)
 	cfg.Env = []string{"KRUN_DEBUG=1", "KRUN_NEW=1"}
 	text := console(run(t, cfg, 3))
@@ -34,15 +34,16 @@ func TestDebug(t *testing.T) {
 	}
 	rest, at, warned := text, 0.0, false
 	for _, stage := range report {
-		// A stage starts when the one before is over.
+		// Stages start in the order of the report.
 		if stage.Start < at || stage.Duration < 0 {
-			t.Errorf("stage %s starts at %f s and takes %f s, after one that is over at %f s", stage.Stage, stage.Start, stage.Duration, at)
+			t.Errorf("stage %s starts at %f s and takes %f s, want it not to start before %f s",
+				stage.Stage, stage.Start, stage.Duration, at)
 		}
 		at = stage.Start
 		line := fmt.Sprintf("krunbox: %s: at %.6f s, %.3f ms, ", stage.Stage, stage.Start, stage.Duration*1000)
 		_, after, found := strings.Cut(rest, line)
 		if !found {
-			t.Errorf("console has no %q in this place:\n%s", line, rest)
+			t.Errorf("console lacks %q in:\n%s", line, rest)
 			continue
 		}
 		outcome := "ok"
@@ -60,8 +61,8 @@ func TestDebug(t *testing.T) {
 	if !warned {
 		t.Errorf("report = %s, want the warning about KRUN_NEW", data)
 	}
-	// What comes after the workload is on the console alone.
+	// The stages after the workload are on the console only.
 	if _, after, found := strings.Cut(rest, "running\n"); !found || !strings.Contains(after, "krunbox: flush: ") {
-		t.Errorf("console = %q, want the workload's line and the stages after it", rest)
+		t.Errorf("console = %q, want the output of the workload and the stages after it", rest)
 	}
 }

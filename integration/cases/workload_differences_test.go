@@ -8,11 +8,11 @@ import (
 	"github.com/krunbox/krunbox/integration/probe"
 )
 
-// differencesFile lists, for people too, what differs from crun, and why.
+// differencesFile documents the differences from crun and the reasons for them.
 const differencesFile = "../DIFFERENCES.md"
 
-// A difference is a line of the document's tables: patterns, in which an asterisk stands for anything, of a field and of its
-// value in both.
+// A difference is a line of the tables in differencesFile: patterns for a field and for its values
+// under krunbox and under crun. An asterisk matches any text.
 type difference struct {
 	line                 int
 	field, krunbox, crun string
@@ -22,7 +22,7 @@ func (k difference) matches(d probe.Difference) bool {
 	return matches(k.field, d.Field) && matches(k.krunbox, d.A) && matches(k.crun, d.B)
 }
 
-// matches reports whether text is pattern.
+// matches reports whether pattern matches the whole text.
 func matches(pattern, text string) bool {
 	start, rest, found := strings.Cut(pattern, "*")
 	if !found {
@@ -38,8 +38,11 @@ func matches(pattern, text string) bool {
 	return found
 }
 
-// readDifferences reads the tables: | `field` | `value` | `value under crun` | why |. A value that is not there is none, without
-// the quotes.
+// readDifferences reads the tables, whose lines have the format
+//
+//	| `field` | `value` | `value under crun` | reason |
+//
+// A column that is none, without quotes, stands for an absent field.
 func readDifferences(t *testing.T) []difference {
 	t.Helper()
 	text, err := os.ReadFile(differencesFile)
@@ -53,7 +56,7 @@ func readDifferences(t *testing.T) []difference {
 		}
 		columns := strings.Split(strings.Trim(line, "| "), " | ")
 		if len(columns) != 4 || len(columns[3]) == 0 {
-			t.Fatalf("%s: line %d has no four columns", differencesFile, i+1)
+			t.Fatalf("%s:%d: want four columns with a reason in the last", differencesFile, i+1)
 		}
 		for j, column := range columns {
 			columns[j] = strings.Trim(column, "`")
@@ -66,6 +69,7 @@ func readDifferences(t *testing.T) []difference {
 	return list
 }
 
+// TestDifferencePattern checks matches.
 func TestDifferencePattern(t *testing.T) {
 	for _, tt := range []struct {
 		pattern, text string

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Of linux/input-event-codes.h and linux/uinput.h.
+// Constants of linux/input-event-codes.h and linux/uinput.h.
 const (
 	eventSync, eventKey = 0, 1
 
@@ -23,7 +23,8 @@ const (
 	uinputKeyOn   = 0x40045565 // UI_SET_KEYBIT
 )
 
-// keyboard makes a keyboard of the guest's own, and returns what presses keys of it, all at once.
+// keyboard creates a virtual keyboard in the guest by uinput. press presses and releases all keys
+// at once.
 func keyboard(t *testing.T, keys ...int) (press func()) {
 	t.Helper()
 	fd, err := unix.Open("/dev/uinput", unix.O_WRONLY|unix.O_CLOEXEC, 0)
@@ -41,7 +42,7 @@ func keyboard(t *testing.T, keys ...int) (press func()) {
 	}
 	device := make([]byte, 1116) // struct uinput_user_dev
 	copy(device, "keyboard")
-	device[80], device[82], device[84] = 3, 1, 1 // BUS_USB and some numbers
+	device[80], device[82], device[84] = 3, 1, 1 // BUS_USB, vendor and product
 	if _, err := unix.Write(fd, device); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ var keysGuest = inGuest("keys", func(t *testing.T) {
 	requests := make(chan os.Signal, 1)
 	signal.Notify(requests, unix.SIGTERM)
 	press := keyboard(t, keys...)
-	if os.Args[1] == "power" { // not the kernel's own affair
+	if os.Args[1] == "power" { // init, not the kernel, handles this key
 		for !watchesKeys(t) {
 			time.Sleep(10 * time.Millisecond)
 		}
@@ -84,11 +85,11 @@ var keysGuest = inGuest("keys", func(t *testing.T) {
 	select {
 	case <-requests:
 	case <-time.After(30 * time.Second):
-		t.Error("no request to stop")
+		t.Error("the workload did not receive SIGTERM")
 	}
 })
 
-// watchesKeys tells whether init has found the keyboard.
+// watchesKeys reports whether init has opened an input device.
 func watchesKeys(t *testing.T) bool {
 	t.Helper()
 	const dir = "/proc/1/fd/"
@@ -102,8 +103,9 @@ func watchesKeys(t *testing.T) bool {
 	})
 }
 
-// TestStopKeys has the keys pressed by which people stop a machine. The workload gets what a stop request is, SIGTERM, though
-// Linux makes another signal of Ctrl-Alt-Del, and has its time to end.
+// TestStopKeys presses the keys that stop a machine. It checks that the workload receives SIGTERM,
+// the stop signal, also for Ctrl-Alt-Del, of which Linux notifies PID 1 by SIGINT, and that the
+// workload has time to exit.
 func TestStopKeys(t *testing.T) {
 	for _, keys := range []string{"ctrl-alt-del", "power"} {
 		t.Run(keys, func(t *testing.T) {

@@ -20,16 +20,16 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// withUsr is a machine whose programs are those of this machine's /usr, which it sees read-only. It skips where they are not
-// for the guest.
+// withUsr returns a machine whose programs are those in this machine's /usr, mounted read-only. It
+// skips the test if the guest cannot run them.
 func withUsr(t *testing.T, programs ...string) vm.Config {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
-		t.Skip("needs a machine of the guest's architecture")
+		t.Skip("needs a machine with the guest's architecture")
 	}
 	for _, program := range programs {
 		if _, err := os.Stat(filepath.Join("/usr/bin", program)); err != nil {
-			t.Fatalf("%v: integration/deps.sh gets what Debian does not always have", err)
+			t.Fatalf("%v: integration/deps.sh installs it", err)
 		}
 	}
 	cfg := machine(t, "amd64")
@@ -41,7 +41,7 @@ func withUsr(t *testing.T, programs ...string) vm.Config {
 	}
 	for _, name := range []string{"bin", "lib", "lib64"} {
 		if link, err := os.Readlink("/" + name); err != nil || link != "usr/"+name {
-			t.Skipf("/%s of this machine is not in /usr", name)
+			t.Skipf("/%s of this machine is not a link to /usr", name)
 		}
 		if err := os.Symlink("usr/"+name, filepath.Join(cfg.Root, name)); err != nil {
 			t.Fatal(err)
@@ -51,13 +51,13 @@ func withUsr(t *testing.T, programs ...string) vm.Config {
 	return cfg
 }
 
-// usrConfig is a configuration that mounts what withUsr has.
+// usrConfig returns a configuration that mounts the share of withUsr.
 func usrConfig(args ...string) []byte {
 	return []byte(`{"process": {"args": ` + jsonList(args) + `, "env": ["PATH=/usr/bin", "TERM=linux", "PS1=> "]},
 		"mounts": [{"destination": "/usr", "type": "virtiofs", "source": "usr", "options": ["ro"]}]}`)
 }
 
-// TestBash uses job control as people do.
+// TestBash uses job control in an interactive bash.
 func TestBash(t *testing.T) {
 	t.Parallel()
 	cfg := withUsr(t, "bash")
@@ -78,14 +78,14 @@ func TestBash(t *testing.T) {
 	cfg.Console, cfg.ConsoleIn = d, d
 	text := console(run(t, cfg, 3))
 	if len(d.steps) > 0 {
-		t.Errorf("never shown: %q; console:\n%s", d.steps[0].shown, text)
+		t.Errorf("text %q did not appear; console:\n%s", d.steps[0].shown, text)
 	}
 	if strings.Contains(text, "no job control") || strings.Contains(text, "terminal process group") {
-		t.Errorf("console = %q, want no complaint", text)
+		t.Errorf("console = %q, want no message about job control", text)
 	}
 }
 
-// TestPython has subprocesses that end in all ways.
+// TestPython starts and waits for subprocesses in several ways.
 func TestPython(t *testing.T) {
 	t.Parallel()
 	cfg := withUsr(t, "python3", "sh", "sleep", "yes", "head")
@@ -107,7 +107,7 @@ except subprocess.TimeoutExpired:
 	wantConsole(t, run(t, cfg, 0), "done\n")
 }
 
-// TestBrokenPipe has a program that only SIGPIPE ends.
+// TestBrokenPipe checks that SIGPIPE terminates a program, so that it is not ignored.
 func TestBrokenPipe(t *testing.T) {
 	t.Parallel()
 	wantConsole(t, run(t, script(t, "amd64", `
@@ -116,10 +116,10 @@ exit 3
 `), 3), "y\nstatus 141\n")
 }
 
-// setuidHelper is the path of a program that its file's owner, root, lends his rights to.
+// setuidHelper is the path of a set-user-ID program of root.
 const setuidHelper = "/bin/helper"
 
-// setuidGuest is both the workload, a user, and the helper.
+// setuidGuest is both the workload, which is not root, and the helper.
 var setuidGuest = inGuest("setuid", func(t *testing.T) {
 	const file = "/root/secret"
 	switch mode := os.Args[1]; mode {
@@ -143,7 +143,8 @@ var setuidGuest = inGuest("setuid", func(t *testing.T) {
 	}
 })
 
-// TestSetuid has a user's program execute one that is privileged by its file, as sudo is; and one that must not be.
+// TestSetuid executes a set-user-ID program as another user, as with sudo, and checks that
+// noNewPrivileges disables it.
 func TestSetuid(t *testing.T) {
 	for _, tt := range []struct{ name, noNewPrivileges, want string }{
 		{"permitted", "false", "effective 0\n"},
@@ -171,8 +172,8 @@ func TestSetuid(t *testing.T) {
 	}
 }
 
-// threadsGuest is like a big server: hundreds of threads, many of which have children, and a shutdown in order when it is told
-// to end.
+// threadsGuest behaves like a large server: it has hundreds of threads, some of which start
+// children, and shuts down in order on SIGTERM.
 var threadsGuest = inGuest("threads", func(t *testing.T) {
 	const threads, parents, children = 300, 20, 5
 	end := make(chan os.Signal, 1)
@@ -182,7 +183,7 @@ var threadsGuest = inGuest("threads", func(t *testing.T) {
 	up.Add(threads)
 	for range threads {
 		down.Go(func() {
-			runtime.LockOSThread() // a thread that is nobody else's, and ends with it
+			runtime.LockOSThread() // the goroutine has a thread of its own, which ends with it
 			up.Done()
 			<-over
 		})
@@ -203,7 +204,7 @@ var threadsGuest = inGuest("threads", func(t *testing.T) {
 	}
 	tasks, err := os.ReadDir("/proc/self/task")
 	if err != nil || len(tasks) < threads {
-		t.Errorf("%d threads, %v, want %d", len(tasks), err, threads)
+		t.Errorf("%d threads, %v, want at least %d", len(tasks), err, threads)
 	}
 	if err := unix.Kill(1, unix.SIGTERM); err != nil {
 		t.Error(err)
@@ -211,12 +212,13 @@ var threadsGuest = inGuest("threads", func(t *testing.T) {
 	select {
 	case <-end:
 	case <-time.After(30 * time.Second):
-		t.Error("SIGTERM does not arrive")
+		t.Error("SIGTERM to PID 1 did not reach the workload")
 	}
 	close(over)
 	down.Wait()
 })
 
+// TestThreads runs threadsGuest as the workload.
 func TestThreads(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -224,12 +226,14 @@ func TestThreads(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 
-// treeGuest is a small init of its own, as some images have one: orphans below it are its own to reap.
+// treeGuest is a child subreaper, like the small init programs of some images: it reaps its own
+// orphaned descendants.
 var treeGuest = inGuest("tree", func(t *testing.T) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		t.Fatal(err)
 	}
-	// A child with children that have children; all but the last, which wait for the end of a pipe, end at once.
+	// Start a child with children that have children. All but the leaves exit at once; the leaves
+	// wait for EOF on a pipe.
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -240,8 +244,8 @@ var treeGuest = inGuest("tree", func(t *testing.T) {
 		t.Fatal(err)
 	}
 	const leaves = 3 * 3
-	reaped := map[int]int{} // how many have ended with a code
-	for range 3 {           // their parents are orphans too
+	reaped := map[int]int{} // number of processes by exit code
+	for range 3 {           // the parents of the leaves are orphans too
 		reaped[wait(t)]++
 	}
 	w.Close()
@@ -249,14 +253,15 @@ var treeGuest = inGuest("tree", func(t *testing.T) {
 		reaped[wait(t)]++
 	}
 	if reaped[0] != 3 || reaped[7] != leaves {
-		t.Errorf("exit codes and how many had them: %v, want 3 with 0, %d with 7", reaped, leaves)
+		t.Errorf("processes by exit code = %v, want 3 with code 0 and %d with code 7",
+			reaped, leaves)
 	}
 	if _, err := unix.Wait4(-1, nil, 0, nil); err != unix.ECHILD {
-		t.Errorf("one more child: %v, want %v", err, unix.ECHILD)
+		t.Errorf("wait for one more child = %v, want %v", err, unix.ECHILD)
 	}
 })
 
-// wait returns the exit code of the next child to end.
+// wait returns the exit code of the next child that exits.
 func wait(t *testing.T) int {
 	t.Helper()
 	var status syscall.WaitStatus
@@ -270,6 +275,7 @@ func wait(t *testing.T) int {
 	}
 }
 
+// TestWorkloadThatReaps checks that PID 1 does not reap the descendants of a child subreaper.
 func TestWorkloadThatReaps(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -277,17 +283,18 @@ func TestWorkloadThatReaps(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 
-// orphansGuest leaves processes to PID 1 as fast as it can, and looks what becomes of them, and of PID 1's memory.
+// orphansGuest creates orphans as fast as it can, and checks that PID 1 reaps them and that its
+// memory use does not grow.
 var orphansGuest = inGuest("orphans", func(t *testing.T) {
 	const orphans, rounds, limit = 5000, 10, 100 // kB
 	leave := func(count int) {
-		// The orphans end while their parent is there, or after it, as it comes.
+		// The orphans may exit before or after their parent.
 		cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf("i=0; while [ $i -lt %d ]; do : & i=$((i+1)); done", count))
 		if err := cmd.Run(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	leave(100) // what it needs once, it has then
+	leave(100) // PID 1 allocates what it needs only once
 	waitUntilReaped(t)
 	before := memoryOfInit(t)
 	start := time.Now()
@@ -301,7 +308,7 @@ var orphansGuest = inGuest("orphans", func(t *testing.T) {
 	}
 })
 
-// waitUntilReaped waits until no process is left but PID 1 and this one.
+// waitUntilReaped waits until PID 1 has no children except this process.
 func waitUntilReaped(t *testing.T) {
 	t.Helper()
 	for {
@@ -316,7 +323,7 @@ func waitUntilReaped(t *testing.T) {
 	}
 }
 
-// memoryOfInit is PID 1's own memory, in kB.
+// memoryOfInit returns the anonymous memory of PID 1, in kB.
 func memoryOfInit(t *testing.T) (kB int) {
 	t.Helper()
 	status, err := os.ReadFile("/proc/1/status")
@@ -330,7 +337,7 @@ func memoryOfInit(t *testing.T) (kB int) {
 	return kB
 }
 
-// TestManyOrphans leaves no zombie behind, and PID 1 as big as it was.
+// TestManyOrphans runs orphansGuest as the workload.
 func TestManyOrphans(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")

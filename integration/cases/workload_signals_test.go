@@ -7,9 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestEverySignalReachesWorkload sends all signals to PID 1 that package os/signal can receive, real-time ones included, except
-// SIGCHLD, those that a process causes itself (SIGPIPE, SIGTTIN, SIGTTOU), SIGURG, which Go's runtime uses, and the requests to
-// stop (SIGTERM, SIGINT, SIGPWR).
+// TestEverySignalReachesWorkload checks that PID 1 forwards every signal that package os/signal can
+// receive, including real-time signals. The exceptions are SIGCHLD, signals that a process causes
+// itself (SIGPIPE, SIGTTIN, SIGTTOU), SIGURG, which Go's runtime uses, and the stop requests
+// (SIGTERM, SIGINT, SIGPWR).
 func TestEverySignalReachesWorkload(t *testing.T) {
 	t.Parallel()
 	wantConsole(t, run(t, script(t, "amd64", `
@@ -24,7 +25,8 @@ exit 3
 `), 3), "")
 }
 
-// TestSignalGroup has a child of the workload that is in its process group.
+// TestSignalGroup checks that a signal reaches a child in the process group of the workload only
+// with KRUN_SIGNAL_GROUP=1.
 func TestSignalGroup(t *testing.T) {
 	for _, tt := range []struct{ env, want string }{
 		{"", "workload\n"},
@@ -51,7 +53,8 @@ sort /received
 	}
 }
 
-// TestStopRequest sends requests to stop (SIGPWR, SIGTERM, SIGINT) to PID 1, with workloads that take them in different ways.
+// TestStopRequest sends stop requests (SIGPWR, SIGTERM, SIGINT) to PID 1, with workloads that react
+// in different ways.
 func TestStopRequest(t *testing.T) {
 	const killed = 128 + int(unix.SIGKILL)
 	for _, tt := range []struct {
@@ -129,7 +132,8 @@ func TestStopRequest(t *testing.T) {
 	}
 }
 
-// TestMalformedStopTimeout has a host that means something by KRUN_STOP_TIMEOUT that nobody can know.
+// TestMalformedStopTimeout sets KRUN_STOP_TIMEOUT to a value that is not a number, and checks the
+// warning.
 func TestMalformedStopTimeout(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exit 3")
@@ -137,6 +141,6 @@ func TestMalformedStopTimeout(t *testing.T) {
 	text := console(run(t, cfg, 3))
 	wantLine(t, text, "krunbox: warning: ", "KRUN_STOP_TIMEOUT=soon")
 	if strings.Contains(text, "not supported") {
-		t.Errorf("text = %q, want what is wrong with the value", text)
+		t.Errorf("text = %q, want the error of the value", text)
 	}
 }

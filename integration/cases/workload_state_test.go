@@ -14,7 +14,8 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// stateOf runs probeGuest as the workload of a machine, with what else it is to look at, and returns its state.
+// stateOf runs probeGuest as the workload of a machine, with look as its arguments, and returns its
+// state.
 func stateOf(t *testing.T, cfg vm.Config, look ...string) probe.State {
 	t.Helper()
 	probeGuest.addTo(t, &cfg, look...)
@@ -24,7 +25,7 @@ func stateOf(t *testing.T, cfg vm.Config, look ...string) probe.State {
 	return stateIn(t, stdout.Bytes())
 }
 
-// wantState checks some fields of a state.
+// wantState checks the fields of s that are in want.
 func wantState(t *testing.T, s, want probe.State) {
 	t.Helper()
 	for field, value := range want {
@@ -34,11 +35,12 @@ func wantState(t *testing.T, s, want probe.State) {
 	}
 }
 
-// TestStateOfWorkload asks for what the crun that TestLikeCrun has does not know, or has no right to give.
+// TestStateOfWorkload checks settings that the crun of TestLikeCrun does not know or may not apply
+// on the test's machine, and the users of image configurations.
 func TestStateOfWorkload(t *testing.T) {
 	for _, tt := range []struct {
 		name, config string
-		arch         string // amd64 where it is empty
+		arch         string // "" for amd64
 		want         probe.State
 	}{
 		{
@@ -58,7 +60,7 @@ func TestStateOfWorkload(t *testing.T) {
 				"ioPriority": {"class": "IOPRIO_CLASS_RT", "priority": 3}, "oomScoreAdj": -1000,
 				"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 500000, "hard": 1000000}, {"type": "RLIMIT_RTPRIO", "soft": 10, "hard": 20}]}}`,
 			want: probe.State{
-				// The probe's child does not have what is reset.
+				// With the flag, children of the probe do not inherit the policy.
 				"scheduler":              "policy 1, flags 0x1, nice 0, priority 7, deadline 0",
 				"I/O priority":           "class 1, level 3",
 				"oom_score_adj":          "-1000",
@@ -137,7 +139,8 @@ func appendFile(t *testing.T, path, text string) {
 	}
 }
 
-// TestIdentityThatCannotBeGiven must not run a workload with other rights than asked for.
+// TestIdentityThatCannotBeGiven configures unknown users and groups, and checks that init does not
+// run the workload with another identity.
 func TestIdentityThatCannotBeGiven(t *testing.T) {
 	for _, tt := range []struct {
 		config string
@@ -155,7 +158,7 @@ func TestIdentityThatCannotBeGiven(t *testing.T) {
 	}
 }
 
-// TestReportedFields has a configuration with what no guest of ours can give.
+// TestReportedFields checks the warning about fields that krunbox cannot apply.
 func TestReportedFields(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exit 3")
@@ -164,7 +167,7 @@ func TestReportedFields(t *testing.T) {
 	wantLine(t, console(run(t, cfg, 3)), "krunbox: warning: ", "linux.seccomp", "process.apparmorProfile", "process.selinuxLabel")
 }
 
-// hostsGuest resolves names as programs do.
+// hostsGuest resolves names through package net.
 var hostsGuest = inGuest("hosts", func(t *testing.T) {
 	name, err := os.Hostname()
 	if err != nil || name != "box" {
@@ -173,13 +176,13 @@ var hostsGuest = inGuest("hosts", func(t *testing.T) {
 	for _, name := range []string{"localhost", name} {
 		addrs, err := net.LookupHost(name)
 		if err != nil || !slices.ContainsFunc(addrs, func(addr string) bool { return net.ParseIP(addr).IsLoopback() }) {
-			t.Errorf("addresses of %s = %q, %v, want one of this machine", name, addrs, err)
+			t.Errorf("addresses of %s = %q, %v, want a loopback address", name, addrs, err)
 		}
 	}
 })
 
-// TestHosts has an image without /etc/hosts, for which there is one, and one with it, which stays as it is. Nothing of that comes
-// to the host.
+// TestHosts boots from an image without /etc/hosts, which init then provides, and from an image
+// with the file, which stays unchanged. The files on the host must not change.
 func TestHosts(t *testing.T) {
 	for _, own := range []string{"", "127.1.2.3 localhost box\n"} {
 		t.Run(own, func(t *testing.T) {
@@ -202,7 +205,7 @@ func TestHosts(t *testing.T) {
 			wantConsole(t, run(t, cfg, 0), passed)
 			for name, want := range files {
 				got, err := os.ReadFile(filepath.Join(cfg.Root, name))
-				if string(got) != want { // none is as good as an empty one
+				if string(got) != want { // a missing file counts as empty
 					t.Errorf("/%s = %q, %v, want %q", name, got, err, want)
 				}
 			}

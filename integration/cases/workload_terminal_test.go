@@ -2,7 +2,8 @@ package cases
 
 import "testing"
 
-// TestTerminalSize is a console whose size nobody has told the guest: 0 rows and columns, with which programs can do nothing.
+// TestTerminalSize checks that init sets the size of a console that has 0 rows and columns because
+// the host did not set it. Many programs do not work with that size.
 func TestTerminalSize(t *testing.T) {
 	for _, tt := range []struct {
 		name, config string
@@ -17,7 +18,8 @@ func TestTerminalSize(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			cfg := script(t, "amd64", "unset COLUMNS LINES; exec stty size") // which believes them
+			// stty would use these variables in place of the size of the terminal.
+			cfg := script(t, "amd64", "unset COLUMNS LINES; exec stty size")
 			cfg.Env = tt.env
 			if tt.config != "" {
 				cfg.GuestConfig = []byte(tt.config)
@@ -27,7 +29,8 @@ func TestTerminalSize(t *testing.T) {
 	}
 }
 
-// TestBackgroundRead has a job in the background that reads from the terminal, and must not take what is typed for the shell.
+// TestBackgroundRead checks that a background job that reads from the terminal is stopped, and does
+// not consume the input of the shell.
 func TestBackgroundRead(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", `
