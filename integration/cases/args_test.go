@@ -6,15 +6,16 @@ import (
 	"testing"
 )
 
-// oddStrings are hard to get through shells, JSON, and command lines. They have all to arrive byte for byte.
+// oddStrings are strings that shells, JSON encoders and command lines often corrupt. The workload
+// must receive all of them unchanged.
 var oddStrings = []string{
 	"", " ", "two words", "  blanks  ", `"quoted"`, `"`, "it's", "tab\there", "line\nfeed\n", "\r\n", "a && b", "a; b | c > d",
 	"--", "-", "-n", "$HOME ${HOME} $(id) `id`", `\`, `\n`, "%s%n", "*?[a]", "~", "#", "!", "a=b", "=", "à é ü ß", "日本語", "e\u0301",
 	"\xff\xfe", "half a character: \xc3", "\x01\x1b[31m\x7f", "\u00a0\u2028", "🙂",
 }
 
-// jsonList renders a list of strings for a configuration. Bytes that are not UTF-8 are left as they are, which package
-// encoding/json would not do.
+// jsonList returns list as a JSON array. It copies bytes that are not valid UTF-8 unchanged, which
+// package encoding/json would not do.
 func jsonList(list []string) string {
 	var b strings.Builder
 	b.WriteByte('[')
@@ -36,7 +37,8 @@ func jsonList(list []string) string {
 	return b.String()
 }
 
-// TestArgumentsAndEnvironment hands over everything that is allowed, and more of it than fits on a command line.
+// TestArgumentsAndEnvironment passes arguments and variables with unusual contents, and more data
+// than fits on a kernel command line, and checks that the workload receives them unchanged.
 func TestArgumentsAndEnvironment(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		var env []string
@@ -61,19 +63,20 @@ func TestArgumentsAndEnvironment(t *testing.T) {
 	})
 }
 
-// TestDashesOnCommandLine has arguments after a second "--", which the kernel does not pass to init.
+// TestDashesOnCommandLine passes arguments after a second "--". The kernel does not pass these to
+// init, so init has to read them from the command line.
 func TestDashesOnCommandLine(t *testing.T) {
 	t.Parallel()
 	cfg := withObserver(t, "amd64")
 	cfg.Args = nil
-	// What vm itself adds behind this, init= once more, is the last argument.
+	// Package vm appends another init= to the command line, which becomes the last argument.
 	cfg.KernelArgs = `init=/init.krun A=1 -- ` + observer + ` "first one" -- -x -- "" --`
 	s := observe(t, cfg)
 	s.wantArgs(t, "first one", "--", "-x", "--", "", "--", "init=/init.krun")
 	s.wantEnv(t, "A=1", "HOME=/root", "TERM=linux")
 }
 
-// TestArgv0 checks the name under which programs are executed.
+// TestArgv0 checks that a program is executed under the name that KRUN_INIT gives.
 func TestArgv0(t *testing.T) {
 	for _, name := range []string{"sh", "/bin/sh", "bin/../bin/sh"} {
 		t.Run(name, func(t *testing.T) {

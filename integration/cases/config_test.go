@@ -9,7 +9,8 @@ import (
 	"github.com/krunbox/krunbox/integration/hostfs"
 )
 
-// TestConfiguration has the spellings that configurations come in, and what wins over what.
+// TestConfiguration checks the formats in which a configuration may come, and which of several
+// settings takes precedence.
 func TestConfiguration(t *testing.T) {
 	type want struct {
 		args     string // blank-separated
@@ -83,13 +84,14 @@ func TestConfiguration(t *testing.T) {
 			s.want(t, "dir", tt.want.dir)
 			s.want(t, "hostname", tt.want.hostname)
 			if _, err := os.Stat(filepath.Join(cfg.Root, tt.want.dir)); err != nil {
-				t.Errorf("the host's view of the working directory: %v", err)
+				t.Errorf("working directory on the host: %v", err)
 			}
 		})
 	}
 }
 
-// TestConfigurationElsewhere has a configuration at the path that KRUN_CONFIG gives, and one at the default path.
+// TestConfigurationElsewhere boots a guest with a configuration at the path in KRUN_CONFIG and
+// another one at the default path, and checks that init reads only the first.
 func TestConfigurationElsewhere(t *testing.T) {
 	t.Parallel()
 	cfg := withObserver(t, "amd64")
@@ -102,7 +104,8 @@ func TestConfigurationElsewhere(t *testing.T) {
 	s.want(t, "hostname", "localhost")
 }
 
-// TestShellByDefault is a guest that nobody gave anything to run.
+// TestShellByDefault boots a guest without a configured program, and checks that the workload is a
+// shell.
 func TestShellByDefault(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -110,12 +113,14 @@ func TestShellByDefault(t *testing.T) {
 	run(t, cfg, 5)
 }
 
-// TestBadConfiguration is about guests that must not run, least of all a shell: a line on the console says what is wrong.
+// TestBadConfiguration boots guests with configurations that are invalid or that krunbox cannot
+// apply. It checks that init runs no workload, not even the default shell, and that one line on the
+// console names the error.
 func TestBadConfiguration(t *testing.T) {
 	for _, tt := range []struct {
 		name, config string
 		env          []string
-		want         []string // in the line, in order
+		want         []string // parts of the message, in order
 	}{
 		{"empty", "", nil, []string{"/.krun_config.json", "line 1, column 1"}},
 		{"cut", `{"args": ["/bin/echo"`, nil, []string{"/.krun_config.json", "line 1, column 22", "args"}},

@@ -15,7 +15,9 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// TestInitUnderOtherNames starts the multicall binary by several names, with a workload that is called like an applet.
+// TestInitUnderOtherNames boots guests with the multicall binary under several names, and with a
+// workload that has the name of an applet. It checks that init runs the workload and not the
+// applet.
 func TestInitUnderOtherNames(t *testing.T) {
 	for _, tt := range []struct{ init, workload string }{
 		{"/sbin/init.krun", "redirect-stdio"},
@@ -26,7 +28,8 @@ func TestInitUnderOtherNames(t *testing.T) {
 		t.Run(tt.init, func(t *testing.T) {
 			t.Parallel()
 			cfg := withBusybox(t, "amd64")
-			if err := os.Remove(filepath.Join(cfg.Root, "sbin")); err != nil { // a link, that can't have virtual files
+			// /sbin is a symbolic link, which cannot contain virtual files.
+			if err := os.Remove(filepath.Join(cfg.Root, "sbin")); err != nil {
 				t.Fatal(err)
 			}
 			cfg.InitPath = tt.init
@@ -38,7 +41,7 @@ func TestInitUnderOtherNames(t *testing.T) {
 	}
 }
 
-// krunboxPath is where guests of this file have the multicall binary for the workload's use.
+// krunboxPath is the path of the multicall binary that the workloads of this file run.
 const krunboxPath = "/bin/krunbox"
 
 var bareInitGuest = inGuest("bare-init", func(t *testing.T) {
@@ -55,25 +58,28 @@ var bareInitGuest = inGuest("bare-init", func(t *testing.T) {
 		t.Errorf("init without arguments and environment = %v, want exit code 9", err)
 	}
 	if want := "1\nHOME=/root\n"; string(got) != want {
-		t.Errorf("its workload's output = %q, want %q", got, want)
+		t.Errorf("output of the workload = %q, want %q", got, want)
 	}
 })
 
-// TestInitWithoutArgumentsAndEnvironment starts an init in namespaces of its own, with an empty argument vector and
-// environment, less than the kernel gives to the first process. Its workload is the shell.
+// TestInitWithoutArgumentsAndEnvironment starts a second init in namespaces of its own, with an
+// empty argument vector and an empty environment. The kernel always gives its first process more
+// than that. The second init's workload is the default shell.
 func TestInitWithoutArgumentsAndEnvironment(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
 	bareInitGuest.addTo(t, &cfg)
-	cfg.Env = []string{"KRUN_TIMESYNC=0"} // two inits would want the same port
+	cfg.Env = []string{"KRUN_TIMESYNC=0"} // both inits would bind to the same port
 	cfg.Files = append(cfg.Files, hostfs.File{Path: krunboxPath, Source: cfg.Init, Mode: 0o755})
 	result, err := vm.Run(t.Context(), cfg)
-	if want := []int{9, 0}; err != nil || !slices.Equal(result.ExitCodes, want) { // each init reports one
+	// Each init reports an exit code.
+	if want := []int{9, 0}; err != nil || !slices.Equal(result.ExitCodes, want) {
 		t.Fatalf("exit codes = %d, %v, want %d; console:\n%s", result.ExitCodes, err, want, result.Console)
 	}
 }
 
-// TestAppletsByHand uses the multicall binary in a guest, as its users would.
+// TestAppletsByHand runs applets of the multicall binary in a guest as a user would, and checks
+// their output and exit codes.
 func TestAppletsByHand(t *testing.T) {
 	t.Parallel()
 	const text = `
@@ -91,7 +97,7 @@ redirect-stdio -- sh -c 'echo output; echo diagnostics >&2; exit 5'; say
 redirect-stdio nonesuch; say
 redirect-stdio sh -c 'readlink /proc/self/fd/0'; say
 `
-	// The ports are there for the applet to take once the workload has let go of them.
+	// The applet can open the ports, because the workload has redirected its output to the console.
 	var stdout bytes.Buffer
 	cfg := script(t, "amd64", "exec >/dev/console\n"+text)
 	cfg.Files = append(cfg.Files, hostfs.File{Path: krunboxPath, Source: cfg.Init, Mode: 0o755})

@@ -1,13 +1,18 @@
-// Package cases tests krunbox as the init of real guests: each case boots virtual machines with it, as a libkrun host does,
-// and looks at what the host and what the workload see. It is tests only.
+// Package cases tests krunbox as the init of real guests. Each case boots one or more virtual
+// machines as a libkrun host does, and checks what the host and the workload observe. The package
+// contains only tests.
 //
-// A case is one file. Its host half is a Test function: it describes a machine, boots it by run, and checks the exit code,
-// the console, the ports, and the files of the root. Its guest half, where it has one, is
+// Each case is in one file. Its host half is a Test function. It describes a machine, boots it with
+// run, and checks the exit code, the console, the ports and the files of the root. The guest half
+// is one of these:
 //
-//   - a shell script for busybox, see script;
-//   - or Go, see inGuest: the test binary is the program, and the guest half a test that runs in the guest;
-//   - or nothing but what observe takes down: arguments, environment, limits, mounts ... of a workload.
+//   - a shell script for busybox, see script
+//   - Go code, see inGuest: the test binary is the guest's program, and the guest half is a test
+//     that runs in the guest
+//   - nothing but observer, which records the arguments, environment, limits and mounts of a
+//     workload, among others, see observe
 //
-// A machine takes 1 to 2 s; tests call t.Parallel, and as many machines run at a time as go test's -parallel says.
-// The product must have been built: make build, make build GOARCH=arm64.
+// A machine takes 1 to 2 s. The tests call t.Parallel; the flag -parallel of go test limits the
+// number of machines that run at the same time. The product must have been built before: make
+// build, make build GOARCH=arm64.
 package cases

@@ -2,9 +2,11 @@ package cases
 
 import "testing"
 
+// TestExitCode checks that the host receives the exit code of the workload, or 128 plus the number
+// of the signal that killed it.
 func TestExitCode(t *testing.T) {
 	for _, tt := range []struct {
-		end  string // of the workload
+		end  string // last command of the workload
 		want int
 		arch string
 	}{

@@ -4,6 +4,8 @@ import (
 	"testing"
 )
 
+// TestLimits checks that resource limits of the configuration and of KRUN_RLIMITS reach the
+// workload.
 func TestLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name, config string
@@ -18,7 +20,7 @@ func TestLimits(t *testing.T) {
 		{
 			name:   "KRUN_RLIMITS",
 			config: `{}`,
-			// In quotes, as libkrun writes it.
+			// libkrun writes the value in quotes.
 			cmdline: `KRUN_RLIMITS="7=100:200,9:268435456:18446744073709551615,4=4096:8192"`,
 			want: map[string]string{
 				"Max open files":     "100 200 files",
@@ -34,7 +36,7 @@ func TestLimits(t *testing.T) {
 		},
 		{
 			name: "more than the kernel's default",
-			// For a workload that may not raise them itself.
+			// The workload could not raise these limits itself.
 			config: `{"process": {"user": {"uid": 1000, "gid": 1000}, "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 900000, "hard": 900000}, {"type": "RLIMIT_MEMLOCK", "soft": 18446744073709551615, "hard": 18446744073709551615}]}}`,
 			want:   map[string]string{"Max open files": "900000 900000 files", "Max locked memory": "unlimited unlimited bytes"},
 		},
@@ -51,7 +53,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestLimitTooHigh asks for what the kernel refuses.
+// TestLimitTooHigh requests a limit that the kernel refuses, and checks that init runs no workload
+// and prints an error.
 func TestLimitTooHigh(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")

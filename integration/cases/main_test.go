@@ -19,10 +19,11 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// guestDir is where the guest finds the test binary, under the name of the guest half that it is to run. Nothing else
-// tells it, for arguments and environment belong to the cases.
+// guestDir is the directory of the test binary in the guest. The name of the file selects the guest
+// half to run, because arguments and environment belong to the cases.
 const guestDir = "/guest/"
 
+// TestMain runs a guest half if the binary is below guestDir, and the tests otherwise.
 func TestMain(m *testing.M) {
 	if name, ok := strings.CutPrefix(os.Args[0], guestDir); ok {
 		runGuest(name)
@@ -38,28 +39,29 @@ type guest struct {
 	test func(*testing.T)
 }
 
-// guests are all guest halves. They are registered before main.
+// guests lists all guest halves. inGuest adds to it while package variables are initialized.
 var guests []guest
 
-// passed is what a guest half prints when it passes.
+// passed is the output of a guest half that passes.
 const passed = "PASS\n"
 
 // inGuest registers a guest half:
 //
 //	var overlayGuest = inGuest("overlay", func(t *testing.T) { ... })
 //
-// If it passes, it ends with exit code 0 and has passed on its standard output; if not, with 1 and what went wrong. Its
-// arguments are in os.Args.
+// If the test passes, the program prints passed to its standard output and exits with code 0.
+// Otherwise it prints the errors and exits with code 1. os.Args has its arguments.
 func inGuest(name string, test func(*testing.T)) guest {
 	g := guest{name, test}
 	guests = append(guests, g)
 	return g
 }
 
-// path is the guest half's path in the guest.
+// path returns the path of the guest half in the guest.
 func (g guest) path() string { return guestDir + g.name }
 
-// addTo puts the guest half into a machine, as a virtual file that can be read at any time, and makes it the workload.
+// addTo adds the guest half to a machine, as a virtual file that can be looked up any number of
+// times, and makes it the workload.
 func (g guest) addTo(t *testing.T, cfg *vm.Config, args ...string) {
 	t.Helper()
 	cfg.Files = append(cfg.Files, hostfs.File{Path: g.path(), Source: guestPrograms.build(t, cfg.Arch), Mode: 0o755})
@@ -70,15 +72,15 @@ func (g guest) addTo(t *testing.T, cfg *vm.Config, args ...string) {
 func runGuest(name string) {
 	i := slices.IndexFunc(guests, func(g guest) bool { return g.name == name })
 	if i < 0 {
-		fmt.Fprintln(os.Stderr, "no guest half is called", name)
+		fmt.Fprintln(os.Stderr, "unknown guest half:", name)
 		os.Exit(2)
 	}
-	flag.CommandLine.Parse(nil) // the arguments are not for package testing
+	flag.CommandLine.Parse(nil) // package testing must not parse the arguments
 	all := func(_, _ string) (bool, error) { return true, nil }
 	testing.Main(all, []testing.InternalTest{{Name: name, F: guests[i].test}}, nil, nil)
 }
 
-// guestPrograms are this test's binaries for the guests.
+// guestPrograms builds this package's test binary for guests.
 var guestPrograms programs
 
 type programs struct {
@@ -86,8 +88,9 @@ type programs struct {
 	dir string
 }
 
-// build returns the path of the binary for arch. It is made when it is first asked for, by the go command, and static:
-// the one that runs on the host may be neither.
+// build returns the path of the binary for arch. The first call for an architecture builds it with
+// the go command, as a static binary. The binary of the host need not be static, nor of the same
+// architecture.
 func (p *programs) build(t *testing.T, arch string) string {
 	t.Helper()
 	p.mu.Lock()
@@ -106,12 +109,12 @@ func (p *programs) build(t *testing.T, arch string) string {
 	cmd := exec.CommandContext(t.Context(), "go", "test", "-c", "-trimpath", "-ldflags=-s -w", "-o", path, ".")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 	if output, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build the guest's program: %v\n%s", err, output)
+		t.Fatalf("build the guest's test binary: %v\n%s", err, output)
 	}
 	return path
 }
 
-// product returns the path of krunbox for arch, as make leaves it.
+// product returns the path of krunbox for arch, as make build creates it.
 func product(t *testing.T, arch string) string {
 	t.Helper()
 	path, command := "../../build/init.krun", "make build"
@@ -124,7 +127,7 @@ func product(t *testing.T, arch string) string {
 	return path
 }
 
-// eachArch runs a case for each architecture that guests can have, as parallel subtests.
+// eachArch runs a test for each architecture of guests, as parallel subtests.
 func eachArch(t *testing.T, test func(t *testing.T, arch string)) {
 	t.Parallel()
 	for _, arch := range []string{"amd64", "arm64"} {
@@ -135,14 +138,14 @@ func eachArch(t *testing.T, test func(t *testing.T, arch string)) {
 	}
 }
 
-// machine returns the configuration of a machine with krunbox as its init, which is good for one look-up as in a libkrun
-// guest. Its root is empty.
+// machine returns the configuration of a machine with krunbox as its init. As in a libkrun guest,
+// the program of init disappears after its first lookup. The root is empty.
 func machine(t *testing.T, arch string) vm.Config {
 	t.Helper()
 	return vm.Config{Arch: arch, Init: product(t, arch), InitOneShot: true}
 }
 
-// withBusybox is a machine whose root is a directory of its own, with busybox in it.
+// withBusybox returns a machine whose root is a new directory with busybox.
 func withBusybox(t *testing.T, arch string) vm.Config {
 	t.Helper()
 	cfg := machine(t, arch)
@@ -153,10 +156,10 @@ func withBusybox(t *testing.T, arch string) vm.Config {
 	return cfg
 }
 
-// scriptPath is where the guest has the script of a machine that script makes.
+// scriptPath is the path of the script in the guest.
 const scriptPath = "/script"
 
-// script is withBusybox with a shell script as its workload.
+// script returns withBusybox with a shell script as its workload.
 func script(t *testing.T, arch, text string) vm.Config {
 	t.Helper()
 	cfg := withBusybox(t, arch)
@@ -165,10 +168,11 @@ func script(t *testing.T, arch, text string) vm.Config {
 	return cfg
 }
 
-// run boots a machine, waits for its end, and ends the test unless the host received one exit code, which is want.
+// run boots a machine and waits until it stops. It fails the test unless the host received exactly
+// one exit code, which must be want.
 func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	t.Helper()
-	ports := make([]bytes.Buffer, len(cfg.Ports)) // what they put out, for the failure
+	ports := make([]bytes.Buffer, len(cfg.Ports)) // their output, for failure messages
 	cfg.Ports = slices.Clone(cfg.Ports)
 	for i, port := range cfg.Ports {
 		cfg.Ports[i].Out = &ports[i]
@@ -190,12 +194,12 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	return result
 }
 
-// console returns what a machine showed, with the line ends of a file.
+// console returns the output on the console, with LF line ends.
 func console(result vm.Result) string {
 	return string(bytes.ReplaceAll(result.Console, []byte("\r\n"), []byte("\n")))
 }
 
-// wantConsole checks all that a machine showed.
+// wantConsole checks the whole output on the console.
 func wantConsole(t *testing.T, result vm.Result, want string) {
 	t.Helper()
 	if got := console(result); got != want {
@@ -203,7 +207,7 @@ func wantConsole(t *testing.T, result vm.Result, want string) {
 	}
 }
 
-// wantLine checks that text, of console or port, is a single line, and that it has all of parts in it, in this order.
+// wantLine checks that text is a single line that contains parts, in this order.
 func wantLine(t *testing.T, text string, parts ...string) {
 	t.Helper()
 	if strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
@@ -213,7 +217,7 @@ func wantLine(t *testing.T, text string, parts ...string) {
 	for _, part := range parts {
 		_, after, found := strings.Cut(rest, part)
 		if !found {
-			t.Errorf("text = %q, want %q in it", text, parts)
+			t.Errorf("text = %q, want it to contain %q in this order", text, parts)
 			return
 		}
 		rest = after

@@ -7,8 +7,9 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// TestNoConsole has a machine without a console, and a root with nothing in /dev: the kernel starts init with its standard
-// descriptors closed, and there is nothing to open in their place.
+// TestNoConsole boots a machine without a console and with an empty /dev, so that the kernel starts
+// init with closed standard descriptors. It checks that the standard streams of the workload are
+// /dev/null.
 func TestNoConsole(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := withObserver(t, arch)
@@ -19,6 +20,7 @@ func TestNoConsole(t *testing.T) {
 	})
 }
 
+// TestNoConsoleButPorts checks that output reaches a port in a machine without a console.
 func TestNoConsoleButPorts(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer
@@ -31,6 +33,7 @@ func TestNoConsoleButPorts(t *testing.T) {
 	}
 }
 
+// TestFailureWithoutConsole checks the exit code of an error that init cannot print anywhere.
 func TestFailureWithoutConsole(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")

@@ -12,14 +12,16 @@ import (
 )
 
 const (
-	// observer is a program of the guest that takes down the state it was started in, each part in a file.
+	// observer is the path of a program in the guest that records the state in which it was
+	// started, each part in a file.
 	observer = "/bin/observer"
 
-	// observed is the directory of these files, in the root.
+	// observed is the directory of these files, relative to the root.
 	observed = "observed"
 )
 
-// A shell has the advantage over a Go program that it changes next to nothing before it looks.
+// The observer is a shell script, because a Go program changes more of its state before it can
+// record it.
 const observerScript = `#!/bin/sh
 umask >/observed/umask
 umask 0
@@ -39,7 +41,8 @@ id >/observed/id
 exit 0
 `
 
-// withObserver is withBusybox with observer as its workload. The arguments are observer's.
+// withObserver returns withBusybox with observer as its workload. args are the arguments of
+// observer.
 func withObserver(t *testing.T, arch string, args ...string) vm.Config {
 	t.Helper()
 	cfg := withBusybox(t, arch)
@@ -49,16 +52,17 @@ func withObserver(t *testing.T, arch string, args ...string) vm.Config {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o777); err != nil { // whatever the umask is, and whoever the workload runs as
+	// Mkdir applies the umask. The workload may run as any user.
+	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	return cfg
 }
 
-// state is what observer took down: contents of files, by their names.
+// A state is what observer recorded: the contents of its files, by name.
 type state map[string]string
 
-// observe boots a machine that withObserver made, and returns what its workload saw.
+// observe boots a machine that withObserver made, and returns what its workload recorded.
 func observe(t *testing.T, cfg vm.Config) state {
 	t.Helper()
 	run(t, cfg, 0)
@@ -78,7 +82,7 @@ func observe(t *testing.T, cfg vm.Config) state {
 	return s
 }
 
-// want checks a part of the state, of one line.
+// want checks a part of the state that is a single line.
 func (s state) want(t *testing.T, part, want string) {
 	t.Helper()
 	if got := strings.TrimSuffix(s[part], "\n"); got != want {
@@ -86,12 +90,13 @@ func (s state) want(t *testing.T, part, want string) {
 	}
 }
 
-// args are observer's arguments, without its name.
+// args returns the arguments of observer, without its name.
 func (s state) args() []string {
-	return split(s["args"])[2:] // without /bin/sh, as the kernel executes a script
+	// The first two are /bin/sh, which the kernel inserts for a script, and the script.
+	return split(s["args"])[2:]
 }
 
-// wantArgs checks observer's arguments.
+// wantArgs checks the arguments of observer.
 func (s state) wantArgs(t *testing.T, want ...string) {
 	t.Helper()
 	if got := s.args(); !slices.Equal(got, want) {
@@ -99,12 +104,12 @@ func (s state) wantArgs(t *testing.T, want ...string) {
 	}
 }
 
-// env is the environment, sorted.
+// env returns the sorted environment.
 func (s state) env() []string {
 	return slices.Sorted(slices.Values(split(s["env"])))
 }
 
-// wantEnv checks the environment, whatever its order.
+// wantEnv checks the environment, in any order.
 func (s state) wantEnv(t *testing.T, want ...string) {
 	t.Helper()
 	if got, want := s.env(), slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
@@ -112,7 +117,8 @@ func (s state) wantEnv(t *testing.T, want ...string) {
 	}
 }
 
-// field returns what a file such as /proc/PID/status, or limits, has after name.
+// field returns the value after name in a part in the format of /proc/PID/status or
+// /proc/PID/limits.
 func (s state) field(t *testing.T, part, name string) string {
 	t.Helper()
 	for line := range strings.Lines(s[part]) {
@@ -124,7 +130,7 @@ func (s state) field(t *testing.T, part, name string) string {
 	return ""
 }
 
-// wantField checks such a value.
+// wantField checks the value that field returns.
 func (s state) wantField(t *testing.T, part, name, want string) {
 	t.Helper()
 	if got := s.field(t, part, name); got != want {
@@ -132,7 +138,7 @@ func (s state) wantField(t *testing.T, part, name, want string) {
 	}
 }
 
-// split takes a list apart whose elements all end with a NUL.
+// split returns the elements of a list in which each element ends with a NUL.
 func split(list string) []string {
 	if list == "" {
 		return nil

@@ -29,7 +29,8 @@ var pid1Guest = inGuest("pid1", func(t *testing.T) {
 	}
 })
 
-// reportExitCode tells the host how a guest half has ended that is PID 1: no init is left that would do it.
+// reportExitCode reports the result of a guest half that is PID 1 to the host. Init is no longer
+// there to do it.
 func reportExitCode(t *testing.T) {
 	code := 0
 	if t.Failed() {
@@ -44,7 +45,7 @@ func reportExitCode(t *testing.T) {
 	}
 }
 
-// TestWorkloadAsPID1 has init executed the workload in its own place.
+// TestWorkloadAsPID1 checks the state of a workload that init executes in its own place.
 func TestWorkloadAsPID1(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -54,7 +55,8 @@ func TestWorkloadAsPID1(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), passed)
 }
 
-// TestProgramThatCannotBecomePID1 checks that init is still there to say so.
+// TestProgramThatCannotBecomePID1 checks that init reports the error if it cannot execute the
+// workload in its own place.
 func TestProgramThatCannotBecomePID1(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")

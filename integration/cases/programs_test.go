@@ -7,7 +7,8 @@ import (
 	"github.com/krunbox/krunbox/integration/hostfs"
 )
 
-// TestProgramThatCannotRun checks the exit code and the line that says why.
+// TestProgramThatCannotRun checks the exit code and the error message for programs that cannot be
+// executed.
 func TestProgramThatCannotRun(t *testing.T) {
 	foreign, err := os.ReadFile(product(t, "arm64"))
 	if err != nil {
@@ -22,7 +23,7 @@ func TestProgramThatCannotRun(t *testing.T) {
 	for _, tt := range []struct {
 		program string
 		want    int
-		line    []string // what is in the line, in order
+		line    []string // parts of the message, in order
 	}{
 		{"nonesuch", 127, []string{`"nonesuch"`, "not in PATH", "/data", "no such file or directory"}},
 		{"/no/such", 127, []string{`"/no/such"`, "no such file or directory"}},
@@ -45,7 +46,8 @@ func TestProgramThatCannotRun(t *testing.T) {
 	}
 }
 
-// TestProgramLookUp is execvp(3): PATH is that of the workload's environment, and a file that is text is a script.
+// TestProgramLookUp checks that init looks up programs like execvp(3): in the PATH of the
+// workload's environment, with a text file as a shell script.
 func TestProgramLookUp(t *testing.T) {
 	const text = "echo $0 $1 $PATH; exit 3\n" // no #! line
 	for _, tt := range []struct {

@@ -15,7 +15,7 @@ import (
 var signalsGuest = inGuest("signals", func(t *testing.T) {
 	for _, sig := range []syscall.Signal{
 		syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
-		// These would end a Go program that is not prepared for them.
+		// These terminate a Go program that does not handle them.
 		syscall.SIGABRT, syscall.SIGTRAP, syscall.SIGSYS, syscall.SIGSTKFLT,
 		syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGFPE, syscall.SIGILL,
 	} {
@@ -27,12 +27,13 @@ var signalsGuest = inGuest("signals", func(t *testing.T) {
 		select {
 		case <-received:
 		case <-time.After(30 * time.Second):
-			t.Errorf("%v sent to PID 1 does not arrive", sig)
+			t.Errorf("%v to PID 1 did not reach the workload", sig)
 		}
 		signal.Stop(received)
 	}
 })
 
+// TestSignalsReachWorkload sends signals to PID 1 and checks that the workload receives them.
 func TestSignalsReachWorkload(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
 		cfg := withBusybox(t, arch)
@@ -41,13 +42,14 @@ func TestSignalsReachWorkload(t *testing.T) {
 	})
 }
 
-// TestSignalEndsWorkload has a workload that does nothing about a signal.
+// TestSignalEndsWorkload sends PID 1 a signal for which the workload has no handler, and checks
+// that the signal kills the workload.
 func TestSignalEndsWorkload(t *testing.T) {
 	t.Parallel()
 	run(t, script(t, "amd64", "kill -USR1 1; exec sleep 1000"), 128+int(syscall.SIGUSR1))
 }
 
-// TestOrphans leaves many processes to PID 1, and waits until none of them is left as a zombie.
+// TestOrphans creates many orphans, and checks that PID 1 reaps all of them.
 func TestOrphans(t *testing.T) {
 	t.Parallel()
 	run(t, script(t, "amd64", `
@@ -63,8 +65,8 @@ exit 7
 `), 7)
 }
 
-// TestDescendantsAtTheEnd has a workload that ends while others of its processes go on, with its output and files open,
-// and refuse to end.
+// TestDescendantsAtTheEnd boots a guest whose workload exits while other processes hold files open
+// and ignore signals. It checks that the guest stops and that no data is lost.
 func TestDescendantsAtTheEnd(t *testing.T) {
 	t.Parallel()
 	var stdout bytes.Buffer

@@ -9,7 +9,7 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// TestStateAtStart checks what a workload starts with that nobody asked for anything.
+// TestStateAtStart checks the state in which a workload starts without any configuration.
 func TestStateAtStart(t *testing.T) {
 	t.Parallel()
 	s := observe(t, withObserver(t, "amd64"))
@@ -27,10 +27,11 @@ func TestStateAtStart(t *testing.T) {
 	s.wantField(t, "status", "NoNewPrivs", "0")
 	s.wantField(t, "status", "CapEff", s.field(t, "init-status", "CapEff"))
 	if soft, hard, _ := strings.Cut(s.field(t, "limits", "Max open files"), " "); !above(soft, 1024) || !above(hard, 1024) {
-		t.Errorf("open files: %s, %s, want more than 1024", soft, hard)
+		t.Errorf("limits of open files = %s, %s, want more than 1024", soft, hard)
 	}
 
-	// See proc_pid_stat(5): after the name come state, parent, process group, session, terminal, its foreground group.
+	// The fields after the name are state, parent, process group, session, terminal, and foreground
+	// group of the terminal, see proc_pid_stat(5).
 	pid, rest, _ := strings.Cut(s["stat"], " (observer) ")
 	got := strings.Fields(rest)[1:6]
 	const hvc0 = 229 << 8 // device number of the console behind /dev/console
@@ -39,14 +40,15 @@ func TestStateAtStart(t *testing.T) {
 	}
 }
 
-// above reports whether text is a number above limit, with maybe more behind it.
+// above reports whether text starts with a number above limit.
 func above(text string, limit int) bool {
 	number, _, _ := strings.Cut(text, " ")
 	n, err := strconv.Atoi(number)
 	return err == nil && n > limit
 }
 
-// TestNoTerminalOnPorts is a workload whose streams are ports: there is a console, but it is not the workload's.
+// TestNoTerminalOnPorts checks that a workload whose standard streams are ports has no controlling
+// terminal, although the machine has a console.
 func TestNoTerminalOnPorts(t *testing.T) {
 	t.Parallel()
 	cfg := withObserver(t, "amd64")
@@ -63,7 +65,7 @@ func TestNoTerminalOnPorts(t *testing.T) {
 	}
 }
 
-// TestMemoryOfInit keeps PID 1 small while it waits for its workload.
+// TestMemoryOfInit checks the memory use of PID 1 while the workload runs.
 func TestMemoryOfInit(t *testing.T) {
 	t.Parallel()
 	const limit = 600 // kB

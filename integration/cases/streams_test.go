@@ -10,7 +10,7 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// streamsScript uses all standard streams, the console, and a port of another name if there is one.
+// streamsScript uses all standard streams, the console, and the port com.example.data if it exists.
 const streamsScript = `
 cat
 echo output
@@ -26,8 +26,8 @@ done
 exit 3
 `
 
-// TestStreams is libkrun's multiport console: each of the standard streams is a port if there is one for it, else the
-// console.
+// TestStreams checks libkrun's multiport console: each standard stream is connected to its port if
+// the port exists, and to the console otherwise.
 func TestStreams(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -44,7 +44,7 @@ func TestStreams(t *testing.T) {
 	} {
 		t.Run(tt.name+" "+tt.arch, func(t *testing.T) {
 			t.Parallel()
-			const input = "input\n" // and then the end
+			const input = "input\n" // followed by EOF
 			cfg := script(t, tt.arch, streamsScript)
 			outputs := map[string]*bytes.Buffer{}
 			for _, name := range tt.ports {
@@ -53,7 +53,7 @@ func TestStreams(t *testing.T) {
 				case "krun-stdin":
 					port.In = strings.NewReader(input)
 				case "com.example.data":
-					r, w := io.Pipe() // without an end, which would close the port for output too
+					r, w := io.Pipe() // never ends, because EOF would close the port for output too
 					defer w.Close()
 					go io.WriteString(w, "question\n")
 					port.In = r
@@ -63,7 +63,7 @@ func TestStreams(t *testing.T) {
 			}
 			typed := ""
 			if !slices.Contains(tt.ports, "krun-stdin") {
-				cfg.ConsoleIn = strings.NewReader(input + "\x04") // which a terminal takes for the end
+				cfg.ConsoleIn = strings.NewReader(input + "\x04") // Ctrl-D, EOF on a terminal
 				typed = input
 			}
 
@@ -80,14 +80,14 @@ func TestStreams(t *testing.T) {
 			}
 			wantConsole(t, result, consoleWant+"operator\n")
 			if output := outputs["com.example.data"]; output != nil && output.String() != "answer to question\n" {
-				t.Errorf("com.example.data = %q", output)
+				t.Errorf("com.example.data = %q, want the answer to the question", output)
 			}
 		})
 	}
 }
 
-// TestMessagesOfInit checks where init says something: warnings go to the console, the reason why there is no workload
-// to the workload's standard error.
+// TestMessagesOfInit checks that init prints warnings on the console, and the error for a workload
+// that cannot run on the workload's standard error.
 func TestMessagesOfInit(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer

@@ -7,26 +7,26 @@ import (
 	"testing"
 )
 
-// A dialog plays a person at a machine's console, who waits for something to be shown before typing. It is to be both
-// Console and ConsoleIn of the machine.
+// A dialog simulates a user at the console of a machine, who waits for output before typing. It is
+// used as both Console and ConsoleIn of the machine.
 type dialog struct {
-	steps []step // still to come
-	shown []byte // since the last step
+	steps []step // remaining steps
+	shown []byte // output since the last step
 	keys  chan string
 }
 
 type step struct {
-	shown string // to be waited for
-	typed string // what the person types then
+	shown string // output to wait for
+	typed string // input after that
 }
 
 func newDialog(t *testing.T, steps ...step) *dialog {
 	d := &dialog{steps: steps, keys: make(chan string, len(steps))}
-	t.Cleanup(func() { close(d.keys) }) // ends a Read that still waits
+	t.Cleanup(func() { close(d.keys) }) // ends a blocked Read
 	return d
 }
 
-// Write is what the guest shows.
+// Write receives the output of the guest.
 func (d *dialog) Write(p []byte) (int, error) {
 	d.shown = append(d.shown, p...)
 	for len(d.steps) > 0 {
@@ -41,7 +41,7 @@ func (d *dialog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Read is what the person types.
+// Read returns what the user types.
 func (d *dialog) Read(p []byte) (int, error) {
 	keys, more := <-d.keys
 	if !more {
@@ -50,7 +50,7 @@ func (d *dialog) Read(p []byte) (int, error) {
 	return copy(p, keys), nil
 }
 
-// TestInteractiveShell uses the console as a terminal, with job control.
+// TestInteractiveShell runs a shell on the console, and checks Ctrl-C, Ctrl-Z and job control.
 func TestInteractiveShell(t *testing.T) {
 	t.Parallel()
 	const prompt = "/ # "
@@ -68,11 +68,11 @@ func TestInteractiveShell(t *testing.T) {
 	cfg.Console, cfg.ConsoleIn = d, d
 	text := console(run(t, cfg, 3))
 	if len(d.steps) > 0 {
-		t.Errorf("never shown: %q; console:\n%s", d.steps[0].shown, text)
+		t.Errorf("text %q did not appear; console:\n%s", d.steps[0].shown, text)
 	}
 	for _, complaint := range []string{"can't access tty", "job control turned off"} {
 		if strings.Contains(text, complaint) {
-			t.Errorf("console = %q, want no %q", text, complaint)
+			t.Errorf("console = %q, want it not to contain %q", text, complaint)
 		}
 	}
 }

@@ -5,19 +5,21 @@ import (
 	"testing"
 )
 
-// TestUnsupportedRequest has a host that asks for what krunbox does not do. It is told, and the workload runs.
+// TestUnsupportedRequest sets a parameter that krunbox does not support, and checks that init warns
+// and runs the workload.
 func TestUnsupportedRequest(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "echo running; exit 3")
 	cfg.Env = []string{"KRUN_NEW=1"}
 	warning, found := strings.CutSuffix(console(run(t, cfg, 3)), "running\n")
 	if !found {
-		t.Error("the workload's line is missing")
+		t.Error("the output of the workload is missing")
 	}
 	wantLine(t, warning, "krunbox: warning: ", "KRUN_NEW", "not supported")
 }
 
-// TestMalformedParameter has a host that gives a number which is none.
+// TestMalformedParameter sets a numeric parameter to a value that is not a number, and checks that
+// init warns and runs the workload.
 func TestMalformedParameter(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exit 3")

@@ -38,18 +38,18 @@ var userGuest = inGuest("user", func(t *testing.T) {
 		}
 	}
 
-	// A pseudo-terminal of one's own, as grantpt(3) and unlockpt(3) would get it.
+	// Open a new pseudo-terminal as grantpt(3) and unlockpt(3) do.
 	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ptmx.Close()
 	if err := unix.IoctlSetPointerInt(int(ptmx.Fd()), unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal("unlock: ", err)
+		t.Fatal("TIOCSPTLCK: ", err)
 	}
 	number, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
 	if err != nil {
-		t.Fatal("number: ", err)
+		t.Fatal("TIOCGPTN: ", err)
 	}
 	tty, err := os.OpenFile("/dev/pts/"+strconv.Itoa(number), os.O_RDWR|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ var userGuest = inGuest("user", func(t *testing.T) {
 	}
 })
 
-// userConfig makes userGuest the workload, with arguments, of a user other than root.
+// userConfig returns a configuration that runs userGuest with arguments as a user other than root.
 func userConfig(args ...string) []byte {
 	return fmt.Appendf(nil, `{"process": {
 		"args": %s,
@@ -70,6 +70,7 @@ func userConfig(args ...string) []byte {
 	}}`, jsonList(append([]string{userGuest.path()}, args...)))
 }
 
+// TestUserOnConsole runs a workload as another user on the console.
 func TestUserOnConsole(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
@@ -78,7 +79,8 @@ func TestUserOnConsole(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), "output\ndiagnostics\nto /dev/stdout\nto /dev/stderr\n"+passed)
 }
 
-// TestUserOnPorts is the same on ports, but for /dev/stdout and its like: Linux lets nobody open a virtio port twice.
+// TestUserOnPorts is like TestUserOnConsole, with ports as standard streams. It does not open
+// /dev/stdout and /dev/stderr, because Linux does not allow a second open of a virtio port.
 func TestUserOnPorts(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
