@@ -117,11 +117,9 @@ func (c *Client) Lease() *Lease { return c.lease }
 // lease.
 func (c *Client) Ack() []byte { return c.ack }
 
-// Deadline returns the time at which the caller must call Tick. It returns false if the client has
+// Deadline returns the time at which the caller must call Tick. It is Infinite if the client has
 // nothing to do: the lease is infinite, it ended with an offer, or it was not started.
-func (c *Client) Deadline() (at time.Duration, ok bool) {
-	return c.deadline, c.deadline != Infinite
-}
+func (c *Client) Deadline() time.Duration { return c.deadline }
 
 // Listening reports whether the client expects answers, so that a socket must be open. It does not
 // while it pauses, nor while it holds a lease that need not be renewed yet.

@@ -69,8 +69,8 @@ func Example() {
 
 	do(client.Start(now))
 	for {
-		deadline, ok := client.Deadline()
-		if !ok {
+		deadline := client.Deadline()
+		if deadline == dhcp4.Infinite {
 			break // the lease is infinite
 		}
 		// A program waits for the socket by poll(2) until the deadline. While the client is not

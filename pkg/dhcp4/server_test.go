@@ -85,8 +85,8 @@ func (e *exchange) start() Event { e.t.Helper(); return e.do(e.c.Start(e.now)) }
 // tick advances the time to the client's deadline, and returns by how much.
 func (e *exchange) tick() (time.Duration, Event) {
 	e.t.Helper()
-	at, ok := e.c.Deadline()
-	if !ok {
+	at := e.c.Deadline()
+	if at == Infinite {
 		e.t.Fatalf("in state %v the client has no deadline", e.c.State())
 	}
 	if a := e.c.Tick(at - 1); a.Send != nil || a.Event != NoEvent {

@@ -114,7 +114,7 @@ func otherInputs() []input {
 	}
 	noType := dhcpv4.WithoutOption(dhcpv4.OptionDHCPMessageType)
 	deadline := func(e *exchange) Event {
-		if _, ok := e.c.Deadline(); !ok {
+		if e.c.Deadline() == Infinite {
 			return NoEvent
 		}
 		_, event := e.tick()

@@ -122,11 +122,9 @@ func (c *Client) State() State { return c.state }
 // Lease returns the lease, or with OfferOnly the offer; nil if there is none.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Deadline returns the time at which to call Tick. It returns false if there is none: the lease is
-// infinite, the offer of OfferOnly is there, or the client is not started.
-func (c *Client) Deadline() (at time.Duration, ok bool) {
-	return c.deadline, c.deadline != Infinite
-}
+// Deadline returns the time at which the caller must call Tick. It is Infinite if the client has
+// nothing to do: the lease is infinite, it stopped with an offer, or it was not started.
+func (c *Client) Deadline() time.Duration { return c.deadline }
 
 // Listening reports whether the client expects answers, so that a socket must be open. It does not
 // while it pauses, or holds a lease that is not due for renewal.

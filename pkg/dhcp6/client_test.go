@@ -239,8 +239,8 @@ func TestInfiniteLease(t *testing.T) {
 	if event != Acquired {
 		t.Fatalf("event = %v, want Acquired", event)
 	}
-	if at, ok := e.c.Deadline(); ok || e.c.Listening() {
-		t.Errorf("Deadline() = %v, %v, want none for an infinite lease", at, ok)
+	if at := e.c.Deadline(); at != Infinite || e.c.Listening() {
+		t.Errorf("Deadline() = %v, want Infinite for an infinite lease", at)
 	}
 	if a := e.c.Tick(1e6 * time.Hour); a.Send != nil || a.Event != NoEvent || e.c.State() != Bound {
 		t.Errorf("Tick() = %+v, state %v, want nothing, BOUND", a, e.c.State())
@@ -312,7 +312,7 @@ func TestOfferOnly(t *testing.T) {
 		if l := e.c.Lease(); l == nil || stateful && l.Addresses[0].Addr != address {
 			t.Errorf("Lease() = %+v, want an offer", l)
 		}
-		if _, ok := e.c.Deadline(); ok || e.c.Listening() || e.c.Release() != nil {
+		if e.c.Deadline() != Infinite || e.c.Listening() || e.c.Release() != nil {
 			t.Error("the client goes on after the offer")
 		}
 		a := e.c.Tick(1e6 * time.Hour)

@@ -75,8 +75,8 @@ func ExampleSocket() {
 	do(client.Start(now()))
 	buf := make([]byte, 1500)
 	for {
-		at, ok := client.Deadline()
-		if !ok {
+		at := client.Deadline()
+		if at == dhcp6.Infinite {
 			return // the lease is infinite
 		}
 		fds := []unix.PollFd{{Fd: int32(socket.FD()), Events: unix.POLLIN}}

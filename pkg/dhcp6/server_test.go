@@ -144,8 +144,8 @@ func (e *exchange) start() Event { e.t.Helper(); return e.do(e.c.Start(e.now)) }
 // tick advances the time to the client's deadline. It returns how long that took.
 func (e *exchange) tick() (time.Duration, Event) {
 	e.t.Helper()
-	at, ok := e.c.Deadline()
-	if !ok {
+	at := e.c.Deadline()
+	if at == Infinite {
 		e.t.Fatalf("the client has no deadline in state %v", e.c.State())
 	}
 	if a := e.c.Tick(at - 1); a.Send != nil || a.Event != NoEvent {

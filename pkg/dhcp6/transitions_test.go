@@ -159,7 +159,7 @@ var replyTransitions = []transition{
 
 var timeTransitions = []transition{
 	{"deadline", func(e *exchange) Event {
-		if _, ok := e.c.Deadline(); !ok {
+		if e.c.Deadline() == Infinite {
 			return NoEvent
 		}
 		_, event := e.tick()

@@ -49,9 +49,9 @@ func Valid(name string) bool {
 func Parse(b []byte, compressed bool) ([]string, error) {
 	var names []string
 	for next := 0; next < len(b); {
-		labels, after, err := parseName(b, next, compressed)
-		if err != nil {
-			return nil, err
+		labels, after, ok := parseName(b, next, compressed)
+		if !ok {
+			return nil, ErrMalformed
 		}
 		next = after
 		// In text, a label with a dot would become two labels.
@@ -67,7 +67,7 @@ func Parse(b []byte, compressed bool) ([]string, error) {
 
 // parseName returns the labels of the name at an offset in b, and the offset of what follows it. It
 // ends although pointers can lead in a circle: there is a label in each round, and size is limited.
-func parseName(b []byte, at int, compressed bool) (labels []string, next int, err error) {
+func parseName(b []byte, at int, compressed bool) (labels []string, next int, ok bool) {
 	size := 1 // encoded without pointers; the 1 is the root's
 	for at < len(b) {
 		length := int(b[at])
@@ -76,27 +76,27 @@ func parseName(b []byte, at int, compressed bool) (labels []string, next int, er
 			if next == 0 {
 				next = at + 1
 			}
-			return labels, next, nil
+			return labels, next, true
 		case length <= maxLabel:
 			end := at + 1 + length
 			size += 1 + length
 			if end > len(b) || size > maxEncoded {
-				return nil, 0, ErrMalformed
+				return nil, 0, false
 			}
 			labels = append(labels, string(b[at+1:end]))
 			at = end
 		case length >= 0xc0 && compressed && at+1 < len(b):
 			to := length&0x3f<<8 | int(b[at+1])
 			if to >= at {
-				return nil, 0, ErrMalformed
+				return nil, 0, false
 			}
 			if next == 0 {
 				next = at + 2
 			}
 			at = to
 		default:
-			return nil, 0, ErrMalformed
+			return nil, 0, false
 		}
 	}
-	return nil, 0, ErrMalformed
+	return nil, 0, false
 }

@@ -25,7 +25,7 @@ func ExampleTable() {
 	table.Update(0, a)
 	fmt.Println(table.Routers(0), table.Servers(0), table.Other())
 
-	at, _ := table.Deadline()
+	at := table.Deadline()
 	table.Expire(at)
 	fmt.Println(at, table.Routers(at), table.Servers(at), table.Other())
 	// Output:
@@ -53,7 +53,7 @@ func ExampleSocket() {
 	buf := make([]byte, 2048)
 	for {
 		timeout := -1 // wait for an advertisement
-		if at, ok := table.Deadline(); ok {
+		if at := table.Deadline(); at != ndp.Infinite {
 			timeout = int(min(max(at-now(), 0), time.Hour).Milliseconds()) + 1 // rounded up
 		}
 		fds := []unix.PollFd{{Fd: int32(socket.FD()), Events: unix.POLLIN}}

@@ -112,9 +112,9 @@ func expire[T comparable](list []entry[T], now time.Duration) []entry[T] {
 	return slices.DeleteFunc(list, func(e entry[T]) bool { return e.until <= now })
 }
 
-// Deadline returns the time at which to call Expire. It returns false if no entry expires.
-func (t *Table) Deadline() (at time.Duration, ok bool) {
-	at = Infinite
+// Deadline returns the time at which to call Expire, or Infinite if no entry expires.
+func (t *Table) Deadline() time.Duration {
+	at := Infinite
 	for _, r := range t.routers {
 		if r.until != 0 {
 			at = min(at, r.until)
@@ -126,7 +126,7 @@ func (t *Table) Deadline() (at time.Duration, ok bool) {
 			at = min(at, e.until)
 		}
 	}
-	return at, at != Infinite
+	return at
 }
 
 // Servers returns the name servers without duplicates, in the order in which their routers

@@ -37,7 +37,7 @@ func describe(table *Table, now time.Duration) string {
 	if table.Other() {
 		b = append(b, "other")
 	}
-	if at, ok := table.Deadline(); ok {
+	if at := table.Deadline(); at != Infinite {
 		b = append(b, "until "+strconv.Itoa(int(at/time.Second)))
 	}
 	return strings.Join(b, ", ")
@@ -286,15 +286,15 @@ func FuzzTable(f *testing.F) {
 		}
 		// All entries except infinite ones expire, and each Expire moves the deadline.
 		for {
-			at, ok := table.Deadline()
-			if !ok {
+			at := table.Deadline()
+			if at == Infinite {
 				break
 			}
 			if now = max(now, at); now > 1<<62 {
 				t.Fatalf("Deadline() = %v, want one in reach", at)
 			}
 			table.Expire(now)
-			if again, ok := table.Deadline(); ok && again <= now {
+			if again := table.Deadline(); again <= now {
 				t.Fatalf("at %v: deadline %v after Expire", now, again)
 			}
 		}

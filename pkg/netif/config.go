@@ -3,8 +3,10 @@
 package netif
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -26,11 +28,7 @@ func ClampMTU(want, limit uint32) uint32 {
 	if want == 0 {
 		return 0
 	}
-	want = max(want, minMTU)
-	if limit != 0 {
-		want = min(want, limit)
-	}
-	return want
+	return min(max(want, minMTU), cmp.Or(limit, math.MaxUint32))
 }
 
 // IfAddr is an address of an interface.
@@ -144,16 +142,16 @@ func Changes(from, to *Config) []Change {
 	if from != nil {
 		for _, r := range slices.Backward(from.routes()) {
 			if !stays || !replaces(routes, r) {
-				deleteRoutes = append(deleteRoutes,
-					Change{Kind: DeleteRoute, Index: from.Index, Route: r})
+				c := Change{Kind: DeleteRoute, Index: from.Index, Route: r}
+				deleteRoutes = append(deleteRoutes, c)
 			}
 		}
 		if !stays || from.Address != to.Address {
-			deleteAddress = []Change{
-				{Kind: DeleteAddress, Index: from.Index, Address: from.ifAddr()}}
+			c := Change{Kind: DeleteAddress, Index: from.Index, Address: from.ifAddr()}
+			deleteAddress = append(deleteAddress, c)
 		}
 	}
-	mtu := mtuChange(from, to)
+	mtu := changeMTU(from, to)
 	if stays {
 		// If the prefix length changes, the old broadcast address may be a gateway now: the old
 		// address must be deleted before the routes are set.
@@ -177,32 +175,23 @@ func replaces(routes []Route, old Route) bool {
 	})
 }
 
-// mtuChange returns the change of the MTU, if there is one.
-func mtuChange(from, to *Config) []Change {
-	var current uint32
-	var change Change
-	switch {
-	case from == nil && to == nil:
-		return nil
-	case to == nil:
-		current, change = from.mtu(), Change{Index: from.Index, MTU: from.LinkMTU}
-	case from == nil:
-		current, change = to.LinkMTU, Change{Index: to.Index, MTU: to.mtu()}
-	default:
-		current, change = from.mtu(), Change{Index: to.Index, MTU: to.mtu()}
-	}
-	if change.MTU == 0 || change.MTU == current {
+// changeMTU returns the change of the MTU, if there is one.
+func changeMTU(from, to *Config) []Change {
+	c := cmp.Or(to, from)
+	if c == nil {
 		return nil
 	}
-	return []Change{change}
-}
-
-// mtu returns the MTU of the link with c, or 0 if it is unknown.
-func (c *Config) mtu() uint32 {
-	if c.MTU != 0 {
-		return c.MTU
+	current, want := c.LinkMTU, c.LinkMTU
+	if from != nil {
+		current = cmp.Or(from.MTU, from.LinkMTU)
 	}
-	return c.LinkMTU
+	if to != nil {
+		want = cmp.Or(to.MTU, to.LinkMTU)
+	}
+	if want == 0 || want == current {
+		return nil
+	}
+	return []Change{{Kind: SetMTU, Index: c.Index, MTU: want}}
 }
 
 func (c *Config) ifAddr() IfAddr {

@@ -30,14 +30,13 @@ type Conn struct {
 // Open returns a Conn for the interfaces of the network namespace of the calling thread.
 func Open() (*Conn, error) {
 	handle, err := netlink.NewHandle(unix.NETLINK_ROUTE)
+	if err == nil {
+		err = handle.SetSocketTimeout(answerTimeout)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
 	}
-	if err := handle.SetSocketTimeout(answerTimeout); err != nil {
-		handle.Close()
-		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
-	}
-	return &Conn{handle: handle}, nil
+	return &Conn{handle}, nil
 }
 
 // Close closes the connection.

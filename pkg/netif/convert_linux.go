@@ -97,11 +97,7 @@ const infiniteSeconds = math.MaxUint32
 
 // seconds returns a lifetime in the kernel's encoding: whole seconds, rounded up.
 func seconds(d time.Duration) uint32 {
-	s := d / time.Second
-	if d%time.Second > 0 {
-		s++
-	}
-	return uint32(min(max(s, 0), infiniteSeconds))
+	return uint32(min(max(math.Ceil(d.Seconds()), 0), infiniteSeconds))
 }
 
 // lifetime is the inverse of seconds.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,8 +23,12 @@ type Interface struct {
 	v6   ipv6
 }
 
-// reset sets all that is known of the interface to its initial state.
-func (i *Interface) reset() { i.link, i.v4, i.v6 = netif.Link{}, ipv4{i: i}, ipv6{i: i} }
+// reset closes the sockets, and sets all that is known of the interface to its initial state.
+func (i *Interface) reset() {
+	i.v4.close()
+	i.v6.close()
+	i.link, i.v4, i.v6 = netif.Link{}, ipv4{i: i}, ipv6{i: i}
+}
 
 // start sets the interface up and, if it has a carrier, sends the first messages.
 func (i *Interface) start() (err error) {
@@ -36,10 +39,7 @@ func (i *Interface) start() (err error) {
 			const hint = "the interface is down; to ask for offers does not set it up"
 			return fmt.Errorf("%s: %s", i.Name, hint)
 		}
-	} else {
-		i.link, err = n.setUp(i.Name)
-	}
-	if errors.Is(err, unix.ENODEV) && !n.cfg.OfferOnly {
+	} else if i.link, err = n.setUp(i.Name); errors.Is(err, unix.ENODEV) {
 		return nil
 	}
 	if err != nil || !i.link.Carrier {
@@ -48,10 +48,8 @@ func (i *Interface) start() (err error) {
 	return i.connected()
 }
 
-// connected starts the protocols, or checks what they have, when there is a carrier.
-func (i *Interface) connected() error {
-	return errors.Join(i.v4.start(), i.v6.start())
-}
+// connected starts IPv4 and IPv6, or confirms their configuration, when there is a carrier.
+func (i *Interface) connected() error { return errors.Join(i.v4.start(), i.v6.start()) }
 
 // look handles that the interface has appeared, disappeared, or got a carrier.
 func (i *Interface) look() error {
@@ -71,12 +69,12 @@ func (i *Interface) look() error {
 	if !bytes.Equal(link.HardwareAddr, i.link.HardwareAddr) {
 		i.forget() // servers take it for another interface
 	}
-	isNew := link.Carrier && !i.link.Carrier
+	hadCarrier := i.link.Carrier
 	if i.v4.applied != nil {
 		link.MTU = i.link.MTU
 	}
 	i.link = link
-	if !isNew {
+	if hadCarrier || !link.Carrier {
 		return nil
 	}
 	return i.connected()
@@ -90,21 +88,8 @@ func (i *Interface) forget() {
 	}
 	_ = i.v4.apply(nil)
 	_ = i.v6.apply(nil)
-	i.close()
 	i.reset()
 	i.network.updateResolvConf()
-}
-
-// poll appends the descriptors to wait for to fds, and returns how long to wait.
-func (i *Interface) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
-	fds, wait4 := i.v4.poll(fds, now)
-	fds, wait6 := i.v6.poll(fds, now)
-	return fds, shorter(wait4, wait6)
-}
-
-func (i *Interface) close() {
-	i.v4.close()
-	i.v6.close()
 }
 
 // do makes changes of the interface.

@@ -62,9 +62,10 @@ func (v *ipv4) newClient() error {
 // waiting reports whether a lease is expected.
 func (v *ipv4) waiting() bool { return v.client != nil && v.lease == nil }
 
-func (v *ipv4) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
+// poll appends the descriptor to read from, and returns the time at which run has work to do.
+func (v *ipv4) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if v.client == nil {
-		return fds, loop.Forever
+		return fds, dhcp4.Infinite
 	}
 	if v.socket != nil && !v.client.Listening() {
 		// An open socket would receive all packets of the interface. It is closed here, when there
@@ -74,8 +75,7 @@ func (v *ipv4) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.D
 	if v.socket != nil {
 		fds = append(fds, unix.PollFd{Fd: int32(v.socket.FD()), Events: unix.POLLIN})
 	}
-	at, ok := v.client.Deadline()
-	return fds, until(at, ok, now)
+	return fds, v.client.Deadline()
 }
 
 func (v *ipv4) run(now time.Duration) {
@@ -90,9 +90,7 @@ func (v *ipv4) run(now time.Duration) {
 			v.i.network.warn(v.act(v.client.Receive(now, d)))
 		})
 	}
-	if at, ok := v.client.Deadline(); ok && now >= at {
-		v.i.network.warn(v.act(v.client.Tick(now)))
-	}
+	v.i.network.warn(v.act(v.client.Tick(now)))
 }
 
 // act carries out an action of the client.

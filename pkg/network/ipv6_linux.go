@@ -23,8 +23,8 @@ type ipv6 struct {
 	i              *Interface
 	advertisements *ndp.Socket // nil: not started
 	routers        ndp.Table
-	heard          bool          // a router
-	solicitAt      time.Duration // when to send the next solicitation; 0: never
+	heard          bool          // an advertisement has arrived
+	solicitAt      time.Duration // when to send the next solicitation, or ndp.Infinite
 	solicitWait    time.Duration // between the last solicitation and the next
 
 	client   *dhcp6.Client  // nil: no router asked for DHCPv6
@@ -75,7 +75,7 @@ func (v *ipv6) start() (err error) {
 // solicit sends a router solicitation. The next one follows after a wait, unless an advertisement
 // arrives.
 func (v *ipv6) solicit(wait time.Duration) {
-	v.solicitAt, v.solicitWait = 0, wait
+	v.solicitAt, v.solicitWait = ndp.Infinite, wait
 	if wait < maxSolicitWait {
 		v.solicitAt = loop.Now() + wait
 	}
@@ -91,15 +91,15 @@ func (v *ipv6) waiting() bool {
 	return !v.heard || v.client != nil && v.client.Lease() == nil && v.offer == nil
 }
 
-func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.Duration) {
+// poll appends the descriptors to read from, and returns the time at which run has work to do.
+func (v *ipv6) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if v.advertisements == nil {
-		return fds, loop.Forever
+		return fds, ndp.Infinite
 	}
 	fds = append(fds, unix.PollFd{Fd: int32(v.advertisements.FD()), Events: unix.POLLIN})
-	at, ok := v.routers.Deadline()
-	wait := shorter(until(at, ok, now), until(v.solicitAt, v.solicitAt != 0, now))
+	at := min(v.routers.Deadline(), v.solicitAt)
 	if v.client == nil {
-		return fds, wait
+		return fds, at
 	}
 	if v.socket != nil && !v.client.Listening() {
 		v.closeSocket()
@@ -107,8 +107,7 @@ func (v *ipv6) poll(fds []unix.PollFd, now time.Duration) ([]unix.PollFd, time.D
 	if v.socket != nil {
 		fds = append(fds, unix.PollFd{Fd: int32(v.socket.FD()), Events: unix.POLLIN})
 	}
-	at, ok = v.client.Deadline()
-	return fds, shorter(wait, until(at, ok, now))
+	return fds, min(at, v.client.Deadline())
 }
 
 func (v *ipv6) run(now time.Duration) {
@@ -120,10 +119,10 @@ func (v *ipv6) run(now time.Duration) {
 		changed = true
 		v.receive(now, a)
 	})
-	if v.solicitAt != 0 && now >= v.solicitAt {
+	if now >= v.solicitAt {
 		v.solicit(2 * v.solicitWait)
 	}
-	if at, ok := v.routers.Deadline(); ok && now >= at {
+	if now >= v.routers.Deadline() {
 		v.routers.Expire(now)
 		changed = true
 	}
@@ -142,16 +141,14 @@ func (v *ipv6) run(now time.Duration) {
 			v.act(v.client.Receive(now, d))
 		})
 	}
-	if at, ok := v.client.Deadline(); ok && now >= at {
-		v.act(v.client.Tick(now))
-	}
+	v.act(v.client.Tick(now))
 }
 
 func (v *ipv6) receive(now time.Duration, a ndp.Advertisement) {
 	if v.i.tracing() {
 		v.i.trace("router advertisement from %v", a.Router)
 	}
-	v.heard, v.solicitAt = true, 0
+	v.heard, v.solicitAt = true, ndp.Infinite
 	v.routers.Update(now, a)
 }
 

@@ -173,8 +173,8 @@ func (n *Network) Interfaces() []*Interface { return n.interfaces }
 
 // Poll adds the descriptors that the Network reads from, and returns how long it can wait.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
-	wait := loop.Forever
 	now := loop.Now()
+	deadline := netif.Infinite
 	if !n.deferredStarted {
 		if n.deferredAt == 0 {
 			n.deferredAt = now + ipv6Delay
@@ -182,34 +182,22 @@ func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 		if now >= n.deferredAt || n.Settled() {
 			n.startDeferred()
 		} else {
-			wait = n.deferredAt - now
+			deadline = n.deferredAt
 		}
 	}
 	if n.monitor != nil {
 		fds = append(fds, unix.PollFd{Fd: int32(n.monitor.FD()), Events: unix.POLLIN})
 	}
 	for _, i := range n.interfaces {
-		var until time.Duration
-		fds, until = i.poll(fds, now)
-		wait = shorter(wait, until)
+		var at4, at6 time.Duration
+		fds, at4 = i.v4.poll(fds)
+		fds, at6 = i.v6.poll(fds)
+		deadline = min(deadline, at4, at6)
 	}
-	return fds, wait
-}
-
-// shorter returns the shorter one of two waits.
-func shorter(a, b time.Duration) time.Duration {
-	if a == loop.Forever || b != loop.Forever && b < a {
-		return b
+	if deadline == netif.Infinite {
+		return fds, loop.Forever
 	}
-	return a
-}
-
-// until returns how long to wait for a time, or loop.Forever if there is none.
-func until(at time.Duration, ok bool, now time.Duration) time.Duration {
-	if !ok {
-		return loop.Forever
-	}
-	return max(at-now, 0)
+	return fds, max(deadline-now, 0)
 }
 
 // startDeferred starts what the workload need not wait for: IPv6, whose addresses the kernel
@@ -254,7 +242,7 @@ func (n *Network) Run() {
 // more.
 func (n *Network) Close() {
 	for _, i := range n.interfaces {
-		i.close()
+		i.reset()
 	}
 	if n.monitor != nil {
 		n.monitor.Close()

@@ -56,24 +56,21 @@ func (w Wait) Describe() op.Description {
 }
 
 func (w Wait) Do() error {
-	deadline := loop.Now() + w.Limit
 	w.Network.Run() // handle what has already arrived, even if Limit is 0
-	for !w.Network.Settled() {
+	return wait(w.Loop, w.Limit, w.Network.Settled)
+}
+
+// wait runs the tasks of a loop until done returns true, at most for limit.
+func wait(l *loop.Loop, limit time.Duration, done func() bool) error {
+	deadline := loop.Now() + limit
+	for !done() {
 		left := deadline - loop.Now()
 		if left <= 0 {
 			return nil
 		}
-		if err := step(w.Loop, left); err != nil {
-			return err
+		if _, err := l.Step(-1, left); err != nil {
+			return fmt.Errorf("wait for leases: %w", err)
 		}
-	}
-	return nil
-}
-
-// step runs one step of a loop that waits for leases.
-func step(l *loop.Loop, limit time.Duration) error {
-	if _, err := l.Step(-1, limit); err != nil {
-		return fmt.Errorf("wait for leases: %w", err)
 	}
 	return nil
 }

@@ -43,14 +43,11 @@ func Release(cfg Config, limit time.Duration) (leased netip.Prefix, err error) {
 	}
 	l := loop.Loop{Tasks: []loop.Task{n}, Warn: cfg.Warn}
 	deadline := loop.Now() + limit
-	for v.lease == nil {
-		left := deadline - loop.Now()
-		if left <= 0 {
-			return leased, fmt.Errorf("%s: release %v: %w", i.Name, leased, ErrNoAnswer)
-		}
-		if err := step(&l, left); err != nil {
-			return leased, err
-		}
+	if err := wait(&l, limit, func() bool { return v.lease != nil }); err != nil {
+		return leased, err
+	}
+	if v.lease == nil {
+		return leased, fmt.Errorf("%s: release %v: %w", i.Name, leased, ErrNoAnswer)
 	}
 	if v.lease.Address.Addr() != leased.Addr() {
 		return leased, fmt.Errorf("%s: release %v: the server does not know it, it offers %v",

@@ -2,6 +2,7 @@ package network
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
@@ -57,22 +58,18 @@ const otherVersionTimeout = time.Second
 // runs the tasks of l, which should include the Network.
 func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 	deadline := loop.Now() + limit
-	for {
-		all, some := true, true
-		for _, i := range n.interfaces {
-			has4, has6 := !i.v4.waiting(), !i.v6.waiting()
-			all = all && has4 && has6
-			some = some && (has4 && n.cfg.IPv4 || has6 && n.cfg.IPv6)
-		}
-		if some {
-			deadline = min(deadline, loop.Now()+otherVersionTimeout)
-		}
-		left := deadline - loop.Now()
-		if all || left <= 0 {
-			return nil
-		}
-		if err := step(l, left); err != nil {
-			return err
-		}
+	err := wait(l, limit, func() bool {
+		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
+			wait4, wait6 := i.v4.waiting(), i.v6.waiting()
+			return (wait4 || wait6) && (wait4 || !n.cfg.IPv4) && (wait6 || !n.cfg.IPv6)
+		})
+	})
+	if err != nil {
+		return err
 	}
+	return wait(l, min(deadline-loop.Now(), otherVersionTimeout), func() bool {
+		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
+			return i.v4.waiting() || i.v6.waiting()
+		})
+	})
 }

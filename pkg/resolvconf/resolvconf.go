@@ -44,40 +44,34 @@ func Merge(configs ...Config) Config {
 }
 
 func mergeServers(configs []Config) (merged []netip.Addr) {
-	for rank := 0; ; rank++ {
-		more := false
+	longest := 0
+	for _, c := range configs {
+		longest = max(longest, len(c.Servers))
+	}
+	for rank := range longest {
 		for _, c := range configs {
-			if rank >= len(c.Servers) {
+			if rank >= len(c.Servers) || len(merged) == maxServers {
 				continue
 			}
-			more = true
 			s := c.Servers[rank]
 			if (s.IsGlobalUnicast() || s.IsLinkLocalUnicast()) && !slices.Contains(merged, s) {
 				merged = append(merged, s)
 			}
-			if len(merged) == maxServers {
-				return merged
-			}
-		}
-		if !more {
-			return merged
 		}
 	}
+	return merged
 }
 
 func mergeSearch(configs []Config) (merged []string) {
 	length := len("search\n")
 	for _, c := range configs {
 		for _, domain := range c.Search {
-			tooLong := length+1+len(domain) > maxSearchLine
-			if tooLong || slices.Contains(merged, domain) || !dnsname.Valid(domain) {
-				continue
+			longer := length + len(" ") + len(domain)
+			if longer <= maxSearchLine && len(merged) < maxDomains &&
+				dnsname.Valid(domain) && !slices.Contains(merged, domain) {
+				merged = append(merged, domain)
+				length = longer
 			}
-			if len(merged) == maxDomains {
-				return merged
-			}
-			merged = append(merged, domain)
-			length += 1 + len(domain)
 		}
 	}
 	return merged
