@@ -10,14 +10,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cable tells QEMU, in its control protocol QMP, whether an interface has a link.
+// A cable sets the link state of an interface by QEMU's control protocol (QMP).
 type cable struct {
 	nic  string   // QEMU's identifier of the interface
-	qemu *os.File // QEMU's end
-	conn net.Conn // ours
+	qemu *os.File // QEMU's end of the connection
+	conn net.Conn // the host's end of the connection
 
 	used bool
-	errs chan error // the one that is first, when all answers are read
+	errs chan error // receives the joined errors of all replies after the last reply
 }
 
 func newCable() (*cable, error) {
@@ -30,7 +30,8 @@ func newCable() (*cable, error) {
 	return c, nil
 }
 
-// set sends the command. It does not wait for QEMU, which may not even run yet.
+// set sends the command that sets the link state. It does not wait for the reply, because QEMU may
+// not have started yet.
 func (c *cable) set(up bool) error {
 	enc := json.NewEncoder(c.conn)
 	if !c.used {
@@ -39,14 +40,17 @@ func (c *cable) set(up bool) error {
 			return fmt.Errorf("set link: %w", err)
 		}
 	}
-	err := enc.Encode(map[string]any{"execute": "set_link", "arguments": map[string]any{"name": c.nic, "up": up}})
+	err := enc.Encode(map[string]any{
+		"execute":   "set_link",
+		"arguments": map[string]any{"name": c.nic, "up": up},
+	})
 	if err != nil {
 		return fmt.Errorf("set link: %w", err)
 	}
 	return nil
 }
 
-// readAnswers runs until both ends are closed.
+// readAnswers reads QEMU's replies until all copies of QEMU's end are closed.
 func (c *cable) readAnswers() {
 	var errs []error
 	dec := json.NewDecoder(c.conn)
@@ -64,9 +68,9 @@ func (c *cable) readAnswers() {
 	c.errs <- errors.Join(errs...)
 }
 
-// close returns the errors of set that QEMU has reported.
+// close closes the connection and returns the errors that QEMU has reported. QEMU must have ended.
 func (c *cable) close() error {
-	c.qemu.Close() // as QEMU is gone, this was the last one: readAnswers gets to the end
+	c.qemu.Close() // the last copy, so that readAnswers returns
 	err := <-c.errs
 	c.conn.Close()
 	return err

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Dhcpd is ISC dhcpd as a DHCPv4 server. It sends all options whose guests ask for none (no option 55), else what they ask for.
+// Dhcpd is a DHCPv4 server, ISC dhcpd. It sends the options that the guest requests (option 55), or
+// all options if the guest does not send option 55.
 type Dhcpd struct{ Lease }
 
 func (d Dhcpd) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -23,8 +24,9 @@ func (d Dhcpd) start(ctx context.Context, s *Segment, dir string) (service, erro
 	line("default-lease-time %d", seconds(leaseTime(d.Time)))
 	line("max-lease-time %d", seconds(leaseTime(d.Time)))
 	line("min-lease-time 1")
-	line("ping-check false") // it would take a second
-	fmt.Fprintf(&config, "subnet %v netmask %v { range %v; }\n", host.Masked().Addr(), mask(host), d.Address.Addr())
+	line("ping-check false") // the check would take a second
+	fmt.Fprintf(&config, "subnet %v netmask %v { range %v; }\n",
+		host.Masked().Addr(), mask(host), d.Address.Addr())
 	line("option subnet-mask %v", mask(d.Address))
 	if len(d.Routers) > 0 {
 		line("option routers %s", join(d.Routers, ", "))
@@ -50,7 +52,7 @@ func (d Dhcpd) start(ctx context.Context, s *Segment, dir string) (service, erro
 	return runDhcpd(ctx, s, dir, "-4", config.String())
 }
 
-// Dhcpd6 is ISC dhcpd as a DHCPv6 server.
+// Dhcpd6 is a DHCPv6 server, ISC dhcpd.
 type Dhcpd6 struct{ Lease6 }
 
 func (d Dhcpd6) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -79,7 +81,7 @@ func (d Dhcpd6) start(ctx context.Context, s *Segment, dir string) (service, err
 
 func runDhcpd(ctx context.Context, s *Segment, dir, protocol, config string) (service, error) {
 	leases := filepath.Join(dir, "leases")
-	if err := os.WriteFile(leases, nil, 0o644); err != nil { // it does not make one
+	if err := os.WriteFile(leases, nil, 0o644); err != nil { // dhcpd requires that it exists
 		return nil, err
 	}
 	return s.run(ctx, dir, program{
@@ -90,7 +92,7 @@ func runDhcpd(ctx context.Context, s *Segment, dir, protocol, config string) (se
 	})
 }
 
-// hexBytes returns b in the notation of dhcpd.
+// hexBytes returns b in dhcpd's notation: hexadecimal, separated by colons.
 func hexBytes(b []byte) string {
 	var words []string
 	for _, c := range b {

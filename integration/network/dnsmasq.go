@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// Dnsmasq is dnsmasq as a DHCPv4 server. It sends what the guest asks for (option 55) only, the name of the guest excepted.
+// Dnsmasq is a DHCPv4 server, dnsmasq. It sends the options that the guest requests (option 55),
+// and the host name in any case.
 type Dnsmasq struct {
 	Lease
-	RapidCommit bool // answers DISCOVER with ACK to guests that ask for it, RFC 4039
+	RapidCommit bool // answers DISCOVER with ACK if the guest requests it, RFC 4039
 }
 
 func (d Dnsmasq) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -19,7 +20,8 @@ func (d Dnsmasq) start(ctx context.Context, s *Segment, dir string) (service, er
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("dhcp-range=%v,static,%v,%d\n", host.Masked().Addr(), mask(host), seconds(leaseTime(d.Time)))
+	config := fmt.Sprintf("dhcp-range=%v,static,%v,%d\n",
+		host.Masked().Addr(), mask(host), seconds(leaseTime(d.Time)))
 	config += fmt.Sprintf("dhcp-host=%v,%v", s.MAC, d.Address.Addr())
 	if d.Hostname != "" {
 		config += "," + d.Hostname
@@ -56,16 +58,17 @@ func (d Dnsmasq) start(ctx context.Context, s *Segment, dir string) (service, er
 	return runDnsmasq(ctx, s, dir, config)
 }
 
-// Dnsmasq6 is dnsmasq as a router, and as a DHCPv6 server where the advertisement says that there is one.
+// Dnsmasq6 is an IPv6 router, dnsmasq. It is also a DHCPv6 server if the Advert has Managed or
+// Other.
 type Dnsmasq6 struct {
 	Advert
-	Address netip.Addr    // for DHCPv6; with Managed only
-	Time    time.Duration // of the lease of Address; default: an hour
+	Address netip.Addr    // the address that DHCPv6 assigns, if Managed is set
+	Time    time.Duration // lease time of Address; default: an hour
 }
 
 func (d Dnsmasq6) start(ctx context.Context, s *Segment, dir string) (service, error) {
 	if !d.SLAAC && !d.Managed {
-		return nil, errors.New("dnsmasq offers addresses: by SLAAC, Managed, or both")
+		return nil, errors.New("dnsmasq requires SLAAC or Managed in the Advert")
 	}
 	config := "enable-ra\n"
 	mtu := "off"
@@ -75,9 +78,11 @@ func (d Dnsmasq6) start(ctx context.Context, s *Segment, dir string) (service, e
 	config += fmt.Sprintf("ra-param=%s,mtu:%s,600\n", segmentInterface, mtu)
 	switch prefix := d.Prefix.Masked().Addr(); {
 	case d.Managed && d.SLAAC:
-		config += fmt.Sprintf("dhcp-range=%v,%v,slaac,%d,%d\n", d.Address, d.Address, d.Prefix.Bits(), seconds(leaseTime(d.Time)))
+		config += fmt.Sprintf("dhcp-range=%v,%v,slaac,%d,%d\n",
+			d.Address, d.Address, d.Prefix.Bits(), seconds(leaseTime(d.Time)))
 	case d.Managed:
-		config += fmt.Sprintf("dhcp-range=%v,%v,%d,%d\n", d.Address, d.Address, d.Prefix.Bits(), seconds(leaseTime(d.Time)))
+		config += fmt.Sprintf("dhcp-range=%v,%v,%d,%d\n",
+			d.Address, d.Address, d.Prefix.Bits(), seconds(leaseTime(d.Time)))
 	case d.Other:
 		config += fmt.Sprintf("dhcp-range=%v,ra-stateless\n", prefix)
 	default:
@@ -109,6 +114,6 @@ dhcp-leasefile=%s/leases
 		name:   "dnsmasq",
 		config: common + config,
 		args:   []string{"-C", configFile},
-		ready:  "started, version", // its sockets are bound then
+		ready:  "started, version", // printed after the sockets are bound
 	})
 }

@@ -14,23 +14,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Gvisor returns a network of gvisor-tap-vsock, the library that is gvproxy. Its only router is its DNS server too; it has
-// settings for address, router, search list and MTU, and its leases last an hour. The host is the last address of the
-// guest's subnet. Frames travel between QEMU and the library over a stream socket or, with datagrams, a datagram each.
+// Gvisor returns a network of gvisor-tap-vsock, the library of gvproxy. It has one router, which is
+// the DNS server too. The lease must have a router and an MTU, can have an address and a search
+// list, and is valid for an hour. The host is the last address of the guest's subnet. QEMU and the
+// library exchange frames over a stream socket, or over a datagram socket if datagrams is set.
 //
-// Some goroutines of the library stay after Close, for it has no way to end them.
+// Some goroutines of the library remain after Close, because the library cannot end them.
 func Gvisor(opt Options, lease Lease, datagrams bool) (*Network, error) {
 	if err := lease.only("gvisor-tap-vsock", "Address", "Routers", "Search", "MTU"); err != nil {
 		return nil, err
 	}
 	if len(lease.Routers) != 1 || lease.MTU == 0 {
-		return nil, errors.New("gvisor-tap-vsock wants one router and an MTU")
+		return nil, errors.New("gvisor-tap-vsock requires one router and an MTU")
 	}
 	lease.DNS = lease.Routers
 	lease.Time = time.Hour
 	host := lastAddress(lease.Address)
 
-	logrus.SetOutput(io.Discard) // it reports the end of each connection
+	logrus.SetOutput(io.Discard) // the library logs the end of each connection
 	gateway := lease.Routers[0].String()
 	kind, netdev := unix.SOCK_STREAM, streamArg
 	if datagrams {
@@ -40,7 +41,9 @@ func Gvisor(opt Options, lease Lease, datagrams bool) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := newNetwork(opt, []*os.File{qemu}, func(id string, fds []int) string { return netdev(id, fds[0]) })
+	n, err := newNetwork(opt, []*os.File{qemu}, func(id string, fds []int) string {
+		return netdev(id, fds[0])
+	})
 	if err != nil {
 		conn.Close()
 		qemu.Close()
@@ -71,7 +74,7 @@ func Gvisor(opt Options, lease Lease, datagrams bool) (*Network, error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		accept(context.Background(), conn) // until conn is closed, which is an error for it
+		accept(context.Background(), conn) // returns an error when conn is closed
 	}()
 	n.onClose(func() error {
 		conn.Close()
@@ -81,7 +84,7 @@ func Gvisor(opt Options, lease Lease, datagrams bool) (*Network, error) {
 	return n, nil
 }
 
-// lastAddress returns the highest address of an IPv4 subnet that is no broadcast.
+// lastAddress returns the last address of an IPv4 subnet before its broadcast address.
 func lastAddress(p netip.Prefix) netip.Addr {
 	b := p.Masked().Addr().As4()
 	for bit := p.Bits(); bit < 31; bit++ {

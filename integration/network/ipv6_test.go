@@ -23,8 +23,8 @@ var advert = Advert{
 	MTU:    1400,
 }
 
-// checkRouter boots a guest and checks what the router advertises, the address the guest makes itself of that, and that it can
-// connect to the host.
+// checkRouter boots a guest and checks the router advertisement, the address that the guest
+// configures from it, and that the guest can connect to the host.
 func checkRouter(t *testing.T, n *Network, a Advert) {
 	t.Helper()
 	host, err := n.Greet(n.Host6, "hello\n")
@@ -39,7 +39,7 @@ func checkRouter(t *testing.T, n *Network, a Advert) {
 	prefix := a.Prefix.Masked().Addr().As16()
 	copy(prefix[8:], []byte{n.MAC[0] ^ 2, n.MAC[1], n.MAC[2], 0xff, 0xfe, n.MAC[3], n.MAC[4], n.MAC[5]})
 	if want := fmt.Sprintf("inet6 %v/64\nhello\n", netip.AddrFrom16(prefix)); got != want {
-		t.Errorf("the guest shows:\n%s\nwant:\n%s", got, want)
+		t.Errorf("output of the guest:\n%s\nwant:\n%s", got, want)
 	}
 	packets, err := n.Packets()
 	if err != nil {
@@ -48,12 +48,13 @@ func checkRouter(t *testing.T, n *Network, a Advert) {
 	for _, p := range packets {
 		if got := p.Advert(); got != nil {
 			if !reflect.DeepEqual(*got, a) {
-				t.Errorf("advertised is %+v with the search list %q, want %+v with %q", *got, got.Search, a, a.Search)
+				t.Errorf("router advertisement = %+v with the search list %q, want %+v with %q",
+					*got, got.Search, a, a.Search)
 			}
 			return
 		}
 	}
-	t.Error("there was no router advertisement")
+	t.Error("no router advertisement was captured")
 }
 
 func TestRadvd(t *testing.T) {
@@ -72,8 +73,15 @@ func TestPasst6(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
 	dns6 := []netip.Addr{netip.MustParseAddr("2001:db8::53")}
-	l := Lease{Address: lease.Address, Routers: lease.Routers, DNS: lease.DNS, Search: lease.Search, MTU: lease.MTU}
-	n, err := Passt(t.Context(), Options{Log: t.Output()}, l, netip.MustParseAddr("2001:db8::77"), dns6...)
+	l := Lease{
+		Address: lease.Address,
+		Routers: lease.Routers,
+		DNS:     lease.DNS,
+		Search:  lease.Search,
+		MTU:     lease.MTU,
+	}
+	address6 := netip.MustParseAddr("2001:db8::77")
+	n, err := Passt(t.Context(), Options{Log: t.Output()}, l, address6, dns6...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,10 +8,11 @@ import (
 	"strings"
 )
 
-// Kea is ISC Kea as a DHCPv4 server. It sends what the guest asks for (option 55), and some options anyway.
+// Kea is a DHCPv4 server, ISC Kea. It sends the options that the guest requests (option 55), and
+// some options in any case.
 type Kea struct{ Lease }
 
-// object is one of JSON.
+// object is a JSON object.
 type object map[string]any
 
 func (k Kea) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -32,7 +33,8 @@ func (k Kea) start(ctx context.Context, s *Segment, dir string) (service, error)
 		option("interface-mtu", fmt.Sprint(k.MTU))
 	}
 	if len(k.Routes) > 0 {
-		options = append(options, object{"code": 121, "csv-format": false, "data": hex.EncodeToString(k.classlessRoutes())})
+		data := hex.EncodeToString(k.classlessRoutes())
+		options = append(options, object{"code": 121, "csv-format": false, "data": data})
 	}
 	reservation := object{"hw-address": s.MAC.String(), "ip-address": k.Address.Addr().String()}
 	if k.Hostname != "" {
@@ -45,14 +47,14 @@ func (k Kea) start(ctx context.Context, s *Segment, dir string) (service, error)
 		"option-data":       options,
 		"subnet4": []object{{
 			"id":           1,
-			"subnet":       k.Address.Masked().String(), // also the subnet mask
+			"subnet":       k.Address.Masked().String(), // sets the subnet mask too
 			"interface":    segmentInterface,
 			"reservations": []object{reservation},
 		}},
 	})
 }
 
-// Kea6 is ISC Kea as a DHCPv6 server.
+// Kea6 is a DHCPv6 server, ISC Kea.
 type Kea6 struct{ Lease6 }
 
 func (k Kea6) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -82,7 +84,7 @@ func (k Kea6) start(ctx context.Context, s *Segment, dir string) (service, error
 	})
 }
 
-// runKea runs the server for a version of IP.
+// runKea runs the server for version 4 or 6 of IP.
 func runKea(ctx context.Context, s *Segment, dir, version string, config object) (service, error) {
 	text, err := json.Marshal(object{"Dhcp" + version: config})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A namespace is a network namespace of its own. It has no name: it is gone with its file and the processes and sockets in
-// it.
+// A namespace is a network namespace. It exists as long as its file is open, or a process or socket
+// is in it.
 type namespace struct{ file *os.File }
 
 func newNamespace() (*namespace, error) {
@@ -27,7 +27,8 @@ func newNamespace() (*namespace, error) {
 	return &ns, nil
 }
 
-// do calls f on a thread that is in the namespace. Sockets that f makes are in it for ever, and so are processes.
+// do calls f on a thread in the namespace. Sockets and processes that f creates stay in the
+// namespace.
 func (ns *namespace) do(f func() error) error {
 	return onThread(func() error {
 		if err := unix.Setns(int(ns.file.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -39,13 +40,15 @@ func (ns *namespace) do(f func() error) error {
 
 func (ns *namespace) close() error { return ns.file.Close() }
 
-// onThread calls f on a thread that ends afterwards, as nobody else should get it.
+// onThread calls f on a thread of its own. The thread ends afterwards, because f may have changed
+// its namespace.
 func onThread(f func() error) error {
 	result := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked, which ends the thread with the goroutine
+		runtime.LockOSThread() // not unlocked, so that the thread ends with the goroutine
 		if unix.Gettid() == unix.Getpid() {
-			defer runtime.UnlockOSThread() // but the main thread can't end: use another one
+			// The main thread cannot end, so f is called on another one.
+			defer runtime.UnlockOSThread()
 			result <- onThread(f)
 			return
 		}

@@ -1,17 +1,19 @@
-// Package network provides the host's side of a guest's network interface: DHCP servers and routers that are in use
-// elsewhere, with addresses and options as a test wants them, and something to connect to. Machines of package vm take it:
+// Package network implements networks for the guests of package vm. A network has widely used DHCP
+// servers and routers, whose addresses and options a test can choose, and TCP servers to which the
+// guest can connect:
 //
 //	n, err := network.Slirp(network.Options{}, network.Lease{})
 //	...
 //	defer n.Close()
 //	n.AddTo(&cfg)                         // cfg is a vm.Config
-//	host, err := n.Greet(n.Host, "hello") // the guest reads this at host, an address and port, by TCP
+//	host, err := n.Greet(n.Host, "hello") // a TCP server for the guest at host, an AddrPort
 //	result, err := vm.Run(ctx, cfg)
-//	packets, err := n.Packets()           // all that went over the wire
+//	packets, err := n.Packets()           // all captured packets
 //
-// Slirp and Gvisor are networks inside of a process and need no rights. Passt, and the servers on a Segment, run in a
-// network namespace that has no connection to this machine's, which takes root; integration/deps.sh gets their programs. Nothing of
-// a network is left after Close.
+// Slirp and Gvisor run within a process and do not need privileges. Passt and the servers on a
+// Segment run in a network namespace without a connection to the network of this machine. They
+// require root, and the programs that integration/deps.sh installs. Close removes everything of a
+// network.
 package network
 
 import (
@@ -31,44 +33,49 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// DefaultMAC is the hardware address of a guest's interface.
+// DefaultMAC is the default hardware address of a guest's interface.
 const DefaultMAC = "52:54:00:12:34:56"
 
-// Options are what all networks have in common.
+// Options are the options of all kinds of networks.
 type Options struct {
-	// MAC is the hardware address of the guest's interface; default: DefaultMAC. Each interface of a machine needs its own.
+	// MAC is the hardware address of the guest's interface; default: DefaultMAC. The interfaces of
+	// a machine must have different addresses.
 	MAC string
 
-	// MaxMTU is the largest MTU that the device takes, and the one it starts with. Default: 65535, and 1500.
+	// MaxMTU is the maximum and the initial MTU of the device in bytes. If it is zero, the maximum
+	// is 65535 and the initial MTU is 1500.
 	MaxMTU int
 
-	// Log gets what the servers print. Nil: it is only part of errors.
+	// Log receives the output of the servers. If it is nil, the output is only used in errors.
 	Log io.Writer
 }
 
-// A Network is what one network interface of a guest is connected to.
+// A Network is the network to which one interface of a guest is connected.
 type Network struct {
 	// MAC is the hardware address of the guest's interface.
 	MAC net.HardwareAddr
 
-	// Lease is what the guest is given by DHCP, if it asks for all of it. For a Segment it is zero: its servers know.
+	// Lease is the lease that the guest gets by DHCP if it requests all options. On a Segment, it
+	// is zero; each server has its own.
 	Lease Lease
 
-	// Host and Host6 are the addresses by which the guest reaches this machine. The zero Addr: it does not.
+	// Host and Host6 are the addresses of this machine for the guest. They are zero if the guest
+	// cannot connect to this machine.
 	Host, Host6 netip.Addr
 
-	// Device goes into vm.Config.Devices; see AddTo.
+	// Device is the element for vm.Config.Devices; see AddTo.
 	Device vm.Device
 
-	dir     string // of the files that belong to the network
+	dir     string // directory of the network's files
 	cable   *cable
-	offload net.HardwareAddr                       // with checksum offload: the hardware address of the host's side
-	listen  func(netip.Addr) (net.Listener, error) // on what the guest reaches as Host or Host6
-	closer  []func() error                         // in reverse order
+	offload net.HardwareAddr                       // with checksum offload: the host's address
+	listen  func(netip.Addr) (net.Listener, error) // listens for connections to Host or Host6
+	closer  []func() error                         // called by Close, the last one first
 }
 
-// newNetwork returns a network with a device that is connected to the netdev of QEMU that netdev returns; its id, and
-// QEMU's file descriptors for files, are netdev's arguments.
+// newNetwork returns a network whose device is connected to a network backend of QEMU. netdev
+// returns QEMU's argument -netdev for the backend with the identifier id; fds has QEMU's file
+// descriptors for files.
 func newNetwork(opt Options, files []*os.File, netdev func(id string, fds []int) string) (*Network, error) {
 	mac, err := net.ParseMAC(cmp.Or(opt.MAC, DefaultMAC))
 	if err != nil {
@@ -97,7 +104,8 @@ func newNetwork(opt Options, files []*os.File, netdev func(id string, fds []int)
 			return []string{
 				"-netdev", netdev(id, fds[1:]),
 				"-device", device,
-				"-object", "filter-dump,id=" + id + "-dump,netdev=" + id + ",file=" + strings.ReplaceAll(n.capture(), ",", ",,"),
+				"-object", "filter-dump,id=" + id + "-dump,netdev=" + id +
+					",file=" + strings.ReplaceAll(n.capture(), ",", ",,"),
 				"-chardev", fmt.Sprintf("socket,id=%s-control,fd=%d", id, fds[0]),
 				"-mon", "mode=control,chardev=" + id + "-control",
 			}
@@ -106,20 +114,22 @@ func newNetwork(opt Options, files []*os.File, netdev func(id string, fds []int)
 	return n, nil
 }
 
-// AddTo gives a machine an interface in the network. One machine at a time can be in it.
+// AddTo adds an interface in the network to the configuration of a machine. One machine at a time
+// can use the network.
 func (n *Network) AddTo(cfg *vm.Config) {
 	cfg.Devices = append(cfg.Devices, n.Device)
 }
 
-// SetLink plugs the cable of the guest's interface in or pulls it out. QEMU does it in a moment, or when it starts: before
-// the guest has booted.
+// SetLink sets the link state of the guest's interface. It does not wait for QEMU, which executes
+// the command soon, or when it starts, before the guest boots. Close returns errors of QEMU.
 func (n *Network) SetLink(up bool) error { return n.cable.set(up) }
 
-// Listen listens for the guest's TCP connections to host, which is n.Host or n.Host6; the port is in the Listener's Addr, and
-// the address is not always host. Close closes the Listener.
+// Listen listens for TCP connections from the guest to host, which must be n.Host or n.Host6. The
+// port is that of the Listener's Addr, whose address may be another one than host. Close closes the
+// Listener. Listen fails if host is zero.
 func (n *Network) Listen(host netip.Addr) (net.Listener, error) {
 	if !host.IsValid() {
-		return nil, errors.New("listen: the guest can't reach this machine by this protocol")
+		return nil, errors.New("listen: the guest cannot connect to this machine by this protocol")
 	}
 	l, err := n.listen(host)
 	if err != nil {
@@ -129,8 +139,8 @@ func (n *Network) Listen(host netip.Addr) (net.Listener, error) {
 	return l, nil
 }
 
-// Greet accepts TCP connections to host, which is n.Host or n.Host6, and sends greeting to each. It returns what the guest is to
-// connect to.
+// Greet starts a TCP server that sends greeting on each connection and closes it. host must be
+// n.Host or n.Host6. It returns the address and port to which the guest can connect.
 func (n *Network) Greet(host netip.Addr, greeting string) (netip.AddrPort, error) {
 	l, err := n.Listen(host)
 	if err != nil {
@@ -149,7 +159,8 @@ func (n *Network) Greet(host netip.Addr, greeting string) (netip.AddrPort, error
 	return netip.AddrPortFrom(host, uint16(l.Addr().(*net.TCPAddr).Port)), nil
 }
 
-// Close ends all that belongs to the network. The machine must have stopped. It returns what has gone wrong unnoticed.
+// Close stops all servers and removes everything of the network. The machine must have stopped. It
+// returns the errors that no other method has returned, such as those of a server that has ended.
 func (n *Network) Close() error {
 	var errs []error
 	for len(n.closer) > 0 {
@@ -162,11 +173,11 @@ func (n *Network) Close() error {
 
 func (n *Network) onClose(f func() error) { n.closer = append(n.closer, f) }
 
-// capture is the path of the file that QEMU writes packets to.
+// capture returns the path of the file to which QEMU writes packets.
 func (n *Network) capture() string { return filepath.Join(n.dir, "packets.pcap") }
 
-// listen listens on the loopback interface, which is where connections to the host come out for networks that are no
-// interfaces of this machine.
+// listen listens on the loopback interface, to which user-mode networks forward the connections of
+// the guest to the host.
 func listen(host netip.Addr) (net.Listener, error) {
 	if host.Is6() {
 		return net.Listen("tcp6", "[::1]:0")
@@ -174,7 +185,7 @@ func listen(host netip.Addr) (net.Listener, error) {
 	return net.Listen("tcp4", "127.0.0.1:0")
 }
 
-// socketPair returns the ends of a connection. The second one is for a process that is to inherit it.
+// socketPair returns the ends of a connection. theirs is to be inherited by a child process.
 func socketPair(kind int) (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -183,13 +194,13 @@ func socketPair(kind int) (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "network"), os.NewFile(uintptr(fds[1]), "network"), nil
 }
 
-// connPair is socketPair with the first end as a Conn.
+// connPair is like socketPair, with the first end as a net.Conn.
 func connPair(kind int) (net.Conn, *os.File, error) {
 	ours, theirs, err := socketPair(kind)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer ours.Close() // FileConn has a duplicate
+	defer ours.Close() // FileConn duplicates it
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		theirs.Close()
@@ -198,12 +209,12 @@ func connPair(kind int) (net.Conn, *os.File, error) {
 	return conn, theirs, nil
 }
 
-// streamArg is QEMU's argument of -netdev for a stream socket.
+// streamArg returns QEMU's argument -netdev for the stream socket fd.
 func streamArg(id string, fd int) string {
 	return fmt.Sprintf("stream,id=%s,server=off,addr.type=fd,addr.str=%d", id, fd)
 }
 
-// datagramArg is the one for a datagram socket.
+// datagramArg returns QEMU's argument -netdev for the datagram socket fd.
 func datagramArg(id string, fd int) string {
 	return fmt.Sprintf("dgram,id=%s,local.type=fd,local.str=%d", id, fd)
 }

@@ -21,7 +21,8 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// The tests boot a guest with libkrun's own init and busybox's DHCP client, which shows what it was given.
+// Most tests boot a guest with libkrun's init and the DHCP client of BusyBox, which prints the
+// lease that it gets.
 
 const guestScript = `#!/bin/sh
 ip link set eth0 up
@@ -41,7 +42,7 @@ ip address add $ip/$mask dev eth0
 [ -z "$router" ] || ip route add default via $router
 `
 
-// lease has all that a server can give.
+// lease has all fields set.
 var lease = Lease{
 	Address:  netip.MustParsePrefix("192.0.2.77/25"),
 	Routers:  []netip.Addr{netip.MustParseAddr("192.0.2.1")},
@@ -57,7 +58,7 @@ var lease = Lease{
 	Time: 2 * time.Hour,
 }
 
-// shown is what boundScript prints for a lease.
+// shown returns the output of boundScript for a lease.
 func shown(l Lease) string {
 	var b strings.Builder
 	line := func(name, value string) {
@@ -84,7 +85,8 @@ func shown(l Lease) string {
 	return b.String()
 }
 
-// boot boots a guest in networks that runs a script, and returns what it showed.
+// boot boots a guest that is connected to networks and runs a script. It returns the output of the
+// console.
 func boot(t *testing.T, script string, args []string, networks ...*Network) string {
 	t.Helper()
 	init, err := guestkernel.PeerInit(t.Context())
@@ -115,7 +117,7 @@ func boot(t *testing.T, script string, args []string, networks ...*Network) stri
 	return string(bytes.ReplaceAll(result.Console, []byte("\r\n"), []byte("\n")))
 }
 
-// checkLease boots a guest and checks that it is given the lease, and can connect to the host.
+// checkLease boots a guest and checks that it gets the lease and can connect to the host.
 func checkLease(t *testing.T, n *Network, l Lease) {
 	t.Helper()
 	host, err := n.Greet(n.Host, "hello\n")
@@ -124,14 +126,16 @@ func checkLease(t *testing.T, n *Network, l Lease) {
 	}
 	got := boot(t, guestScript, []string{host.Addr().String(), fmt.Sprint(host.Port())}, n)
 	if want := shown(l) + "hello\n"; got != want {
-		t.Errorf("the guest shows:\n%s\nwant:\n%s", got, want)
+		t.Errorf("output of the guest:\n%s\nwant:\n%s", got, want)
 	}
 	packets, err := n.Packets()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range packets { // in the list that the guest shows, two names and one with a blank look alike
-		if m := p.DHCPv4(); m != nil && m.MessageType() == dhcpv4.MessageTypeAck && len(l.Search) > 0 {
+	// The guest's output does not distinguish two names from one name with a blank.
+	for _, p := range packets {
+		m := p.DHCPv4()
+		if m != nil && m.MessageType() == dhcpv4.MessageTypeAck && len(l.Search) > 0 {
 			if got := m.DomainSearch().Labels; !slices.Equal(got, l.Search) {
 				t.Errorf("search list = %q, want %q", got, l.Search)
 			}
@@ -139,7 +143,7 @@ func checkLease(t *testing.T, n *Network, l Lease) {
 	}
 }
 
-// exchange returns the types of the DHCPv4 messages in a capture.
+// exchange returns the types of the captured DHCPv4 messages.
 func exchange(t *testing.T, n *Network) []dhcpv4.MessageType {
 	t.Helper()
 	packets, err := n.Packets()
@@ -162,19 +166,19 @@ func wantExchange(t *testing.T, n *Network, want ...dhcpv4.MessageType) {
 	}
 }
 
-// fourWays are the messages of a guest that gets an address.
+// fourWays are the types of the messages when a guest gets an address.
 var fourWays = []dhcpv4.MessageType{
 	dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeOffer, dhcpv4.MessageTypeRequest, dhcpv4.MessageTypeAck,
 }
 
-// closing closes the network at the end of the test.
+// closing closes the network at the end of the test and checks that its directory is removed.
 func closing(t *testing.T, n *Network) {
 	t.Cleanup(func() {
 		if err := n.Close(); err != nil {
 			t.Error(err)
 		}
 		if _, err := os.Stat(n.dir); err == nil {
-			t.Errorf("%s is still there", n.dir)
+			t.Errorf("%s exists after Close", n.dir)
 		}
 	})
 }
@@ -208,11 +212,11 @@ func TestSlirp(t *testing.T) {
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root for a network namespace")
+		t.Skip("root only: creates a network namespace")
 	}
 }
 
-// segment returns a Segment with servers.
+// segment returns a Segment on which servers run.
 func segment(t *testing.T, servers ...Server) *Segment {
 	t.Helper()
 	needRoot(t)
@@ -243,7 +247,12 @@ func TestDnsmasqRapidCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := vm.Config{Arch: "amd64", Init: init, Root: t.TempDir(), Env: []string{"KRUN_INIT=/bin/true", "KRUN_DHCP=1"}}
+	cfg := vm.Config{
+		Arch: "amd64",
+		Init: init,
+		Root: t.TempDir(),
+		Env:  []string{"KRUN_INIT=/bin/true", "KRUN_DHCP=1"},
+	}
 	if err := guestroot.Create(t.Context(), cfg.Arch, cfg.Root); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +289,13 @@ func TestGvisor(t *testing.T) {
 	for name, datagrams := range map[string]bool{"stream": false, "datagrams": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			n, err := Gvisor(Options{}, Lease{Address: lease.Address, Routers: lease.Routers, Search: lease.Search, MTU: lease.MTU}, datagrams)
+			l := Lease{
+				Address: lease.Address,
+				Routers: lease.Routers,
+				Search:  lease.Search,
+				MTU:     lease.MTU,
+			}
+			n, err := Gvisor(Options{}, l, datagrams)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -294,7 +309,13 @@ func TestGvisor(t *testing.T) {
 func TestPasst(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
-	l := Lease{Address: lease.Address, Routers: lease.Routers, DNS: lease.DNS, Search: lease.Search, MTU: lease.MTU}
+	l := Lease{
+		Address: lease.Address,
+		Routers: lease.Routers,
+		DNS:     lease.DNS,
+		Search:  lease.Search,
+		MTU:     lease.MTU,
+	}
 	n, err := Passt(t.Context(), Options{Log: t.Output()}, l, netip.Addr{})
 	if err != nil {
 		t.Fatal(err)
@@ -304,7 +325,8 @@ func TestPasst(t *testing.T) {
 	wantExchange(t, n, fourWays...)
 }
 
-// TestOffload checks that the guest sees DHCP messages without a checksum, and the capture frames without the device's header.
+// TestOffload checks that, with checksum offload, the guest receives DHCP messages without correct
+// checksums and accepts them, and that captured frames have no virtio-net header.
 func TestOffload(t *testing.T) {
 	t.Parallel()
 	needRoot(t)
@@ -335,12 +357,13 @@ func TestOffload(t *testing.T) {
 			FromMAC: s.HostMAC, ToMAC: s.MAC, Payload: udp.Payload,
 		}.Frame()).Layer(layers.LayerTypeUDP).(*layers.UDP)
 		if udp.Checksum == complete.Checksum {
-			t.Errorf("the checksum is %#x, which is correct", udp.Checksum)
+			t.Errorf("checksum = %#x, want an incorrect one", udp.Checksum)
 		}
 	}
 }
 
-// TestDevice checks what is set on the device: the guest's interfaces are in the order of AddTo.
+// TestDevice checks the hardware address, MTU and link state of the guest's interfaces, and that
+// they are in the order of AddTo.
 func TestDevice(t *testing.T) {
 	t.Parallel()
 	first, err := Slirp(Options{MaxMTU: 1420}, Lease{})
@@ -363,7 +386,7 @@ ip link set eth1 up
 for name in address mtu carrier; do cat eth0/$name eth1/$name; done
 `, nil, first, second)
 	if want := "52:54:00:12:34:56\n52:54:00:00:00:02\n1420\n1500\n1\n0\n"; got != want {
-		t.Errorf("the guest shows %q, want %q", got, want)
+		t.Errorf("output of the guest = %q, want %q", got, want)
 	}
 }
 
@@ -378,14 +401,15 @@ func TestSettingsThatAServerLacks(t *testing.T) {
 		"passt has no setting for the Time": func() (*Network, error) {
 			return Passt(t.Context(), Options{}, Lease{Time: time.Second}, netip.Addr{})
 		},
-		"is in none of the host's subnets": func() (*Network, error) {
+		"is not in the host's subnets": func() (*Network, error) {
 			needRoot(t)
 			s, err := NewSegment(SegmentOptions{})
 			if err != nil {
 				return nil, err
 			}
 			closing(t, s.Network)
-			_, err = s.Serve(t.Context(), Udhcpd{Lease{Address: netip.MustParsePrefix("198.51.100.7/24")}})
+			server := Udhcpd{Lease{Address: netip.MustParsePrefix("198.51.100.7/24")}}
+			_, err = s.Serve(t.Context(), server)
 			return nil, err
 		},
 	} {
@@ -395,7 +419,7 @@ func TestSettingsThatAServerLacks(t *testing.T) {
 	}
 }
 
-// The examples of RFC 3442, and some more.
+// TestClasslessRoutes has the examples of RFC 3442 and one more.
 func TestClasslessRoutes(t *testing.T) {
 	for to, want := range map[string]string{
 		"0.0.0.0/0":        "00 0a000001",
@@ -423,16 +447,16 @@ func TestServerThatFails(t *testing.T) {
 	t.Cleanup(func() { ns.close() })
 	_, err = ns.start(t.Context(), exec.Command("sh", "-c", "echo broken; exit 3"), "ready", nil)
 	if err == nil || !strings.Contains(err.Error(), "exit status 3\nbroken") {
-		t.Errorf("start() = %v, want exit status and output", err)
+		t.Errorf("start() = %v, want an error with exit status and output", err)
 	}
 	p, err := ns.start(t.Context(), exec.Command("sh", "-c", "echo ready; exec sleep 1000"), "ready", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := p.stop(); err != nil {
-		t.Errorf("stop() = %v", err)
+		t.Errorf("stop() = %v, want nil", err)
 	}
 	if err := p.cmd.Process.Signal(syscall.Signal(0)); err == nil {
-		t.Error("the process is still there")
+		t.Error("the process exists after stop()")
 	}
 }

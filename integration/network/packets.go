@@ -20,13 +20,15 @@ import (
 	"github.com/insomniacslk/dhcp/rfc1035label"
 )
 
-// A Packet is a frame on the wire. Its layers are gopacket's: packet.Layer(layers.LayerTypeIPv4).
+// A Packet is a captured frame. Its layers are those of gopacket; for example,
+// packet.Layer(layers.LayerTypeIPv4).
 type Packet struct {
 	gopacket.Packet
 	FromGuest bool
 }
 
-// Packets returns all that has gone over the wire so far, in order.
+// Packets returns all packets that were captured so far, in order. It returns no packets before
+// QEMU has started.
 func (n *Network) Packets() ([]Packet, error) {
 	f, err := os.Open(n.capture())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +45,7 @@ func (n *Network) Packets() ([]Packet, error) {
 	var packets []Packet
 	for {
 		frame, info, err := r.ReadPacketData()
-		if err == io.EOF || err == io.ErrUnexpectedEOF { // QEMU may be writing
+		if err == io.EOF || err == io.ErrUnexpectedEOF { // QEMU may be writing a packet
 			return packets, nil
 		}
 		if err != nil {
@@ -55,8 +57,8 @@ func (n *Network) Packets() ([]Packet, error) {
 	}
 }
 
-// frame returns a captured frame as it was on the wire: QEMU before version 8 captures a virtio-net header too, if the device
-// has one.
+// frame returns the Ethernet frame in b, a captured frame. QEMU before version 8 also captures the
+// virtio-net header of devices with checksum offload; frame removes it.
 func (n *Network) frame(b []byte) []byte {
 	const (
 		size     = 12
@@ -66,7 +68,8 @@ func (n *Network) frame(b []byte) []byte {
 	if n.offload == nil || len(b) < size || b[0] > maxFlags || b[1] > maxType {
 		return b
 	}
-	for _, mac := range []net.HardwareAddr{n.MAC, n.offload} { // an address may begin like a header
+	// A frame without a header starts with addresses, which can look like a header.
+	for _, mac := range []net.HardwareAddr{n.MAC, n.offload} {
 		if bytes.HasPrefix(b, mac) || bytes.HasPrefix(b[6:], mac) {
 			return b
 		}
@@ -78,10 +81,11 @@ func decode(frame []byte) gopacket.Packet {
 	return gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default)
 }
 
-// DHCPv4 returns the packet's DHCP message, nil if it has none that is well-formed.
+// DHCPv4 returns the packet's DHCP message, or nil if the packet has no well-formed one.
 func (p Packet) DHCPv4() *dhcpv4.DHCPv4 {
 	udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
-	if !ok || p.Layer(layers.LayerTypeIPv4) == nil || !isPort(udp, dhcpv4.ServerPort, dhcpv4.ClientPort) {
+	if !ok || p.Layer(layers.LayerTypeIPv4) == nil ||
+		!isPort(udp, dhcpv4.ServerPort, dhcpv4.ClientPort) {
 		return nil
 	}
 	message, err := dhcpv4.FromBytes(udp.Payload)
@@ -91,10 +95,11 @@ func (p Packet) DHCPv4() *dhcpv4.DHCPv4 {
 	return message
 }
 
-// DHCPv6 returns the packet's DHCPv6 message, nil if it has none that is well-formed.
+// DHCPv6 returns the packet's DHCPv6 message, or nil if the packet has no well-formed one.
 func (p Packet) DHCPv6() *dhcpv6.Message {
 	udp, ok := p.Layer(layers.LayerTypeUDP).(*layers.UDP)
-	if !ok || p.Layer(layers.LayerTypeIPv6) == nil || !isPort(udp, dhcpv6.DefaultServerPort, dhcpv6.DefaultClientPort) {
+	if !ok || p.Layer(layers.LayerTypeIPv6) == nil ||
+		!isPort(udp, dhcpv6.DefaultServerPort, dhcpv6.DefaultClientPort) {
 		return nil
 	}
 	message, err := dhcpv6.MessageFromBytes(udp.Payload)
@@ -104,7 +109,7 @@ func (p Packet) DHCPv6() *dhcpv6.Message {
 	return message
 }
 
-// Advert returns what a router advertisement says, nil if the packet is none.
+// Advert returns the contents of a router advertisement, or nil if the packet is not one.
 func (p Packet) Advert() *Advert {
 	ra, ok := p.Layer(layers.LayerTypeICMPv6RouterAdvertisement).(*layers.ICMPv6RouterAdvertisement)
 	if !ok {
@@ -138,7 +143,7 @@ func (p Packet) Advert() *Advert {
 	return a
 }
 
-// Options of router advertisements, RFC 8106.
+// Types of options of router advertisements, RFC 8106.
 const (
 	optRDNSS layers.ICMPv6Opt = 25
 	optDNSSL layers.ICMPv6Opt = 31
@@ -148,25 +153,38 @@ func isPort(udp *layers.UDP, ports ...layers.UDPPort) bool {
 	return slices.Contains(ports, udp.DstPort)
 }
 
-// UDP is a datagram.
+// UDP is a UDP datagram.
 type UDP struct {
 	From, To       netip.AddrPort
 	FromMAC, ToMAC net.HardwareAddr
 	Payload        []byte
 }
 
-// Frame returns the datagram as UDP in IPv4 or IPv6 in an Ethernet frame, with correct checksums.
+// Frame returns the Ethernet frame for the datagram in IPv4 or IPv6, with correct checksums. It
+// panics if From and To are of different protocols or the payload is longer than 64 KiB.
 func (d UDP) Frame() []byte {
 	udp := &layers.UDP{SrcPort: layers.UDPPort(d.From.Port()), DstPort: layers.UDPPort(d.To.Port())}
 	ethernet := &layers.Ethernet{SrcMAC: d.FromMAC, DstMAC: d.ToMAC}
 	var ip gopacket.SerializableLayer
 	if d.To.Addr().Is4() {
-		ip4 := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocolUDP, SrcIP: d.From.Addr().AsSlice(), DstIP: d.To.Addr().AsSlice()}
+		ip4 := &layers.IPv4{
+			Version:  4,
+			TTL:      64,
+			Protocol: layers.IPProtocolUDP,
+			SrcIP:    d.From.Addr().AsSlice(),
+			DstIP:    d.To.Addr().AsSlice(),
+		}
 		ethernet.EthernetType = layers.EthernetTypeIPv4
 		udp.SetNetworkLayerForChecksum(ip4)
 		ip = ip4
 	} else {
-		ip6 := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocolUDP, SrcIP: d.From.Addr().AsSlice(), DstIP: d.To.Addr().AsSlice()}
+		ip6 := &layers.IPv6{
+			Version:    6,
+			HopLimit:   64,
+			NextHeader: layers.IPProtocolUDP,
+			SrcIP:      d.From.Addr().AsSlice(),
+			DstIP:      d.To.Addr().AsSlice(),
+		}
 		ethernet.EthernetType = layers.EthernetTypeIPv6
 		udp.SetNetworkLayerForChecksum(ip6)
 		ip = ip6
@@ -174,7 +192,7 @@ func (d UDP) Frame() []byte {
 	b := gopacket.NewSerializeBuffer()
 	opt := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
 	if err := gopacket.SerializeLayers(b, opt, ethernet, ip, udp, gopacket.Payload(d.Payload)); err != nil {
-		panic(err) // the addresses are of the wrong length, or the payload is too long
+		panic(err) // invalid fields; see above
 	}
 	return b.Bytes()
 }

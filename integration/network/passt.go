@@ -18,18 +18,19 @@ import (
 // passtInterface is the interface in passt's namespace.
 const passtInterface = "h0"
 
-// Passt returns a network of passt, in a network namespace with one interface, whose addresses passt gives to the guest. It
-// has one router, which is the host too; it has no settings for the name of the guest, domain, routes and time of a lease,
-// which lasts for ever.
+// Passt returns a network of passt, which runs in a network namespace with one interface and
+// assigns the interface's addresses to the guest. It has one router, which is the host too. It has
+// no settings for host name, domain, routes and lease time; leases are infinite.
 //
-// With address6 it is an IPv6 router too, of a prefix of 64 bits, fe80::1, and has that address for DHCPv6. The IPv6
-// addresses of dns6 and lease.Search are in its advertisements and in DHCPv6.
+// If address6 is valid, passt is also an IPv6 router, with the address fe80::1 and the prefix of 64
+// bits of address6, and a DHCPv6 server that assigns address6. It announces the addresses in dns6
+// and lease.Search in its router advertisements and by DHCPv6.
 func Passt(ctx context.Context, opt Options, lease Lease, address6 netip.Addr, dns6 ...netip.Addr) (*Network, error) {
 	if err := lease.only("passt", "Address", "Routers", "DNS", "Search", "MTU"); err != nil {
 		return nil, err
 	}
 	if len(lease.Routers) != 1 {
-		return nil, errors.New("passt wants one router")
+		return nil, errors.New("passt requires one router")
 	}
 	ns, err := newNamespace()
 	if err != nil {
@@ -40,8 +41,10 @@ func Passt(ctx context.Context, opt Options, lease Lease, address6 netip.Addr, d
 		ns.close()
 		return nil, err
 	}
-	defer conn.Close() // passt has it then
-	n, err := newNetwork(opt, []*os.File{qemu}, func(id string, fds []int) string { return streamArg(id, fds[0]) })
+	defer conn.Close() // passt has inherited it
+	n, err := newNetwork(opt, []*os.File{qemu}, func(id string, fds []int) string {
+		return streamArg(id, fds[0])
+	})
 	if err != nil {
 		ns.close()
 		qemu.Close()
@@ -51,7 +54,7 @@ func Passt(ctx context.Context, opt Options, lease Lease, address6 netip.Addr, d
 	n.onClose(qemu.Close)
 
 	n.Lease = lease
-	n.Lease.Time = math.MaxUint32 * time.Second // for ever, RFC 2131 section 3.3
+	n.Lease.Time = math.MaxUint32 * time.Second // infinity, RFC 2131 section 3.3
 	n.Host = lease.Routers[0]
 	if address6.IsValid() {
 		n.Host6 = netip.MustParseAddr("fe80::1")
@@ -71,12 +74,19 @@ func Passt(ctx context.Context, opt Options, lease Lease, address6 netip.Addr, d
 }
 
 // startPasst starts passt in the namespace, with conn as its end of the connection to QEMU.
-func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, conn *os.File, address6 netip.Addr, dns6 []netip.Addr) error {
+func (n *Network) startPasst(
+	ctx context.Context, ns *namespace, opt Options, conn *os.File,
+	address6 netip.Addr, dns6 []netip.Addr,
+) error {
 	addresses := []netip.Prefix{n.Lease.Address}
-	args := []string{"--foreground", "--stderr", "--fd", "3", // the first of ExtraFiles
-		"--address", n.Lease.Address.Addr().String(), "--netmask", fmt.Sprint(n.Lease.Address.Bits()), "--gateway", n.Host.String()}
+	args := []string{"--foreground", "--stderr",
+		"--fd", "3", // the first of ExtraFiles
+		"--address", n.Lease.Address.Addr().String(),
+		"--netmask", fmt.Sprint(n.Lease.Address.Bits()),
+		"--gateway", n.Host.String(),
+	}
 	if n.Host6.IsValid() {
-		// Without an address of the link it does no IPv6.
+		// passt disables IPv6 if the interface has no link-local address.
 		addresses = append(addresses, netip.PrefixFrom(address6, 64), netip.MustParsePrefix("fe80::2/64"))
 		args = append(args, "--address", address6.String(), "--gateway", n.Host6.String())
 	} else {
@@ -99,7 +109,7 @@ func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, co
 		args = append(args, "--mtu", fmt.Sprint(n.Lease.MTU))
 	}
 
-	var tap *os.File // keeps the interface in being
+	var tap *os.File // the interface exists as long as it is open
 	err := ns.do(func() (err error) {
 		if tap, err = newTap(passtInterface, unix.IFF_TAP|unix.IFF_NO_PI); err != nil {
 			return err
@@ -108,7 +118,7 @@ func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, co
 		if _, err := configure(passtInterface, addresses); err != nil {
 			return err
 		}
-		// It takes the interface that has a default route.
+		// passt uses the interface that has a default route.
 		return addDefaultRoutes(passtInterface, n.Host, n.Host6)
 	})
 	if err != nil {
@@ -120,7 +130,8 @@ func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, co
 	}
 	cmd.Dir = n.dir
 	cmd.ExtraFiles = []*os.File{conn}
-	p, err := ns.start(ctx, cmd, "router:", opt.Log) // frames wait in the socket until it reads them
+	// After this line, frames may wait in the socket until passt reads them.
+	p, err := ns.start(ctx, cmd, "router:", opt.Log)
 	if err != nil {
 		return err
 	}
@@ -128,7 +139,8 @@ func (n *Network) startPasst(ctx context.Context, ns *namespace, opt Options, co
 	return nil
 }
 
-// addDefaultRoutes adds routes in the namespace of the calling thread, through those of routers that are valid.
+// addDefaultRoutes adds default routes via the valid addresses of routers, on the interface name in
+// the namespace of the calling thread.
 func addDefaultRoutes(name string, routers ...netip.Addr) error {
 	handle, err := netlink.NewHandle()
 	if err != nil {
@@ -143,7 +155,11 @@ func addDefaultRoutes(name string, routers ...netip.Addr) error {
 		if !router.IsValid() {
 			continue
 		}
-		route := netlink.Route{LinkIndex: link.Attrs().Index, Gw: router.AsSlice(), Flags: int(netlink.FLAG_ONLINK)}
+		route := netlink.Route{
+			LinkIndex: link.Attrs().Index,
+			Gw:        router.AsSlice(),
+			Flags:     int(netlink.FLAG_ONLINK),
+		}
 		if err := handle.RouteAdd(&route); err != nil {
 			return fmt.Errorf("default route via %v: %w", router, err)
 		}

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer puts this machine's kernel in the place of the guest: it returns a namespace with an interface eth0, which is
-// connected to the segment as QEMU would be.
+// peer returns a namespace that takes the place of a guest: its interface eth0 is connected to the
+// segment as QEMU would be.
 func peer(t *testing.T, s *Segment) *namespace {
 	t.Helper()
 	ns, err := newNamespace()
@@ -48,7 +48,7 @@ func peer(t *testing.T, s *Segment) *namespace {
 	var copying sync.WaitGroup
 	t.Cleanup(func() {
 		ours.Close()
-		theirs.SetDeadline(time.Unix(1, 0)) // long ago
+		theirs.SetDeadline(time.Unix(1, 0)) // in the past, which ends Read
 		copying.Wait()
 	})
 	copyFrames := func(from, to *os.File) {
@@ -77,7 +77,8 @@ var lease6 = Lease6{
 
 var requested = dhcpv6.WithRequestedOptions(dhcpv6.OptionDNSRecursiveNameServer, dhcpv6.OptionDomainSearchList)
 
-// TestDHCPv6 has a client of each server that gets a lease, and one that asks for the configuration only.
+// TestDHCPv6 checks, for each server, that a client gets a lease, and that another client gets the
+// configuration by an Information-request.
 func TestDHCPv6(t *testing.T) {
 	t.Parallel()
 	stateful := Advert{Prefix: advert.Prefix, Managed: true, DNS: lease6.DNS, Search: lease6.Search}
@@ -107,18 +108,21 @@ func TestDHCPv6(t *testing.T) {
 			}
 			a := na.Options.OneAddress()
 			if a.IPv6Addr.String() != lease6.Address.String() || a.ValidLifetime != lease6.Time {
-				t.Errorf("lease is of %v for %v, want %v for %v", a.IPv6Addr, a.ValidLifetime, lease6.Address, lease6.Time)
+				t.Errorf("lease = %v for %v, want %v for %v",
+					a.IPv6Addr, a.ValidLifetime, lease6.Address, lease6.Time)
 			}
 		})
 		t.Run(name+" stateless", func(t *testing.T) {
 			t.Parallel()
 			s := segment(t, server.stateless)
-			request, err := dhcpv6.NewMessage(dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: s.MAC}), requested)
+			id := dhcpv6.WithClientID(&dhcpv6.DUIDLL{HWType: 1, LinkLayerAddr: s.MAC})
+			request, err := dhcpv6.NewMessage(id, requested)
 			if err != nil {
 				t.Fatal(err)
 			}
 			request.MessageType = dhcpv6.MessageTypeInformationRequest
-			reply, err := client6(t, s).SendAndRead(t.Context(), nclient6.AllDHCPRelayAgentsAndServers, request, nil)
+			reply, err := client6(t, s).SendAndRead(
+				t.Context(), nclient6.AllDHCPRelayAgentsAndServers, request, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -132,12 +136,13 @@ func checkConfiguration6(t *testing.T, reply *dhcpv6.Message) {
 	if got := reply.Options.DNS(); join(got, " ") != join(lease6.DNS, " ") {
 		t.Errorf("DNS servers = %v, want %v", got, lease6.DNS)
 	}
-	if got := reply.Options.DomainSearchList(); got == nil || fmt.Sprintf("%q", got.Labels) != fmt.Sprintf("%q", lease6.Search) {
+	got := reply.Options.DomainSearchList()
+	if got == nil || fmt.Sprintf("%q", got.Labels) != fmt.Sprintf("%q", lease6.Search) {
 		t.Errorf("search list = %q, want %q", got, lease6.Search)
 	}
 }
 
-// client6 returns a DHCPv6 client in the place of the guest.
+// client6 returns a DHCPv6 client that takes the place of the guest on the segment.
 func client6(t *testing.T, s *Segment) *nclient6.Client {
 	t.Helper()
 	var client *nclient6.Client
@@ -152,7 +157,8 @@ func client6(t *testing.T, s *Segment) *nclient6.Client {
 	return client
 }
 
-// TestScript has a server that is slow and sends an offer for somebody else before, and refuses the request.
+// TestScript has a Script that sends an offer for another client at once, the client's offer after
+// a delay, and a NAK to the request.
 func TestScript(t *testing.T) {
 	t.Parallel()
 	const delay = 100 * time.Millisecond
@@ -163,7 +169,9 @@ func TestScript(t *testing.T) {
 			return nil
 		}
 		answer := func(kind dhcpv4.MessageType, modifiers ...dhcpv4.Modifier) []byte {
-			modifiers = append(modifiers, dhcpv4.WithMessageType(kind), dhcpv4.WithServerIP(s.Host.AsSlice()),
+			modifiers = append(modifiers,
+				dhcpv4.WithMessageType(kind),
+				dhcpv4.WithServerIP(s.Host.AsSlice()),
 				dhcpv4.WithOption(dhcpv4.OptServerIdentifier(s.Host.AsSlice())))
 			m, err := dhcpv4.NewReplyFromRequest(request, modifiers...)
 			if err != nil {
@@ -200,13 +208,13 @@ func TestScript(t *testing.T) {
 		t.Fatal(err)
 	}
 	if took := time.Since(start); took < delay {
-		t.Errorf("the offer came after %v, want %v", took, delay)
+		t.Errorf("the offer arrived after %v, want at least %v", took, delay)
 	}
 	if got, want := offer.YourIPAddr.String(), lease.Address.Addr().String(); got != want {
-		t.Errorf("offered is %s, want %s", got, want)
+		t.Errorf("offered address = %s, want %s", got, want)
 	}
 	var nak *nclient4.ErrNak
 	if _, err := client.RequestFromOffer(t.Context(), offer); !errors.As(err, &nak) {
-		t.Errorf("the request gets %v, want a NAK", err)
+		t.Errorf("RequestFromOffer() = %v, want a NAK", err)
 	}
 }

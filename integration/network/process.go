@@ -3,7 +3,6 @@ package network
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -15,23 +14,24 @@ import (
 	"github.com/krunbox/krunbox/internal/cache"
 )
 
-// startTimeout is what a server may take until it is ready.
+// startTimeout is the maximum time until a server is ready.
 const startTimeout = 20 * time.Second
 
-// server returns a command that runs one of the servers that integration/deps.sh gets.
+// server returns a command that runs one of the servers that integration/deps.sh installs.
 func server(program string, args ...string) (*exec.Cmd, error) {
 	return cache.Command("servers", program, args...)
 }
 
-// A process is a server that runs.
+// A process is a running server.
 type process struct {
 	cmd    *exec.Cmd
 	output output
-	ended  chan error
+	ended  chan error // receives the result of Wait
 }
 
-// start starts a command in the namespace, and returns when it has printed ready. It ends with this process, if it is not
-// stopped before.
+// start starts a command in the namespace and returns when it has printed ready. The command is
+// killed when this process ends. start fails if the command ends, is not ready in time, or ctx
+// ends.
 func (ns *namespace) start(ctx context.Context, cmd *exec.Cmd, ready string, log io.Writer) (*process, error) {
 	name := filepath.Base(cmd.Path)
 	p := &process{cmd: cmd, ended: make(chan error, 1)}
@@ -41,7 +41,8 @@ func (ns *namespace) start(ctx context.Context, cmd *exec.Cmd, ready string, log
 
 	started := make(chan struct{})
 	go func() {
-		// The kernel sends Pdeathsig when the thread ends that started the process. This one waits for it to end.
+		// The kernel sends Pdeathsig when the thread that started the process ends. So this thread
+		// waits until the process has ended.
 		err := ns.do(func() error {
 			if err := cmd.Start(); err != nil {
 				return err
@@ -52,7 +53,8 @@ func (ns *namespace) start(ctx context.Context, cmd *exec.Cmd, ready string, log
 		p.ended <- err
 	}()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it is not ready in time"))
+	notReady := fmt.Errorf("not ready within %v", startTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, notReady)
 	defer cancel()
 	select {
 	case <-p.output.isReady:
@@ -69,21 +71,22 @@ func (ns *namespace) start(ctx context.Context, cmd *exec.Cmd, ready string, log
 	}
 }
 
-// stop ends the process, and returns an error if it had ended before.
+// stop kills the process. It returns an error if the process has ended before.
 func (p *process) stop() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s ended by itself: %v\n%s", filepath.Base(p.cmd.Path), p.cmd.ProcessState, p.output.bytes())
+		return fmt.Errorf("%s has ended: %v\n%s",
+			filepath.Base(p.cmd.Path), p.cmd.ProcessState, p.output.bytes())
 	default:
 	}
-	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group: radvd has a child
+	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // the group, because radvd has a child
 	<-p.ended
 	return nil
 }
 
-// output collects what a process prints.
+// output is a Writer that keeps the output of a process and waits for a text in it.
 type output struct {
-	log io.Writer // gets a copy; may be nil
+	log io.Writer // receives a copy; may be nil
 
 	mu      sync.Mutex
 	buf     bytes.Buffer

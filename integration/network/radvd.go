@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// Radvd is radvd, an IPv6 router. It has no DHCPv6 server: that is another one, such as Kea6.
+// Radvd is an IPv6 router, radvd. It has no DHCPv6 server; use Kea6 or Dhcpd6 in addition.
 type Radvd struct{ Advert }
 
 func (r Radvd) start(ctx context.Context, s *Segment, dir string) (service, error) {
-	// It does not advertise a router that is none.
+	// radvd does not send advertisements on a host that does not forward packets.
 	err := s.ns.do(func() error {
 		return os.WriteFile("/proc/sys/net/ipv6/conf/all/forwarding", []byte("1"), 0)
 	})
@@ -41,8 +41,9 @@ func (r Radvd) start(ctx context.Context, s *Segment, dir string) (service, erro
 	return s.run(ctx, dir, program{
 		name:   "radvd",
 		config: config.String(),
-		args:   []string{"--nodaemon", "--debug=1", "--logmethod=stderr", "--config", configFile, "--pidfile", filepath.Join(dir, "pid")},
-		ready:  "started",
+		args: []string{"--nodaemon", "--debug=1", "--logmethod=stderr",
+			"--config", configFile, "--pidfile", filepath.Join(dir, "pid")},
+		ready: "started",
 	})
 }
 

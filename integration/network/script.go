@@ -14,18 +14,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Script is a server that a test brings along: it is called for each frame from the guest, in order, and returns what the
-// guest is to get. It is for what other servers don't do.
+// A Script is a server that a test implements. It is called for each frame from the guest, in
+// order, and returns frames for the guest. It is for behaviour that the other servers do not have.
 type Script func(Packet) []Reply
 
-// A Reply is a frame for the guest. UDP.Frame and Segment.Reply make frames.
+// A Reply is a frame for the guest. UDP.Frame and Segment.Reply return frames.
 type Reply struct {
 	Frame []byte
-	After time.Duration // since the Script returned
+	After time.Duration // delay after the Script has returned
 }
 
-// Reply returns the frame that a DHCPv4 server at s.Host sends for a message: to all if it says so, else to the address that
-// it gives, RFC 2131 section 4.1.
+// Reply returns the frame of a DHCPv4 message that a server at s.Host sends. The destination
+// follows RFC 2131 section 4.1: broadcast if the message has the broadcast flag or contains no
+// client address, otherwise the client address.
 func (s *Segment) Reply(message *dhcpv4.DHCPv4) []byte {
 	d := UDP{
 		From:    netip.AddrPortFrom(s.Host, dhcpv4.ServerPort),
@@ -48,7 +49,7 @@ func (s *Segment) Reply(message *dhcpv4.DHCPv4) []byte {
 func (f Script) start(_ context.Context, s *Segment, _ string) (service, error) {
 	r := &scriptRun{}
 	err := s.ns.do(func() (err error) {
-		// Without sockets, the kernel would answer to messages that come to its address.
+		// Without these sockets, the kernel would reply that the ports are unreachable.
 		for _, address := range []string{":67", ":547"} {
 			c, err := net.ListenPacket("udp", address)
 			if err != nil {
@@ -67,14 +68,14 @@ func (f Script) start(_ context.Context, s *Segment, _ string) (service, error) 
 	return r, nil
 }
 
-// A scriptRun is a Script at work.
+// A scriptRun is a running Script.
 type scriptRun struct {
 	file    *os.File // a packet socket
 	ports   []net.PacketConn
 	running sync.WaitGroup
 
 	mu  sync.Mutex
-	err error // the first
+	err error // the first error
 }
 
 func (r *scriptRun) run(f Script, s *Segment) {
@@ -123,13 +124,15 @@ func (r *scriptRun) stop() error {
 	return r.err
 }
 
-// packetSocket returns a socket for the frames that come in on an interface of the calling thread's namespace.
+// packetSocket returns a socket for the frames that arrive on the interface name in the namespace
+// of the calling thread.
 func packetSocket(name string) (*os.File, error) {
 	i, err := net.InterfaceByName(name)
 	if err != nil {
 		return nil, err
 	}
-	all := int(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL))) // in network byte order
+	// ETH_P_ALL in network byte order.
+	all := int(binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, unix.ETH_P_ALL)))
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("packet socket", err)

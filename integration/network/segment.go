@@ -13,33 +13,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// segmentInterface is the host's interface on a Segment.
+// segmentInterface is the name of the host's interface on a Segment.
 const segmentInterface = "t0"
 
-// SegmentOptions are what a Segment has besides Options.
+// SegmentOptions are the options of a Segment.
 type SegmentOptions struct {
 	Options
 
-	// Hosts are the addresses of the host's side, with their subnets. Default: 192.0.2.1/24 and 2001:db8::1/64. The address
-	// fe80::1 is always there.
+	// Hosts are the addresses of the host's interface, with their subnets. Default: 192.0.2.1/24
+	// and 2001:db8::1/64. The interface always has the address fe80::1 too.
 	Hosts []netip.Prefix
 
-	// Offload leaves the checksums of UDP and TCP that come from the host to the guest's device, as is usual for tap
-	// devices: the packets that the guest sees have none.
+	// Offload offloads the UDP and TCP checksums of packets from the host to the guest's device, as
+	// is usual for tap devices. The guest then receives packets without correct checksums.
 	Offload bool
 }
 
-// A Segment is an Ethernet with two interfaces: the guest's, and one of a network namespace of its own, where servers run.
+// A Segment is an Ethernet with two interfaces: that of the guest, and that of the host, which is
+// in a network namespace where servers run.
 type Segment struct {
 	*Network
-	HostMAC net.HardwareAddr // of the host's side
+	HostMAC net.HardwareAddr // hardware address of the host's interface
 
 	hosts []netip.Prefix
 	ns    *namespace
 	opt   Options
 }
 
-// NewSegment returns a Segment without servers.
+// NewSegment returns a Segment without servers. The caller must close it.
 func NewSegment(opt SegmentOptions) (*Segment, error) {
 	if opt.Hosts == nil {
 		opt.Hosts = []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")}
@@ -100,18 +101,19 @@ func NewSegment(opt SegmentOptions) (*Segment, error) {
 	return s, nil
 }
 
-// A Server is one of this package's: Dnsmasq, Kea, Dhcpd, Udhcpd for DHCPv4; Radvd, Dnsmasq6, Kea6, Dhcpd6 for IPv6; Script for
-// what they don't do.
+// A Server is a server that can run on a Segment: Dnsmasq, Kea, Dhcpd and Udhcpd for DHCPv4; Radvd,
+// Dnsmasq6, Kea6 and Dhcpd6 for IPv6; and Script for all protocols.
 type Server interface {
-	// start returns when the server answers.
+	// start starts the server with dir as its directory, and returns when it answers requests.
 	start(ctx context.Context, s *Segment, dir string) (service, error)
 }
 
-// A service is a Server that runs.
+// A service is a running Server.
 type service interface{ stop() error }
 
-// Serve starts a server on the host's side, and returns when it answers. stop, which need not be called, ends it. It
-// fails if the server has failed.
+// Serve starts a server on the host's interface and returns when it answers requests. stop stops
+// the server; it fails if the server has failed before. Calling stop is optional, because Close
+// calls it.
 func (s *Segment) Serve(ctx context.Context, server Server) (stop func() error, err error) {
 	dir, err := os.MkdirTemp(s.dir, "server-")
 	if err != nil {
@@ -133,17 +135,18 @@ func (s *Segment) Serve(ctx context.Context, server Server) (stop func() error, 
 	return stop, nil
 }
 
-// subnet returns the host's address in the subnet that address is in.
+// subnet returns the host's address, with its subnet, that is in the same subnet as address. It
+// fails if there is none.
 func (s *Segment) subnet(address netip.Addr) (netip.Prefix, error) {
 	for _, p := range s.hosts {
 		if p.Masked().Contains(address) {
 			return p, nil
 		}
 	}
-	return netip.Prefix{}, fmt.Errorf("%v is in none of the host's subnets %v", address, s.hosts)
+	return netip.Prefix{}, fmt.Errorf("%v is not in the host's subnets %v", address, s.hosts)
 }
 
-// subnet6 is subnet for the address of a DHCPv6 lease, which there may not be.
+// subnet6 is like subnet, but uses the host's IPv6 address if address is zero.
 func (s *Segment) subnet6(address netip.Addr) (netip.Prefix, error) {
 	if !address.IsValid() {
 		address = s.Host6
@@ -151,19 +154,20 @@ func (s *Segment) subnet6(address netip.Addr) (netip.Prefix, error) {
 	return s.subnet(address)
 }
 
-// A program is how a server is run.
+// A program describes how to run a server.
 type program struct {
-	name   string // see server
-	config string // contents of a file in its directory
+	name   string // name of the command; see server
+	config string // contents of the configuration file
 	args   []string
-	env    []string
-	ready  string // what it prints when it answers
+	env    []string // variables to add to the environment
+	ready  string   // text that the program prints when it answers requests
 }
 
-// configFile stands for the path of the file among the arguments.
+// configFile stands for the path of the configuration file in program.args.
 const configFile = "CONFIG"
 
-// run runs a server in the namespace, with dir as its directory.
+// run starts a server in the namespace, with dir as its working directory, and returns when it is
+// ready.
 func (s *Segment) run(ctx context.Context, dir string, p program) (*process, error) {
 	path := filepath.Join(dir, "config")
 	if err := os.WriteFile(path, []byte(p.config), 0o644); err != nil {
@@ -183,7 +187,8 @@ func (s *Segment) run(ctx context.Context, dir string, p program) (*process, err
 	return s.ns.start(ctx, cmd, p.ready, s.opt.Log)
 }
 
-// newTap makes a tap interface in the namespace of the calling thread. It is gone when the file is closed.
+// newTap creates a tap interface in the namespace of the calling thread. The interface exists until
+// the file is closed.
 func newTap(name string, flags int) (*os.File, error) {
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -201,7 +206,8 @@ func newTap(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "tap"), nil
 }
 
-// configure brings up an interface, and the loopback interface, of the namespace of the calling thread.
+// configure sets up the interface name and the loopback interface in the namespace of the calling
+// thread. It adds the addresses to the interface and returns its hardware address.
 func configure(name string, addresses []netip.Prefix) (net.HardwareAddr, error) {
 	handle, err := netlink.NewHandle()
 	if err != nil {
@@ -216,8 +222,13 @@ func configure(name string, addresses []netip.Prefix) (net.HardwareAddr, error) 
 	if err != nil {
 		return nil, err
 	}
-	const none = 1 // IN6_ADDR_GEN_MODE_NONE: an address of the kernel's own would be tentative for a while
-	errs := []error{handle.LinkSetUp(loopback), handle.LinkSetIP6AddrGenMode(link, none), handle.LinkSetUp(link)}
+	// IN6_ADDR_GEN_MODE_NONE. An address that the kernel generates would be tentative at first.
+	const none = 1
+	errs := []error{
+		handle.LinkSetUp(loopback),
+		handle.LinkSetIP6AddrGenMode(link, none),
+		handle.LinkSetUp(link),
+	}
 	for _, p := range addresses {
 		address, err := netlink.ParseAddr(p.String())
 		if err != nil {

@@ -7,17 +7,18 @@ import (
 	"time"
 )
 
-// Slirp returns the network that is built into QEMU. Its server has no setting for MTU, routes and time of a lease. It has
-// one router, which is the host too; the router and the DNS server must be in the guest's subnet. The zero Lease stands for
-// QEMU's defaults.
+// Slirp returns a network of QEMU's built-in user network. It has no settings for MTU, routes and
+// lease time. It has one router, which is the host too, and one DNS server; both must be in the
+// guest's subnet. The zero Lease stands for QEMU's defaults.
 //
-// Its IPv6 side is fec0::/64, by router advertisements; the host is fec0::2. It advertises a DNS server where this machine has one
+// For IPv6, it sends router advertisements for fec0::/64; the host is fec0::2. They contain a DNS
+// server if this machine has one.
 func Slirp(opt Options, lease Lease) (*Network, error) {
 	if err := lease.only("QEMU", "Address", "Routers", "DNS", "Hostname", "Domain", "Search"); err != nil {
 		return nil, err
 	}
 	if len(lease.Routers) > 1 || len(lease.DNS) > 1 {
-		return nil, errors.New("QEMU has one router and one DNS server")
+		return nil, errors.New("QEMU supports only one router and one DNS server")
 	}
 	if !lease.Address.IsValid() {
 		lease.Address = netip.MustParsePrefix("10.0.2.15/24")
@@ -34,7 +35,7 @@ func Slirp(opt Options, lease Lease) (*Network, error) {
 	if len(lease.DNS) == 0 {
 		lease.DNS = host(3)
 	}
-	lease.Time = 24 * time.Hour // as QEMU has it
+	lease.Time = 24 * time.Hour // QEMU's fixed lease time
 
 	n, err := newNetwork(opt, nil, func(id string, _ []int) string { return slirpArg(id, lease) })
 	if err != nil {
@@ -46,10 +47,16 @@ func Slirp(opt Options, lease Lease) (*Network, error) {
 	return n, nil
 }
 
-// slirpArg is the argument of -netdev.
+// slirpArg returns QEMU's argument -netdev.
 func slirpArg(id string, l Lease) string {
-	args := []string{"user", "id=" + id, "net=" + l.Address.Masked().String(), "dhcpstart=" + l.Address.Addr().String(),
-		"host=" + l.Routers[0].String(), "dns=" + l.DNS[0].String()}
+	args := []string{
+		"user",
+		"id=" + id,
+		"net=" + l.Address.Masked().String(),
+		"dhcpstart=" + l.Address.Addr().String(),
+		"host=" + l.Routers[0].String(),
+		"dns=" + l.DNS[0].String(),
+	}
 	if l.Hostname != "" {
 		args = append(args, "hostname="+l.Hostname)
 	}

@@ -3,7 +3,6 @@ package network
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +11,8 @@ import (
 	"time"
 )
 
-// Udhcpd is busybox as a DHCPv4 server. It sends all options, whatever the guest asks for.
+// Udhcpd is a DHCPv4 server, that of BusyBox. It sends all options, whether the guest requests them
+// or not.
 type Udhcpd struct{ Lease }
 
 func (u Udhcpd) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -48,22 +48,24 @@ func (u Udhcpd) start(ctx context.Context, s *Segment, dir string) (service, err
 	if err := os.WriteFile(path, []byte(config.String()), 0o644); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command("busybox", "udhcpd", "-f", "-a", "0", path) // 0: no probe whether somebody has the address
+	// -a 0 disables the ARP probe for the address.
+	cmd := exec.Command("busybox", "udhcpd", "-f", "-a", "0", path)
 	cmd.Dir = dir
 	p, err := s.ns.start(ctx, cmd, "started", s.opt.Log)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.waitForDHCP(ctx); err != nil { // it prints that line before it opens its socket
+	if err := s.waitForDHCP(ctx); err != nil { // udhcpd prints the line before it opens its socket
 		p.stop()
 		return nil, fmt.Errorf("udhcpd: %w", err)
 	}
 	return p, nil
 }
 
-// waitForDHCP waits until somebody has bound the port of a DHCPv4 server.
+// waitForDHCP waits until a socket in the namespace is bound to the port of DHCPv4 servers.
 func (s *Segment) waitForDHCP(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, errors.New("it does not listen on port 67"))
+	notBound := fmt.Errorf("port 67 is not bound within %v", startTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, notBound)
 	defer cancel()
 	for {
 		var sockets []byte
