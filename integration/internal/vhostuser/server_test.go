@@ -418,7 +418,8 @@ func TestBadGuest(t *testing.T) {
 		{"empty indirect table", []descriptor{{guestBase, 0, descIndirect, 0}}, "indirect table of 0 bytes"},
 		{"odd indirect table", []descriptor{{guestBase, 17, descIndirect, 0}}, "indirect table of 17 bytes"},
 		{"huge indirect table", []descriptor{{guestBase, 1 << 31, descIndirect, 0}}, "indirect table of"},
-		{"indirect table address", []descriptor{{0, 16, descIndirect, 0}}, "no guest memory at 0x0"},
+		{"indirect table address",
+			[]descriptor{{0, 16, descIndirect, 0}}, "no guest memory at 0x0"},
 		{"indirect and next", []descriptor{{guestBase, 16, descIndirect | descNext, 1}}, "misplaced"},
 		// The address is that of queue 1's descriptor table, which contains this descriptor.
 		{"nested indirect table",
