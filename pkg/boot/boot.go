@@ -165,10 +165,15 @@ func each(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, e := range joined.Unwrap() { // may be joined itself
+		all = append(all, each(e)...)
+	}
+	return all
 }
 
 // Line returns an error's text with control characters replaced by blanks, so that it is one line

@@ -80,7 +80,8 @@ func TestRunPlansInTurn(t *testing.T) {
 			return []op.Op{note{"after " + strings.Join(done, " "), nil, &done}}, nil
 		}},
 		{Name: "third", OnError: Warn, Plan: func(none) ([]op.Op, error) {
-			return []op.Op{note{"last", nil, &done}}, errors.Join(errors.New("a"), errors.New("b"))
+			err := errors.Join(errors.New("a"), errors.New("b"))
+			return []op.Op{note{"last", nil, &done}}, errors.Join(err, errors.New("c"))
 		}},
 		{Name: "fourth", Plan: func(none) ([]op.Op, error) { panic("in a plan") }},
 		{Name: "fifth", Plan: fixed(note{"never", nil, &done})},
@@ -91,7 +92,7 @@ func TestRunPlansInTurn(t *testing.T) {
 	if want := []string{"one", "after one", "last"}; !reflect.DeepEqual(done, want) {
 		t.Errorf("done = %q, want %q", done, want)
 	}
-	if want := []string{"third: a", "third: b"}; !reflect.DeepEqual(warnings, want) {
+	if want := []string{"third: a", "third: b", "third: c"}; !reflect.DeepEqual(warnings, want) {
 		t.Errorf("warnings = %q, want %q", warnings, want)
 	}
 	var e *Error

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// explain returns why execve(2) refused the candidate with an index, in words that say more than
-// the errno does.
+// explain returns why execve(2) refused candidates[refused], in more detail than the errno.
 func explain(errno syscall.Errno, candidates []string, refused int) error {
 	path := candidates[refused]
 	var st unix.Stat_t
@@ -64,8 +63,8 @@ func readHead(path string) []byte {
 	return head[:n]
 }
 
-// isScript reports whether a file that the kernel can't execute is text for a shell. As POSIX has
-// it, the first line of text has no NUL byte.
+// isScript reports whether a file that the kernel can't execute is text for a shell. By POSIX, the
+// first line of text has no NUL byte.
 func isScript(path string) bool {
 	head := readHead(path)
 	line, _, _ := bytes.Cut(head, []byte("\n"))

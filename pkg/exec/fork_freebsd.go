@@ -15,8 +15,8 @@ const (
 	lastSignal     = 127 // the highest valid number is _SIG_MAXSIG - 1
 )
 
-// spawn forks a child that executes the image, and waits until it does or fails, which f then
-// says. The child writes its failure to a pipe, which execve(2) closes.
+// spawn forks a child that executes the image, and waits until it does so or fails. It stores the
+// failure in f. The child writes its failure to a pipe, which execve(2) closes.
 func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {

@@ -60,9 +60,9 @@ func beforeExec()
 //go:linkname afterExec syscall.runtime_AfterExec
 func afterExec()
 
-// resetOpenFileLimit undoes that package syscall raises the soft limit RLIMIT_NOFILE when a Go
-// process starts. The original limit is known to package syscall alone, which restores it in
-// syscall.Exec, even if the file does not exist. Later calls have no effect.
+// resetOpenFileLimit lowers the soft limit RLIMIT_NOFILE, which package syscall raises when a Go
+// process starts, to its original value. Only syscall.Exec knows that value; it restores it even if
+// the file does not exist. Later calls have no effect.
 func resetOpenFileLimit() {
 	_ = syscall.Exec("", []string{""}, nil)
 }
@@ -204,8 +204,8 @@ func setSignalMask(mask sigset) (old sigset) {
 	return old
 }
 
-// saveLimits returns a function that gives the resources which the image limits the limits that
-// this process has now.
+// saveLimits returns a function that restores this process's present limits of the resources that
+// the image limits.
 func (im *image) saveLimits() (restore func()) {
 	limits := make([]unix.Rlimit, len(im.resources))
 	for i, resource := range im.resources {

@@ -25,7 +25,7 @@ func (s *Spec) prepareIdentity(im *image) error {
 	return nil
 }
 
-// explain returns why execve(2) refused the candidate with an index.
+// explain returns why execve(2) refused candidates[refused].
 func explain(errno syscall.Errno, candidates []string, refused int) error {
 	if len(candidates) > 1 {
 		return fmt.Errorf("looked for in PATH, last reason %s: %w", candidates[refused], errno)

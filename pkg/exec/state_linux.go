@@ -14,8 +14,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/poweroff"
 )
 
-// prepareStreams puts the standard streams in place, and closes the other descriptors if that is
-// wanted.
+// prepareStreams puts the standard streams in place, and closes the other descriptors if
+// CloseOthers is set.
 func (s *Spec) prepareStreams(im *image) {
 	tty, console := -1, -1
 	for i, fd := range descriptors(s.Streams) {

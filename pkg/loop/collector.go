@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Collector is a Task that keeps the memory of a long-running process small. Package runtime lets 4
-// MiB of garbage accumulate before it collects any, and keeps what it freed; a Collector collects
-// after Limit bytes were allocated, and gives the memory back to the system.
+// Collector is a Task that keeps the memory of a long-running process small. Package runtime does
+// not collect garbage below 4 MiB, and keeps what it freed. A Collector collects after Limit bytes
+// were allocated, and returns the memory to the system.
 type Collector struct {
 	Limit uint64 // bytes
 
@@ -25,7 +25,6 @@ type Collector struct {
 // for some microseconds.
 const checkInterval = 100 * time.Millisecond
 
-// Poll implements Task.
 func (c *Collector) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if !c.ran {
 		return fds, Forever
@@ -33,7 +32,6 @@ func (c *Collector) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	return fds, max(0, c.checked+checkInterval-Now())
 }
 
-// Run implements Task.
 func (c *Collector) Run() {
 	now := Now()
 	if c.ran = now-c.checked < checkInterval; c.ran {

@@ -13,10 +13,9 @@ import (
 // consoleDevice is the device number of /dev/console, 5:1.
 const consoleDevice = 5<<8 | 1
 
-// Reopen opens /dev/console, or /dev/null if that fails, for standard descriptors that need it.
-// Such are the console that the kernel opened before /dev was mounted, which ttyname(3) cannot
-// find, and descriptors that were closed: the entry code of krunbox has opened a directory in their
-// place.
+// Reopen opens /dev/console, or /dev/null if that fails, in place of two kinds of standard
+// descriptors: the console that the kernel opened before /dev was mounted, which ttyname(3) cannot
+// find, and a descriptor that was closed, in whose place krunbox's entry code opened a directory.
 type Reopen struct{}
 
 func (Reopen) Describe() op.Description {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -23,15 +24,7 @@ type Port struct {
 // Stream returns the standard descriptor that the port replaces, 0, 1 or 2. It returns -1 for a
 // port that is no standard stream.
 func (p Port) Stream() int {
-	switch p.Name {
-	case "krun-stdin":
-		return 0
-	case "krun-stdout":
-		return 1
-	case "krun-stderr":
-		return 2
-	}
-	return -1
+	return slices.Index([]string{"krun-stdin", "krun-stdout", "krun-stderr"}, p.Name)
 }
 
 // Ports returns the named ports listed in classDir, in no order. Consoles have no names. The error
@@ -105,11 +98,10 @@ func (r Redirect) Describe() op.Description {
 // Do fails if a port cannot be opened; the others are still opened.
 func (r Redirect) Do() error {
 	ports, err := Ports(r.ClassDir)
-	errs := []error{err}
 	for _, p := range ports {
-		errs = append(errs, r.Streams.Open(p))
+		err = errors.Join(err, r.Streams.Open(p))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Close closes the ports that Redirect opened, once the workload has them.

@@ -13,20 +13,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// From linux/input.h and linux/input-event-codes.h.
-const (
-	eventKey   = 1   // EV_KEY
-	keyPower   = 116 // KEY_POWER
-	keyPower2  = 356 // KEY_POWER2
-	keyRestart = 408 // KEY_RESTART
-
-	eventSize  = 24        // of struct input_event: time, type, code, value
-	keySetSize = 0x300 / 8 // KEY_CNT bits
-	// getKeySet is EVIOCGBIT(EV_KEY, keySetSize).
-	getKeySet = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + eventKey)
-)
+// powerKeys are KEY_POWER, KEY_POWER2 and KEY_RESTART of linux/input-event-codes.h.
+var powerKeys = [...]uint{116, 356, 408}
 
 const (
+	// From linux/input.h.
+	eventSize  = 24                                                     // of struct input_event: time, type, code, value
+	keySetSize = 0x300 / 8                                              // KEY_CNT bits
+	getKeySet  = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + unix.EV_KEY) // EVIOCGBIT
+
 	inputDir   = "/dev/input"
 	maxDevices = 16
 	// keysDelay is the time before the first look for devices: the workload, which is starting
@@ -115,7 +110,7 @@ func (k *PowerKeys) open() {
 		}
 		var keys [keySetSize]byte // stays empty if this is no input device
 		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getKeySet, uintptr(unsafe.Pointer(&keys)))
-		if hasKey(&keys, keyPower) || hasKey(&keys, keyPower2) || hasKey(&keys, keyRestart) {
+		if slices.ContainsFunc(powerKeys[:], func(key uint) bool { return hasKey(&keys, key) }) {
 			k.devices = append(k.devices, inputDevice{name, fd})
 		} else {
 			_ = unix.Close(fd)
@@ -133,11 +128,7 @@ func pressed(events []byte) bool {
 		kind := binary.NativeEndian.Uint16(events[16:])
 		code := binary.NativeEndian.Uint16(events[18:])
 		value := binary.NativeEndian.Uint32(events[20:]) // 0: released, 1: pressed, 2: repeated
-		if kind != eventKey || value != 1 {
-			continue
-		}
-		switch code {
-		case keyPower, keyPower2, keyRestart:
+		if kind == unix.EV_KEY && value == 1 && slices.Contains(powerKeys[:], uint(code)) {
 			return true
 		}
 	}

@@ -12,12 +12,12 @@ func isStopRequest(sig syscall.Signal) bool {
 	return sig == unix.SIGTERM || sig == unix.SIGINT
 }
 
-// earlySignals are the signals that are received.
+// earlySignals are all signals that are received.
 func earlySignals() []os.Signal {
 	return []os.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGTERM, unix.SIGINT, unix.SIGHUP,
 		unix.SIGQUIT, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS, unix.SIGEMT, unix.SIGSEGV, unix.SIGBUS,
 		unix.SIGFPE, unix.SIGILL, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGINFO}
 }
 
-// lateSignals are none: the list is short.
+// lateSignals returns none: earlySignals has all of them.
 func lateSignals() []os.Signal { return nil }

@@ -1,8 +1,7 @@
 //go:build linux || freebsd
 
-// Package supervise looks after a guest's workload, as the first process of a machine has to: it
-// reaps every process that ends, hands on signals, and stops what is to be stopped. What starts the
-// workload is package exec.
+// Package supervise supervises a guest's workload from process 1: it reaps all children, forwards
+// signals, and stops the workload and all other processes. Package exec starts the workload.
 package supervise
 
 import (
@@ -103,8 +102,8 @@ func step(tasks *loop.Loop, signals *loop.Signals, limit time.Duration, more boo
 }
 
 // reap takes the wait status of children that have ended, and returns that of pid, if it is among
-// them. It takes a limited number, and returns whether there may be more: whatever the workload's
-// orphans do, signals and tasks have their turn.
+// them. It takes a limited number, so that a flood of orphans does not keep signals and tasks from
+// being handled, and returns whether there may be more.
 func reap(pid int) (status unix.WaitStatus, ended, more bool, err error) {
 	for range 256 {
 		var ws unix.WaitStatus
@@ -122,13 +121,11 @@ func reap(pid int) (status unix.WaitStatus, ended, more bool, err error) {
 	return status, ended, true, nil
 }
 
-// Catch is the operation that begins the reception of signals for Watch and StopOthers, and stores
-// it in *Signals. Signals wait until then.
+// Catch is the operation that starts to receive signals for Watch and StopOthers, and stores the
+// receiver in *Signals. It keeps the signals that arrive before Watch runs.
 type Catch struct{ Signals **loop.Signals }
 
-func (Catch) Describe() op.Description {
-	return op.Describe("catch", "signals for the workload")
-}
+func (Catch) Describe() op.Description { return op.Describe("catch", "signals for the workload") }
 
 func (c Catch) Do() (err error) {
 	*c.Signals, err = loop.NotifySignals(earlySignals()...)

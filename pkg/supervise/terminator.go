@@ -11,8 +11,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// killTimeout is how long a killed process may take to disappear. One that takes longer waits in
-// the kernel, for a disk or a server, and may do so without end.
+// killTimeout is how long a killed process may take to disappear. One that takes longer is waiting
+// in the kernel, for a disk or a server, perhaps forever.
 const killTimeout = 5 * time.Second
 
 // terminator decides when processes are asked to end, and when they are killed. It is pure: the

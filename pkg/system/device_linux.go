@@ -74,8 +74,7 @@ func (d Device) number() (kind uint32, number uint64, err error) {
 	return kind, unix.Mkdev(uint32(d.Major), uint32(d.Minor)), nil
 }
 
-// mode returns the permissions. Of the bits above them, which are Go's if it was made from an
-// os.FileMode, none has a meaning here.
+// mode returns the permissions, without other bits such as those of a Go os.FileMode.
 func (d Device) mode() uint32 {
 	if d.FileMode == nil {
 		return 0o666

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Clock is the clock that a Sync corrects.
@@ -36,7 +38,8 @@ func (SystemClock) Now() Time {
 }
 
 // Step adds offset to the clock: the time between its measurement and the step does not matter.
-func (SystemClock) Step(offset time.Duration) error {
+func (SystemClock) Step(offset time.Duration) (err error) {
+	defer op.Wrap(&err, "set the clock")
 	seconds := offset / time.Second
 	rest := offset % time.Second
 	if rest < 0 {
@@ -44,18 +47,14 @@ func (SystemClock) Step(offset time.Duration) error {
 		rest += time.Second
 	}
 	// The second field is in microseconds. ADJ_NANO would change the unit for all processes.
-	t := unix.Timex{
+	return adjust(&unix.Timex{
 		Modes: unix.ADJ_SETOFFSET,
 		Time:  unix.Timeval{Sec: int64(seconds), Usec: rest.Microseconds()},
-	}
-	if err := adjust(&t); err != nil {
-		return fmt.Errorf("set the clock: %w", err)
-	}
-	return nil
+	})
 }
 
 // Slew makes up for offset, of at most 500 ms.
-func (SystemClock) Slew(offset time.Duration) error {
+func (SystemClock) Slew(offset time.Duration) (err error) {
 	var t unix.Timex
 	if err := adjust(&t); err != nil {
 		return fmt.Errorf("read the state of the clock: %w", err)
@@ -65,10 +64,8 @@ func (SystemClock) Slew(offset time.Duration) error {
 	t.Status |= unix.STA_PLL | unix.STA_FREQHOLD
 	t.Constant = 1 // an eighth: 1 / 2^(2+1)
 	t.Offset = int64(offset)
-	if err := adjust(&t); err != nil {
-		return fmt.Errorf("slew the clock: %w", err)
-	}
-	return nil
+	defer op.Wrap(&err, "slew the clock")
+	return adjust(&t)
 }
 
 // adjust calls clock_adjtime(2). It ignores the state of the clock that the call returns: a clock

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/op"
 )
 
 // Config is the configuration of a Sync.
@@ -51,6 +52,12 @@ var _ loop.Task = (*Sync)(nil)
 func New(cfg Config) *Sync {
 	if cfg.Clock == nil {
 		cfg.Clock = SystemClock{}
+	}
+	if cfg.Warn == nil {
+		cfg.Warn = func(error) {}
+	}
+	if cfg.Trace == nil {
+		cfg.Trace = func(Event) {}
 	}
 	return &Sync{cfg: cfg, listen: listen}
 }
@@ -147,7 +154,7 @@ func (s *Sync) accept(n int, from Address) (t Time, ok bool) {
 	}
 	if err != nil {
 		s.counts.Refused++
-		s.trace(Event{From: from, Err: err})
+		s.cfg.Trace(Event{From: from, Err: err})
 		return 0, false
 	}
 	return t, true
@@ -160,7 +167,7 @@ func (s *Sync) lose(err error) {
 	s.retry = loop.Now() + retryInterval
 	if !s.lost {
 		s.lost = true
-		s.warn(fmt.Errorf("receive the host's time: %w", err))
+		s.cfg.Warn(fmt.Errorf("receive the host's time: %w", err))
 	}
 }
 
@@ -178,7 +185,7 @@ func (s *Sync) apply(host Time) {
 	switch {
 	case e.Err != nil:
 		if s.clockErr == nil {
-			s.warn(e.Err)
+			s.cfg.Warn(e.Err)
 		}
 	case e.Action == Step:
 		s.counts.Stepped++
@@ -186,17 +193,31 @@ func (s *Sync) apply(host Time) {
 		s.counts.Slewed++
 	}
 	s.clockErr = e.Err
-	s.trace(e)
+	s.cfg.Trace(e)
 }
 
-func (s *Sync) warn(err error) {
-	if s.cfg.Warn != nil {
-		s.cfg.Warn(err)
+// Start is the operation that opens the socket of a Sync. Datagrams queue there until Apply or Run.
+type Start struct{ Sync *Sync }
+
+func (s Start) Describe() op.Description {
+	below := "leave"
+	if s.Sync.cfg.Slew {
+		below = "slew"
 	}
+	return op.Describe("listen to the host's clock", "vsock port 123",
+		"stepAbove", s.Sync.cfg.Threshold, "below", below)
 }
 
-func (s *Sync) trace(e Event) {
-	if s.cfg.Trace != nil {
-		s.cfg.Trace(e)
-	}
+func (s Start) Do() error { return s.Sync.Open() }
+
+// Apply is the operation that corrects the clock by the datagrams that are queued, if any.
+type Apply struct{ Sync *Sync }
+
+func (Apply) Describe() op.Description {
+	return op.Describe("set the clock", "by a datagram that has come")
+}
+
+func (a Apply) Do() error {
+	a.Sync.Run()
+	return nil
 }

@@ -73,16 +73,7 @@ const (
 
 // String returns the action as a past participle, such as "stepped".
 func (a Action) String() string {
-	switch a {
-	case Refuse:
-		return "refused"
-	case Keep:
-		return "kept"
-	case Slew:
-		return "slewed"
-	default:
-		return "stepped"
-	}
+	return [...]string{"refused", "kept", "slewed", "stepped"}[min(a, Step)]
 }
 
 // Policy decides what to do about a clock that is off.
