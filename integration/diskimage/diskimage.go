@@ -1,5 +1,5 @@
-// Package diskimage makes images of file systems and partitioned disks, looks into them, and checks them: without mounting,
-// by the tools that integration/deps.sh gets.
+// Package diskimage creates images of file systems and partitioned disks, reads files in them, and
+// checks them. It does not mount them, but uses the tools that integration/deps.sh installs.
 package diskimage
 
 import (
@@ -12,16 +12,25 @@ import (
 	"github.com/krunbox/krunbox/internal/cache"
 )
 
-// A FileSystem is what Create makes. Its files have the owners and permissions that they have on this machine.
+// A FileSystem describes a file system.
 type FileSystem struct {
-	Type  string // ext2, ext3, ext4, xfs, btrfs, erofs, squashfs or f2fs
-	Dir   string // what is copied into it, but not into an f2fs; "": nothing
-	MiB   int    // size, at least 64, and 128 for btrfs; 0 is that; erofs and squashfs are as large as what is in them
-	UUID  string // "": a random one; squashfs has none
-	Label string // erofs and squashfs have none; of xfs at most 12 bytes
+	Type string // ext2, ext3, ext4, xfs, btrfs, erofs, squashfs or f2fs
+
+	// Dir is a directory whose contents are copied into the file system, with the owners and
+	// permissions that they have on this machine. If it is empty, or Type is f2fs, nothing is
+	// copied.
+	Dir string
+
+	// MiB is the size. Smaller values are increased to 64, or 128 for btrfs. erofs and squashfs
+	// ignore it; their size depends on the contents.
+	MiB int
+
+	UUID  string // "" means a random one; squashfs ignores it
+	Label string // at most 12 bytes for xfs; erofs and squashfs ignore it
 }
 
-// Create makes an image of a file system. It is a sparse file.
+// Create creates an image of a file system: a sparse file. It fails if the type is unknown or the
+// tool for it fails.
 func Create(path string, fs FileSystem) error {
 	size := int64(max(fs.MiB, 64)) << 20
 	switch fs.Type {
@@ -48,11 +57,13 @@ func Create(path string, fs FileSystem) error {
 	var err error
 	switch fs.Type {
 	case "ext2", "ext3", "ext4":
-		_, err = run("mke2fs", args{"-q", "-t", fs.Type, "-d", fs.Dir}.with("-U", fs.UUID).with("-L", fs.Label), path)
+		options := args{"-q", "-t", fs.Type, "-d", fs.Dir}
+		_, err = run("mke2fs", options.with("-U", fs.UUID).with("-L", fs.Label), path)
 	case "xfs":
 		err = createXFS(path, fs)
 	case "btrfs":
-		_, err = run("mkfs.btrfs", args{"-q", "--rootdir", fs.Dir}.with("-U", fs.UUID).with("-L", fs.Label), path)
+		options := args{"-q", "--rootdir", fs.Dir}
+		_, err = run("mkfs.btrfs", options.with("-U", fs.UUID).with("-L", fs.Label), path)
 	case "erofs":
 		_, err = run("mkfs.erofs", args{"--quiet"}.with("-U", fs.UUID), path, fs.Dir)
 	case "squashfs":
@@ -60,12 +71,12 @@ func Create(path string, fs FileSystem) error {
 	case "f2fs":
 		_, err = run("mkfs.f2fs", args{"-q"}.with("-U", fs.UUID).with("-l", fs.Label), path)
 	default:
-		err = fmt.Errorf("no tool for file systems of type %q", fs.Type)
+		err = fmt.Errorf("%s: file systems of type %q are not supported", path, fs.Type)
 	}
 	return err
 }
 
-// createSparse makes a file of zeroes.
+// createSparse creates a sparse file of size bytes.
 func createSparse(path string, size int64) error {
 	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		return err
@@ -73,10 +84,10 @@ func createSparse(path string, size int64) error {
 	return os.Truncate(path, size)
 }
 
-// args are options of a tool.
+// args has the options of a tool.
 type args []string
 
-// with adds an option that has a value, unless the value is empty.
+// with returns a with an option and its value appended. If the value is empty, it returns a.
 func (a args) with(option, value string) args {
 	if value == "" {
 		return a
@@ -84,7 +95,8 @@ func (a args) with(option, value string) args {
 	return append(a, option, value)
 }
 
-// run runs a tool, and returns what it prints on its standard output, which an error has too.
+// run runs a tool and returns its standard output. It fails if the tool fails; the error contains
+// the tool's output.
 func run(program string, options args, operands ...string) (string, error) {
 	cmd, err := cache.Command("tools", program, append(options, operands...)...)
 	if err != nil {
@@ -93,12 +105,13 @@ func run(program string, options args, operands ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s: %w\n%s%s", program, err, stdout.Bytes(), stderr.Bytes())
+		return stdout.String(),
+			fmt.Errorf("%s: %w\n%s%s", program, err, stdout.Bytes(), stderr.Bytes())
 	}
 	return stdout.String(), nil
 }
 
-// number returns the number behind a name in what a tool has printed.
+// number returns the number after name in text, the output of a tool.
 func number(text, name string) (int64, error) {
 	_, after, _ := strings.Cut(text, name)
 	fields := strings.Fields(after)

@@ -13,11 +13,12 @@ import (
 
 const uuid = "01234567-89ab-cdef-0123-456789abcdef"
 
-// createImage makes an image with a guest's root in it, and a larger file /data/file.
+// createImage creates an image with a guest's root and a file /data/file of more than 500 KB. It
+// returns the path of the image and the contents of the file.
 func createImage(t *testing.T, fsType string) (path string, data []byte) {
 	t.Helper()
 	if os.Getuid() != 0 {
-		t.Skip("needs root, for the tools that integration/deps.sh gets")
+		t.Skip("root only: needs the tools that integration/deps.sh installs")
 	}
 	root := t.TempDir()
 	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {
@@ -49,14 +50,15 @@ func TestCreate(t *testing.T) {
 			case "f2fs":
 			default:
 				if err := Check(path, fsType); err != nil {
-					t.Errorf("Check() of a new image = %v", err)
+					t.Errorf("Check() of a new image = %v, want nil", err)
 				}
 			}
 			raw, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !bytes.Contains(raw[:1<<17], []byte("\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef")) {
+			const rawUUID = "\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef"
+			if !bytes.Contains(raw[:1<<17], []byte(rawUUID)) {
 				t.Error("the UUID is not in the superblock")
 			}
 			switch got, err := ReadFile(path, fsType, "/data/file"); fsType {
@@ -66,37 +68,41 @@ func TestCreate(t *testing.T) {
 				}
 			default:
 				if err != nil || !bytes.Equal(got, data) {
-					t.Errorf("ReadFile() = %d bytes, %v, want %d certain ones", len(got), err, len(data))
+					t.Errorf("ReadFile() = %d bytes, %v, want the %d bytes of the file",
+						len(got), err, len(data))
 				}
 				if _, err := ReadFile(path, fsType, "/data/none"); err == nil {
-					t.Error("ReadFile() of no file = nil, want an error")
+					t.Error("ReadFile() of a missing file = nil, want an error")
 				}
 			}
 		})
 	}
-	if err := Create(filepath.Join(t.TempDir(), "image"), FileSystem{Type: "minix"}); err == nil || !strings.Contains(err.Error(), "minix") {
-		t.Errorf("Create() of an unknown type = %v, want an error that names it", err)
+	image := filepath.Join(t.TempDir(), "image")
+	err := Create(image, FileSystem{Type: "minix"})
+	if err == nil || !strings.Contains(err.Error(), "minix") {
+		t.Errorf("Create() of an unknown type = %v, want an error with the type", err)
 	}
-	if err := Create(filepath.Join(t.TempDir(), "image"), FileSystem{Type: "ext4", Dir: "/no/such"}); err == nil {
-		t.Error("Create() from no directory = nil, want an error")
+	if err := Create(image, FileSystem{Type: "ext4", Dir: "/no/such"}); err == nil {
+		t.Error("Create() from a missing directory = nil, want an error")
 	}
 }
 
-// TestModes checks permissions that are not those of every file.
+// TestModes checks the permissions of directories whose mode is not 0755.
 func TestModes(t *testing.T) {
 	path, _ := createImage(t, "xfs")
-	text, err := run("xfs_db", args{"-r", "-c", "path /var/tmp", "-c", "p core.mode", "-c", "path /root", "-c", "p core.mode"}, path)
+	text, err := run("xfs_db", args{"-r", "-c", "path /var/tmp", "-c", "p core.mode",
+		"-c", "path /root", "-c", "p core.mode"}, path)
 	if want := "core.mode = 041777\ncore.mode = 040700\n"; err != nil || text != want {
-		t.Errorf("modes of /var/tmp and /root: %q, %v, want %q", text, err, want)
+		t.Errorf("modes of /var/tmp and /root = %q, %v, want %q", text, err, want)
 	}
 	path, _ = createImage(t, "ext4")
 	text, err = run("debugfs", args{"-R", "stat /var/tmp"}, path)
 	if err != nil || !strings.Contains(text, "Mode:  01777") {
-		t.Errorf("mode of /var/tmp: %q, %v, want 01777", text, err)
+		t.Errorf("mode of /var/tmp = %q, %v, want 01777", text, err)
 	}
 }
 
-// TestCheckFinds has file systems with a fault each.
+// TestCheckFinds checks that Check finds damage and a journal that needs recovery.
 func TestCheckFinds(t *testing.T) {
 	for _, fsType := range []string{"ext4", "xfs", "btrfs", "erofs"} {
 		path, _ := createImage(t, fsType)
@@ -112,19 +118,19 @@ func TestCheckFinds(t *testing.T) {
 			t.Errorf("Check() of a damaged %s = nil, want an error", fsType)
 		}
 	}
-	// One that is mounted, as far as its superblock tells.
+	// According to its superblock, this file system is mounted.
 	path, _ := createImage(t, "ext4")
 	if _, err := run("debugfs", args{"-w", "-R", "feature needs_recovery"}, path); err != nil {
 		t.Fatal(err)
 	}
 	if err := Check(path, "ext4"); err == nil || !strings.Contains(err.Error(), "needs_recovery") {
-		t.Errorf("Check() of an ext4 that needs recovery = %v, want an error that says so", err)
+		t.Errorf("Check() of an ext4 that needs recovery = %v, want needs_recovery", err)
 	}
 	if err := Recover(path); err != nil {
 		t.Error(err)
 	}
 	if err := Check(path, "ext4"); err != nil {
-		t.Errorf("Check() of an ext4 that was recovered = %v", err)
+		t.Errorf("Check() of an ext4 after Recover() = %v, want nil", err)
 	}
 	if err := Check(path, "minix"); err == nil {
 		t.Error("Check() of an unknown type = nil, want an error")
@@ -159,19 +165,24 @@ func TestPartitions(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err := os.ReadFile(to); err != nil || len(got) != 2<<20 || !bytes.HasPrefix(got, want) {
-				t.Errorf("%s: partition has %d bytes, %v, want 2 MiB that begin with %s", name, len(got), err, p.Image)
+			got, err := os.ReadFile(to)
+			if err != nil || len(got) != 2<<20 || !bytes.HasPrefix(got, want) {
+				t.Errorf("%s: partition has %d bytes, %v, want 2 MiB that begin with %s",
+					name, len(got), err, p.Image)
 			}
 		}
 	}
+	image := partitions[0].Image
 	for name, err := range map[string]error{
-		"a UUID that is none":   CreateGPT(disk, uuid, []Partition{{Image: partitions[0].Image, UUID: "0123"}}),
-		"a label that is long":  CreateGPT(disk, uuid, []Partition{{Image: partitions[0].Image, UUID: uuid, Label: strings.Repeat("x", 37)}}),
-		"five partitions":       CreateMBR(disk, 1, make([]Partition, 5)),
-		"an image that is none": CreateMBR(disk, 1, []Partition{{Image: "/no/such"}}),
+		"an invalid UUID": CreateGPT(disk, uuid, []Partition{{Image: image, UUID: "0123"}}),
+		"a label that is too long": CreateGPT(disk, uuid, []Partition{
+			{Image: image, UUID: uuid, Label: strings.Repeat("x", 37)},
+		}),
+		"five partitions": CreateMBR(disk, 1, make([]Partition, 5)),
+		"a missing image": CreateMBR(disk, 1, []Partition{{Image: "/no/such"}}),
 	} {
 		if err == nil {
-			t.Errorf("disk with %s: no error", name)
+			t.Errorf("creating a disk with %s = nil, want an error", name)
 		}
 	}
 }

@@ -14,19 +14,20 @@ import (
 
 const (
 	sectorSize = 512
-	alignment  = 1 << 20 // bytes; of partitions
+	alignment  = 1 << 20 // alignment of partitions, bytes
 )
 
-// A Partition is a part of a disk.
+// A Partition is a partition of a disk.
 type Partition struct {
-	Image string // the file that is copied into it
+	Image string // path of the file that is copied into the partition
 	UUID  string // GPT only
-	Label string // GPT only; at most 36 UTF-16 units
+	Label string // GPT only; at most 36 UTF-16 code units
 
 	offset, size int64
 }
 
-// CreateGPT makes a disk with a GUID partition table (UEFI specification, section 5). uuid is the disk's.
+// CreateGPT creates an image of a disk with a GUID partition table (UEFI specification, section 5).
+// uuid is the UUID of the disk. It fails if an image cannot be read, or a UUID or label is invalid.
 func CreateGPT(path, uuid string, partitions []Partition) error {
 	const (
 		entries     = 128
@@ -52,8 +53,9 @@ func CreateGPT(path, uuid string, partitions []Partition) error {
 		}
 		binary.LittleEndian.PutUint64(e[32:], uint64(p.offset/sectorSize))
 		binary.LittleEndian.PutUint64(e[40:], uint64((p.offset+p.size)/sectorSize-1))
-		if _, err := binary.Encode(e[56:], binary.LittleEndian, utf16.Encode([]rune(p.Label))); err != nil {
-			return fmt.Errorf("label %q of a partition: %w", p.Label, err)
+		label := utf16.Encode([]rune(p.Label))
+		if _, err := binary.Encode(e[56:], binary.LittleEndian, label); err != nil {
+			return fmt.Errorf("partition label %q: %w", p.Label, err)
 		}
 	}
 	last := size/sectorSize - 1
@@ -61,7 +63,8 @@ func CreateGPT(path, uuid string, partitions []Partition) error {
 		h := make([]byte, sectorSize)
 		copy(h, "EFI PART\x00\x00\x01\x00")
 		binary.LittleEndian.PutUint32(h[12:], headerSize)
-		for i, block := range []int64{self, other, 2 + tableBlocks, last - tableBlocks - 1} { // the latter two: room for partitions
+		// Partitions can be in the blocks between the third and the fourth, inclusive.
+		for i, block := range []int64{self, other, 2 + tableBlocks, last - tableBlocks - 1} {
 			binary.LittleEndian.PutUint64(h[24+8*i:], uint64(block))
 		}
 		if err := putGUID(h[56:], uuid); err != nil {
@@ -88,8 +91,9 @@ func CreateGPT(path, uuid string, partitions []Partition) error {
 		piece{table, (last - tableBlocks) * sectorSize}, piece{backup, last * sectorSize})
 }
 
-// CreateMBR makes a disk with a partition table as PCs had it, of at most 4 partitions. The kernel identifies the first of
-// them by the disk's signature: as ddddeeee-01 if that is 0xddddeeee.
+// CreateMBR creates an image of a disk with a master boot record and at most four partitions. In
+// the kernel, the UUID of partition 1 is ddddeeee-01 if the signature is 0xddddeeee. It fails if
+// there are too many partitions or an image cannot be read.
 func CreateMBR(path string, signature uint32, partitions []Partition) error {
 	if len(partitions) > 4 {
 		return fmt.Errorf("%s: %d partitions, want at most 4", path, len(partitions))
@@ -121,14 +125,17 @@ func putMBREntry(mbr []byte, n int, kind byte, first, sectors int64) {
 	binary.LittleEndian.PutUint32(e[12:], uint32(sectors))
 }
 
-// protectiveMBR tells those who don't know GPT that the disk is full.
+// protectiveMBR returns a master boot record with one partition that occupies the whole disk, for
+// programs that do not support GPT. last is the last sector of the disk.
 func protectiveMBR(last int64) []byte {
 	mbr := newMBR(0)
 	putMBREntry(mbr, 0, 0xee, 1, last)
 	return mbr
 }
 
-// create makes a disk without a table, and fills in where the partitions are. Their last sectors are zeroes if need be.
+// create creates an image of a disk with the partitions, but without a partition table, and sets
+// the partitions' offset and size. Partitions are padded with zeroes to a multiple of the
+// alignment.
 func create(path string, partitions []Partition) (disk *os.File, size int64, err error) {
 	size = alignment
 	for i := range partitions {
@@ -140,7 +147,7 @@ func create(path string, partitions []Partition) (disk *os.File, size int64, err
 		p.offset, p.size = size, (info.Size()+alignment-1)/alignment*alignment
 		size += p.size
 	}
-	size += alignment // for the second table
+	size += alignment // room for the backup table
 	if err := createSparse(path, size); err != nil {
 		return nil, 0, err
 	}
@@ -166,7 +173,8 @@ func copyFile(disk *os.File, offset int64, image string) error {
 	return copySparse(disk, offset, f)
 }
 
-// Extract copies a partition, one of those given to CreateGPT or CreateMBR, to a file of its own.
+// Extract copies the partition p of an image to the file to. p must be one of the partitions that
+// were passed to CreateGPT or CreateMBR.
 func Extract(disk string, p Partition, to string) error {
 	f, err := os.Open(disk)
 	if err != nil {
@@ -184,7 +192,8 @@ func Extract(disk string, p Partition, to string) error {
 	return copySparse(out, 0, io.NewSectionReader(f, p.offset, p.size))
 }
 
-// copySparse copies what is not zero to a file of zeroes.
+// copySparse copies the data of from to a sparse file at offset. It does not write blocks of
+// zeroes.
 func copySparse(to *os.File, offset int64, from io.Reader) error {
 	buf, zeroes := make([]byte, 64<<10), make([]byte, 64<<10)
 	for {
@@ -205,7 +214,7 @@ func copySparse(to *os.File, offset int64, from io.Reader) error {
 	}
 }
 
-// piece is something on a disk.
+// piece is data at an offset of a disk.
 type piece struct {
 	data   []byte
 	offset int64
@@ -220,7 +229,7 @@ func writeAll(disk *os.File, pieces ...piece) error {
 	return nil
 }
 
-// putGUID writes a GUID as UEFI has it: the first three of its numbers are little-endian.
+// putGUID writes a UUID to b in UEFI's format, in which the first three fields are little-endian.
 func putGUID(b []byte, uuid string) error {
 	raw, err := hex.DecodeString(strings.ReplaceAll(uuid, "-", ""))
 	if err != nil || len(raw) != 16 {

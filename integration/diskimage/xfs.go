@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-// createXFS makes a file system from a description of all that is to be in it, see mkfs.xfs(8).
+// createXFS creates a file system from a prototype, a description of its files; see mkfs.xfs(8).
 func createXFS(path string, fs FileSystem) error {
 	proto := &strings.Builder{}
-	proto.WriteString("/dev/null\n0 0\n") // no boot block; two numbers that are not used
+	proto.WriteString("/dev/null\n0 0\n") // no boot block; two unused numbers
 	sticky, err := describe(proto, "", fs.Dir)
 	if err != nil {
 		return err
@@ -23,7 +23,8 @@ func createXFS(path string, fs FileSystem) error {
 		return err
 	}
 	defer os.Remove(file)
-	options := args{"--unsupported", "-q", "-f", "-p", file}.with("-L", fs.Label) // unsupported: less than 300 MB
+	// --unsupported allows file systems of less than 300 MB.
+	options := args{"--unsupported", "-q", "-f", "-p", file}.with("-L", fs.Label)
 	if fs.UUID != "" {
 		options = options.with("-m", "uuid="+fs.UUID)
 	}
@@ -33,7 +34,7 @@ func createXFS(path string, fs FileSystem) error {
 	if len(sticky) == 0 {
 		return nil
 	}
-	// The description can't express this bit.
+	// The prototype format has no sticky bit.
 	options = args{"-x"}
 	for _, dir := range sticky {
 		info, err := os.Stat(filepath.Join(fs.Dir, dir))
@@ -47,8 +48,9 @@ func createXFS(path string, fs FileSystem) error {
 	return err
 }
 
-// describe describes what is in a directory of the host, called name in its parent, and returns the directories that have
-// the sticky bit, by their paths in the image.
+// describe writes the prototype of the host's file or directory path, with its contents, to proto.
+// name is its name in the image. describe returns the directories that have the sticky bit, as
+// paths relative to path. It fails for names with blanks and for special files.
 func describe(proto *strings.Builder, name, path string) (sticky []string, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -56,7 +58,7 @@ func describe(proto *strings.Builder, name, path string) (sticky []string, err e
 	}
 	stat := info.Sys().(*syscall.Stat_t)
 	if strings.ContainsAny(path, " \t\n") {
-		return nil, fmt.Errorf("%q: a description of an xfs can't express blanks", path)
+		return nil, fmt.Errorf("%q: names with blanks are not supported in an xfs image", path)
 	}
 	mark := func(set iofs.FileMode, letter string) string {
 		if info.Mode()&set != 0 {
@@ -65,7 +67,8 @@ func describe(proto *strings.Builder, name, path string) (sticky []string, err e
 		return "-"
 	}
 	entry := func(kind, what string) {
-		fmt.Fprintf(proto, "%s %s%s%s%03o %d %d %s\n", name, kind, mark(iofs.ModeSetuid, "u"), mark(iofs.ModeSetgid, "g"),
+		fmt.Fprintf(proto, "%s %s%s%s%03o %d %d %s\n",
+			name, kind, mark(iofs.ModeSetuid, "u"), mark(iofs.ModeSetgid, "g"),
 			info.Mode().Perm(), stat.Uid, stat.Gid, what)
 	}
 	switch info.Mode().Type() {
@@ -97,12 +100,13 @@ func describe(proto *strings.Builder, name, path string) (sticky []string, err e
 		}
 		proto.WriteString("$\n")
 	default:
-		return nil, fmt.Errorf("%s: a %v in an image is not implemented", path, info.Mode())
+		return nil, fmt.Errorf("%s: files of type %v are not supported in an xfs image",
+			path, info.Mode())
 	}
 	return sticky, nil
 }
 
-// readXFS reads a file of an xfs. Holes are zeroes.
+// readXFS returns the contents of the file name in the xfs image path. Holes are read as zeroes.
 func readXFS(path, name string) ([]byte, error) {
 	text, err := run("xfs_db", args{"-r", "-c", "sb 0", "-c", "p blocksize agblocks",
 		"-c", "path " + name, "-c", "p core.size", "-c", "bmap"}, path)
@@ -123,10 +127,12 @@ func readXFS(path, name string) ([]byte, error) {
 	data := make([]byte, size)
 	for line := range strings.Lines(text) {
 		var offset, block, group, groupBlock, count int64
-		if n, _ := fmt.Sscanf(line, "data offset %d startblock %d (%d/%d) count %d", &offset, &block, &group, &groupBlock, &count); n != 5 {
+		n, _ := fmt.Sscanf(line, "data offset %d startblock %d (%d/%d) count %d",
+			&offset, &block, &group, &groupBlock, &count)
+		if n != 5 {
 			continue
 		}
-		start := min(offset*blockSize, size) // blocks may be allocated behind the end
+		start := min(offset*blockSize, size) // blocks may be allocated beyond the end of the file
 		end := min(start+count*blockSize, size)
 		if _, err := image.ReadAt(data[start:end], (group*groupBlocks+groupBlock)*blockSize); err != nil {
 			return nil, err
