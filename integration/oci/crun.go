@@ -1,7 +1,8 @@
-// Package oci runs containers by crun, the runtime that krunbox's workloads are compared with.
+// Package oci runs containers with crun, the container runtime with which krunbox is compared.
 //
-// A container runs in namespaces of its own, below others that separate crun from this machine: whatever crun mounts or
-// leaves behind is gone with them. It needs root, and the programs of integration/deps.sh.
+// Each run of crun has its own namespaces, so that its mounts and processes disappear with them.
+// The namespaces of the container are within these. The package requires root and the programs that
+// integration/deps.sh installs.
 package oci
 
 import (
@@ -21,25 +22,32 @@ import (
 	"github.com/krunbox/krunbox/internal/cache"
 )
 
-// enter is executed in new namespaces, with a /proc that fits them, and executes crun. Hybrid control groups, which some
-// machines have, are not for crun.
+// enter is a shell script that executes crun. It runs in new namespaces with their own /proc, and
+// mounts cgroup2, because crun does not support the hybrid hierarchy of some machines.
 const enter = `[ $$ -eq 1 ] && mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"`
 
-// Run runs the container of a bundle (a directory with config.json and the root file system), and returns what it has put
-// out, the output of crun included, and its exit code, 128 and more if a signal ended it. With terminal, which must be what
-// the configuration has, the output is that of the terminal.
+// Run runs the container of bundle, a directory with config.json and the root file system. It
+// returns the output of the container and of crun, and the container's exit code, which is 128+N if
+// signal N ended the container. terminal must be the value of process.terminal in the
+// configuration; if it is true, the output includes that of the terminal. Run fails if crun cannot
+// be run or is killed.
 func Run(ctx context.Context, bundle string, terminal bool) (output []byte, code int, err error) {
 	crun, err := cache.Command("crun", "crun")
 	if err != nil {
 		return nil, 0, err
 	}
-	args := []string{"--mount", "--mount-proc", "--pid", "--net", "--uts", "--ipc", "--cgroup", "--fork", "--kill-child",
-		"sh", "-c", enter, "sh", crun.Path, "--root", filepath.Join(bundle, "state"), "--cgroup-manager=disabled",
-		"run", "--bundle", bundle}
+	args := []string{
+		"--mount", "--mount-proc", "--pid", "--net", "--uts", "--ipc", "--cgroup",
+		"--fork", "--kill-child",
+		"sh", "-c", enter, "sh",
+		crun.Path, "--root", filepath.Join(bundle, "state"), "--cgroup-manager=disabled",
+		"run", "--bundle", bundle,
+	}
 	var console *net.UnixListener
 	if terminal {
 		socket := filepath.Join(bundle, "console")
-		if console, err = net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"}); err != nil {
+		console, err = net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+		if err != nil {
 			return nil, 0, err
 		}
 		defer console.Close()
@@ -48,7 +56,7 @@ func Run(ctx context.Context, bundle string, terminal bool) (output []byte, code
 	var text bytes.Buffer
 	cmd := exec.CommandContext(ctx, "unshare", append(args, filepath.Base(bundle))...)
 	cmd.Env = crun.Env
-	stdin, err := cmd.StdinPipe() // an end that is a pipe, as the others
+	stdin, err := cmd.StdinPipe() // a pipe, like the standard output and error
 	if err != nil {
 		return nil, 0, err
 	}
@@ -65,7 +73,7 @@ func Run(ctx context.Context, bundle string, terminal bool) (output []byte, code
 	err = cmd.Wait()
 	output = text.Bytes()
 	if terminal {
-		console.Close() // of a container that has not started
+		console.Close() // ends readTerminal if the container has not started
 		output = append(output, <-shown...)
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.Exited() {
@@ -77,7 +85,8 @@ func Run(ctx context.Context, bundle string, terminal bool) (output []byte, code
 	return output, 0, nil
 }
 
-// readTerminal accepts the terminal that crun sends, and reads what is shown there until the container has ended.
+// readTerminal receives the terminal from crun and returns its output, after the container has
+// ended. If it fails, it returns the error's text.
 func readTerminal(console *net.UnixListener) []byte {
 	conn, err := console.AcceptUnix()
 	if err != nil {
@@ -91,14 +100,14 @@ func readTerminal(console *net.UnixListener) []byte {
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:n])
 	if err != nil || len(messages) != 1 {
-		return []byte("no terminal from crun")
+		return []byte("crun has sent no terminal")
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
 	if err != nil || len(fds) != 1 {
-		return []byte("no terminal from crun")
+		return []byte("crun has sent no terminal")
 	}
 	terminal := os.NewFile(uintptr(fds[0]), "terminal")
 	defer terminal.Close()
-	shown, _ := io.ReadAll(terminal) // EIO is the end
+	shown, _ := io.ReadAll(terminal) // reading ends with EIO
 	return shown
 }

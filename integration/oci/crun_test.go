@@ -9,10 +9,11 @@ import (
 	"github.com/krunbox/krunbox/integration/guestroot"
 )
 
-// TestRun runs a container that changes what it can, and checks that this machine has not changed.
+// TestRun runs containers that change mounts, host name and interfaces, and checks that those of
+// this machine do not change.
 func TestRun(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("needs root for new namespaces")
+		t.Skip("root only: creates namespaces")
 	}
 	const rights = `["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]`
 	for _, tt := range []struct {
@@ -45,13 +46,15 @@ func TestRun(t *testing.T) {
 				t.Errorf("Run() = %q, %d, %v, want %q, %d", output, code, err, tt.want, tt.code)
 			}
 			if after := machine(t); after != before {
-				t.Errorf("this machine has changed: mounts, name, interfaces =\n%s\nbefore:\n%s", after, before)
+				t.Errorf("mounts, host name and interfaces of this machine:\n%s\nwant:\n%s",
+					after, before)
 			}
 		})
 	}
 }
 
-// machine is what a container may change of its own, and must not change of this machine.
+// machine returns the mounts, the host name and the flags of the loopback interface of this
+// machine.
 func machine(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder
