@@ -1,5 +1,5 @@
-// Package specs compares what krunbox takes from a configuration with what the types of the OCI runtime specification say
-// that is in it.
+// Package specs checks that krunbox reads all fields of a configuration that is written with the
+// types of the OCI runtime specification.
 package specs
 
 import (
@@ -16,10 +16,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// krunbox is the binary, as make leaves it.
+// krunbox is the path of the binary that make builds.
 const krunbox = "../../build/krunbox"
 
-// plan is what init -n -json prints.
+// plan is the output of krunbox init -n -json.
 type plan []stage
 
 type stage struct {
@@ -30,7 +30,7 @@ type stage struct {
 
 type operation map[string]any
 
-// planOf has krunbox plan the boot of a guest with a configuration.
+// planOf returns krunbox's plan for the boot of a guest with the configuration spec.
 func planOf(t *testing.T, spec specs.Spec) plan {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "config.json")
@@ -56,7 +56,7 @@ func planOf(t *testing.T, spec specs.Spec) plan {
 	return p
 }
 
-// find returns the operations with a verb.
+// find returns the operations with the given verb.
 func (p plan) find(verb string) (found []operation) {
 	for _, s := range p {
 		for _, op := range s.Ops {
@@ -73,21 +73,23 @@ func (p plan) workload(t *testing.T) operation {
 	t.Helper()
 	ops := p.find("fork and execute")
 	if len(ops) != 1 {
-		t.Fatalf("%d operations start a workload, want 1", len(ops))
+		t.Fatalf("plan has %d operations that start a workload, want 1", len(ops))
 	}
 	return ops[0]
 }
 
-// want complains about details that are not what they should be. Lists are compared without regard to their order.
+// want reports an error for each of details that the operation does not have. The order of lists
+// does not matter.
 func (op operation) want(t *testing.T, details map[string]any) {
 	t.Helper()
 	for name, want := range details {
 		if got := sorted(op[name]); got != sorted(want) {
-			t.Errorf("%v of %q = %s, want %s", name, op["do"], got, sorted(want))
+			t.Errorf("operation %q: %v = %s, want %s", op["do"], name, got, sorted(want))
 		}
 	}
 }
 
+// sorted returns the text of detail. If it is a list, its elements are sorted.
 func sorted(detail any) string {
 	var list []string
 	switch v := detail.(type) {
@@ -139,19 +141,19 @@ func TestProcess(t *testing.T) {
 		"change directory": {"on": "/w"},
 	} {
 		if ops := p.find(verb); len(ops) != 1 {
-			t.Errorf("%d operations are a %q, want 1", len(ops), verb)
+			t.Errorf("plan has %d operations %q, want 1", len(ops), verb)
 		} else {
 			ops[0].want(t, details)
 		}
 	}
 	for _, s := range p {
 		if s.Error != "" {
-			t.Errorf("%s: %s, want no complaint", s.Stage, s.Error)
+			t.Errorf("stage %s: error %q, want none", s.Stage, s.Error)
 		}
 	}
 }
 
-// TestWords has every word that the specification has constants for.
+// TestWords checks that krunbox accepts each constant of the specification's types.
 func TestWords(t *testing.T) {
 	for _, policy := range []specs.LinuxSchedulerPolicy{
 		specs.SchedOther, specs.SchedFIFO, specs.SchedRR, specs.SchedBatch, specs.SchedISO, specs.SchedIdle, specs.SchedDeadline,
@@ -204,16 +206,17 @@ func TestLinux(t *testing.T) {
 	devices[1].want(t, map[string]any{"on": "/p", "type": "p", "mode": nil, "uid": nil})
 	for verb, want := range map[string]string{"set hostname": "box", "set domain name": "nis"} {
 		if ops := p.find(verb); len(ops) != 1 || ops[0]["on"] != want {
-			t.Errorf("%s: %v, want %s", verb, ops, want)
+			t.Errorf("operations %q = %v, want one on %s", verb, ops, want)
 		}
 	}
 	i := slices.IndexFunc(p, func(s stage) bool { return s.Stage == "unsupported configuration" })
 	if i < 0 || !strings.HasPrefix(p[i].Error, "linux.personality, linux.seccomp: ") {
-		t.Errorf("unsupported = %+v, want linux.personality and linux.seccomp", p)
+		t.Errorf("plan = %+v, want an error for linux.personality, linux.seccomp", p)
 	}
 }
 
-// TestEmptyFields has what Go programs write for fields that nobody has set.
+// TestEmptyFields has the empty objects and lists that Go programs write for fields that are not
+// set.
 func TestEmptyFields(t *testing.T) {
 	p := planOf(t, specs.Spec{
 		Process: &specs.Process{Args: []string{"a"}, Capabilities: &specs.LinuxCapabilities{}, ExecCPUAffinity: &specs.CPUAffinity{}},
@@ -225,7 +228,7 @@ func TestEmptyFields(t *testing.T) {
 	})
 	for _, s := range p {
 		if s.Error != "" {
-			t.Errorf("%s: %s, want no complaint", s.Stage, s.Error)
+			t.Errorf("stage %s: error %q, want none", s.Stage, s.Error)
 		}
 	}
 }
