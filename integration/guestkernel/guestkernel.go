@@ -1,9 +1,9 @@
-// Package guestkernel provides the Linux kernel that libkrun's guests run on, as a file for QEMU's -kernel, and the
-// init program libkrun itself ships, as a peer to measure against.
+// Package guestkernel provides the Linux kernel of libkrun's guests, as a file for QEMU's -kernel,
+// and the init program of libkrun, for comparison with krunbox.
 //
-// Both are parts of public npm packages. They are fetched by the npm command when first asked for, checked against the
-// checksums in this package, and kept in a cache directory: $KRUNBOX_CACHE, else "krunbox" in the user's cache
-// directory.
+// Both are parts of public npm packages. They are downloaded by the npm command when they are first
+// needed, checked against the checksums in this package, and kept in a cache directory:
+// $KRUNBOX_CACHE or, if that is not set, "krunbox" in the user's cache directory.
 package guestkernel
 
 import (
@@ -20,10 +20,10 @@ import (
 	"github.com/krunbox/krunbox/internal/cache"
 )
 
-// kernelMember is the library that holds the kernel, in the packages that ship one.
+// kernelMember is the path of the library with the kernel, within the packages in kernels.
 const kernelMember = "package/lib/libkrunfw.so.5.6.1"
 
-// kernels are the packages with a kernel, by GOARCH.
+// kernels has the packages with a kernel, by GOARCH.
 var kernels = map[string]npmPackage{
 	"amd64": {
 		name:    "@superradcompany/microsandbox-linux-x64-gnu",
@@ -37,25 +37,27 @@ var kernels = map[string]npmPackage{
 	},
 }
 
-// Where libkrun's init lies, an x86-64 program inside a library of another package.
+// peerPackage is the package with libkrun's init, an x86-64 program.
 var peerPackage = npmPackage{
 	name:    "@boxlite-ai/boxlite-linux-x64-gnu",
 	version: "0.10.3",
 	sha256:  "0eae47036263ad501bdcd9b8185a664f8cb92efa8dda14468d19c96dddc125a0",
 }
 
+// Location of libkrun's init in peerPackage.
 const (
-	peerMember = "package/boxlite.linux-x64-gnu.node"
-	peerOffset = 24182074
-	peerSize   = 2153952
+	peerMember = "package/boxlite.linux-x64-gnu.node" // a library that contains the program
+	peerOffset = 24182074                             // bytes
+	peerSize   = 2153952                              // bytes
 )
 
-// Path returns the path of the guest kernel for arch ("amd64" or "arm64"), in the form QEMU's -kernel takes: an ELF
-// file with a PVH entry point on amd64, an Image on arm64.
+// Path returns the path of the guest kernel for arch, "amd64" or "arm64". The file is in the format
+// for QEMU's -kernel: an ELF file with a PVH entry point for amd64, an Image for arm64. Path fails
+// if the kernel is not cached and cannot be downloaded.
 func Path(ctx context.Context, arch string) (string, error) {
 	pkg, ok := kernels[arch]
 	if !ok {
-		return "", fmt.Errorf("no guest kernel for architecture %q: want amd64 or arm64", arch)
+		return "", fmt.Errorf("guest kernel for architecture %q: want amd64 or arm64", arch)
 	}
 	return cache.File(ctx, pkg.entry("kernel-"+arch), func(scratch string) (string, error) {
 		lib := filepath.Join(scratch, "libkrunfw.so")
@@ -74,8 +76,8 @@ func Path(ctx context.Context, arch string) (string, error) {
 	})
 }
 
-// PeerInit returns the path of the init program that libkrun ships, the one written in C, as a static x86-64
-// executable.
+// PeerInit returns the path of libkrun's init program, the one written in C: a static x86-64
+// executable. It fails if the program is not cached and cannot be downloaded.
 func PeerInit(ctx context.Context) (string, error) {
 	return cache.File(ctx, peerPackage.entry("peer-init"), func(scratch string) (string, error) {
 		lib := filepath.Join(scratch, "library")
@@ -89,7 +91,7 @@ func PeerInit(ctx context.Context) (string, error) {
 		defer f.Close()
 		program := make([]byte, peerSize)
 		if _, err := f.ReadAt(program, peerOffset); err != nil {
-			return "", fmt.Errorf("%s: init at offset %d: %w", peerMember, peerOffset, err)
+			return "", fmt.Errorf("%s: read init at offset %d: %w", peerMember, peerOffset, err)
 		}
 		if !bytes.HasPrefix(program, []byte(elf.ELFMAG)) {
 			return "", fmt.Errorf("%s: no executable at offset %d", peerMember, peerOffset)
@@ -99,7 +101,7 @@ func PeerInit(ctx context.Context) (string, error) {
 	})
 }
 
-// checkSHA256 compares the checksum of a file with want, in hexadecimal.
+// checkSHA256 returns an error if the checksum of a file is not want, in hexadecimal.
 func checkSHA256(path, want string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -111,7 +113,7 @@ func checkSHA256(path, want string) error {
 		return err
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != want {
-		return fmt.Errorf("%s: sha256 is %s, want %s: not the file this program was made for", filepath.Base(path), got, want)
+		return fmt.Errorf("%s: sha256 is %s, want %s", filepath.Base(path), got, want)
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// writeTGZ makes a .tgz archive with one file in it.
+// writeTGZ creates a .tgz archive with one file and returns its path.
 func writeTGZ(t *testing.T, name, contents string) string {
 	t.Helper()
 	var buf bytes.Buffer
@@ -34,7 +34,7 @@ func writeTGZ(t *testing.T, name, contents string) string {
 	return path
 }
 
-// fakeNPM puts an npm command in front of PATH that runs script in the download directory.
+// fakeNPM prepends a directory to PATH, with an npm command that runs a shell script.
 func fakeNPM(t *testing.T, script string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -50,11 +50,11 @@ func TestFetchMember(t *testing.T) {
 	fakeNPM(t, `[ "$*" = "pack --silent --ignore-scripts @scope/name@1.2.3" ] && cp `+archive+` scope-name-1.2.3.tgz`)
 	path := filepath.Join(t.TempDir(), "x.so")
 
-	// The right sum is not known before; an empty one gives an error that tells it.
+	// The checksum is not known in advance. The error for an empty one contains it.
 	err := pkg.fetchMember(t.Context(), "package/lib/x.so", path)
 	_, rest, found := strings.Cut(errString(err), "sha256 is ")
 	if !found || len(rest) < 64 {
-		t.Fatalf("fetchMember() with a wrong checksum = %v, want an error with the right one", err)
+		t.Fatalf("fetchMember() with a wrong checksum = %v, want the correct one in it", err)
 	}
 	if _, err := os.Stat(path); err == nil {
 		t.Errorf("fetchMember() with a wrong checksum extracted %s", path)
@@ -62,31 +62,34 @@ func TestFetchMember(t *testing.T) {
 
 	pkg.sha256 = rest[:64]
 	if err := pkg.fetchMember(t.Context(), "package/lib/x.so", path); err != nil {
-		t.Fatalf("fetchMember() = %v", err)
+		t.Fatalf("fetchMember() = %v, want nil", err)
 	}
 	if got, err := os.ReadFile(path); string(got) != "contents" {
 		t.Errorf("extracted %q, %v, want %q", got, err, "contents")
 	}
-	if err := pkg.fetchMember(t.Context(), "package/lib/y.so", path); !strings.Contains(errString(err), "package/lib/y.so") {
-		t.Errorf("fetchMember() of what is not there = %v, want an error with its name", err)
+	err = pkg.fetchMember(t.Context(), "package/lib/y.so", path)
+	if !strings.Contains(errString(err), "package/lib/y.so") {
+		t.Errorf("fetchMember() of a missing file = %v, want an error with its name", err)
 	}
 }
 
 func TestFetchErrors(t *testing.T) {
 	pkg := npmPackage{name: "name", version: "1"}
 	fakeNPM(t, "echo 404 no such thing >&2; exit 1")
-	if err := pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m")); !strings.Contains(errString(err), "404 no such thing") {
-		t.Errorf("fetchMember() with a failing npm = %v, want npm's message", err)
+	err := pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m"))
+	if !strings.Contains(errString(err), "404 no such thing") {
+		t.Errorf("fetchMember() with a failing npm = %v, want an error with npm's message", err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	if err := pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m")); !strings.Contains(errString(err), "apt-get install npm") {
-		t.Errorf("fetchMember() without npm = %v, want how to install it", err)
+	err = pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m"))
+	if !strings.Contains(errString(err), "apt-get install npm") {
+		t.Errorf("fetchMember() without npm = %v, want the command that installs it in it", err)
 	}
 }
 
 func TestUnknownArchitecture(t *testing.T) {
 	if _, err := Path(t.Context(), "riscv64"); !strings.Contains(errString(err), `"riscv64"`) {
-		t.Errorf("Path(riscv64) = %v, want an error that names it", err)
+		t.Errorf("Path(riscv64) = %v, want an error with the architecture", err)
 	}
 }
 
@@ -97,15 +100,17 @@ func TestPVHELF(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Machine != elf.EM_X86_64 || f.Entry != loadAddress || len(f.Progs) != 2 {
-		t.Fatalf("ELF header = %+v with %d segments", f.FileHeader, len(f.Progs))
+		t.Fatalf("ELF header = %+v with %d segments, want machine %v, entry %#x, 2 segments",
+			f.FileHeader, len(f.Progs), elf.EM_X86_64, loadAddress)
 	}
 	load, note := f.Progs[0], f.Progs[1]
 	got := make([]byte, load.Filesz)
 	if _, err := load.ReadAt(got, 0); err != nil || !bytes.Equal(got, image) {
-		t.Errorf("PT_LOAD holds %d bytes (%v), want the image's %d", len(got), err, len(image))
+		t.Errorf("PT_LOAD has %d bytes (%v), want the image's %d", len(got), err, len(image))
 	}
 	if load.Type != elf.PT_LOAD || load.Paddr != loadAddress || load.Memsz != load.Filesz+bssSize {
-		t.Errorf("PT_LOAD = %+v", load.ProgHeader)
+		t.Errorf("PT_LOAD = %+v, want address %#x, %#x more bytes in memory than in the file",
+			load.ProgHeader, loadAddress, bssSize)
 	}
 	desc := make([]byte, note.Filesz)
 	if _, err := note.ReadAt(desc, 0); err != nil || note.Type != elf.PT_NOTE || len(desc) != 24 {
@@ -116,7 +121,7 @@ func TestPVHELF(t *testing.T) {
 	}
 }
 
-// TestPath reads real kernels: it fetches them unless they are cached.
+// TestPath checks the format of the kernels. It downloads them unless they are cached.
 func TestPath(t *testing.T) {
 	if testing.Short() {
 		t.Skip("may download")
@@ -136,7 +141,8 @@ func TestPath(t *testing.T) {
 		}
 		defer f.Close()
 		if _, err := f.ReadAt(head, 0); err != nil || !bytes.HasPrefix(head[magic.offset:], []byte(magic.bytes)) {
-			t.Errorf("Path(%s) begins with %q, %v, want %q at %d", arch, head, err, magic.bytes, magic.offset)
+			t.Errorf("file Path(%s) begins with %q, %v, want %q at offset %d",
+				arch, head, err, magic.bytes, magic.offset)
 		}
 	}
 }
@@ -156,7 +162,7 @@ func TestPeerInit(t *testing.T) {
 	defer f.Close()
 	for _, prog := range f.Progs {
 		if prog.Type == elf.PT_INTERP {
-			t.Errorf("PeerInit() is dynamically linked")
+			t.Errorf("the program PeerInit() is dynamically linked, want a static one")
 		}
 	}
 }

@@ -8,23 +8,24 @@ import (
 	"io"
 )
 
-// bundleSymbol is what libkrunfw calls the kernel image it carries.
+// bundleSymbol is the symbol of the kernel image in libkrunfw.
 const bundleSymbol = "KERNEL_BUNDLE"
 
 const (
-	// loadAddress is the physical address an x86-64 image was linked for. Its first instruction is the PVH entry point.
+	// loadAddress is the physical address for which an x86-64 image is linked. The PVH entry point
+	// is at the start of the image.
 	loadAddress = 0x1000000
 
-	// bssSize is how much memory behind the image the loader sets to zero. The image does not say how large its .bss
-	// is, and this is more than enough.
+	// bssSize is the number of bytes after the image that the loader sets to zero. The image does
+	// not contain the size of its .bss, which is smaller than this.
 	bssSize = 32 << 20
 
-	// notePVHEntry is the type of the "Xen" ELF note that holds the 32-bit PVH entry point
-	// (XEN_ELFNOTE_PHYS32_ENTRY).
+	// notePVHEntry is XEN_ELFNOTE_PHYS32_ENTRY, the type of the ELF note with the name "Xen" that
+	// contains the 32-bit PVH entry point.
 	notePVHEntry = 18
 )
 
-// kernelBundle returns the kernel image inside the libkrunfw library at path.
+// kernelBundle returns the kernel image in the libkrunfw library at path.
 func kernelBundle(path string) ([]byte, error) {
 	f, err := elf.Open(path)
 	if err != nil {
@@ -39,9 +40,10 @@ func kernelBundle(path string) ([]byte, error) {
 		if symbol.Name != bundleSymbol || symbol.Size < 2 {
 			continue
 		}
-		image := make([]byte, symbol.Size-1) // the array ends with the zero byte of a C string
+		image := make([]byte, symbol.Size-1) // without the zero byte at the end of a C string
 		for _, prog := range f.Progs {
-			if prog.Type != elf.PT_LOAD || symbol.Value < prog.Vaddr || symbol.Value >= prog.Vaddr+prog.Filesz {
+			if prog.Type != elf.PT_LOAD ||
+				symbol.Value < prog.Vaddr || symbol.Value >= prog.Vaddr+prog.Filesz {
 				continue
 			}
 			if _, err := prog.ReadAt(image, int64(symbol.Value-prog.Vaddr)); err != nil {
@@ -53,17 +55,17 @@ func kernelBundle(path string) ([]byte, error) {
 			return image, nil
 		}
 	}
-	return nil, fmt.Errorf("%s: no symbol %s with contents", path, bundleSymbol)
+	return nil, fmt.Errorf("%s: no data for symbol %s", path, bundleSymbol)
 }
 
-// pvhELF wraps a raw x86-64 kernel image into an ELF file that boots by the PVH protocol, the only kind of 64-bit
-// kernel besides a bzImage that QEMU loads.
+// pvhELF returns an ELF file with a raw x86-64 kernel image, which boots by the PVH protocol. QEMU
+// loads only such files and bzImages as 64-bit kernels.
 func pvhELF(image []byte) []byte {
 	const (
-		headerSize = 64 // of elf.Header64
-		progSize   = 56 // of elf.Prog64
+		headerSize = 64 // size of elf.Header64
+		progSize   = 56 // size of elf.Prog64
 		noteOffset = headerSize + 2*progSize
-		dataOffset = 0x1000 // as the load address, a multiple of the page size
+		dataOffset = 0x1000 // page-aligned, as loadAddress is
 	)
 	note := struct {
 		NameSize, DescSize, Type uint32
@@ -107,7 +109,7 @@ func pvhELF(image []byte) []byte {
 	var out bytes.Buffer
 	out.Grow(dataOffset + len(image))
 	for _, part := range []any{header, load, noteProg, note} {
-		binary.Write(&out, binary.LittleEndian, part) // a Buffer's Write never fails
+		binary.Write(&out, binary.LittleEndian, part) // Buffer.Write never fails
 	}
 	out.Write(make([]byte, dataOffset-out.Len()))
 	out.Write(image)

@@ -19,12 +19,14 @@ type npmPackage struct {
 	sha256        string // of the .tgz file, in hexadecimal
 }
 
-// entry returns a cache entry's name for what is made from the package: it changes with the package.
+// entry returns the name of the cache entry for a file that is made from the package. what is the
+// kind of the file. The name depends on the package's checksum.
 func (p npmPackage) entry(what string) string {
 	return what + "-" + p.sha256[:12]
 }
 
-// fetchMember downloads the package and extracts the file called member into path.
+// fetchMember downloads the package and extracts the file member of its archive to path. It fails
+// if the checksum is wrong or the archive does not contain member.
 func (p npmPackage) fetchMember(ctx context.Context, member, path string) error {
 	dir, err := os.MkdirTemp(filepath.Dir(path), "npm-")
 	if err != nil {
@@ -44,7 +46,7 @@ func (p npmPackage) fetchMember(ctx context.Context, member, path string) error 
 	return nil
 }
 
-// download puts the package's archive into the empty directory dir and returns its path.
+// download downloads the package's archive into the empty directory dir and returns its path.
 func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	spec := p.name + "@" + p.version
 	cmd := exec.CommandContext(ctx, "npm", "pack", "--silent", "--ignore-scripts", spec)
@@ -56,9 +58,11 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 		case ctx.Err() != nil:
 			return "", fmt.Errorf("download %s: %w", spec, context.Cause(ctx))
 		case errors.Is(err, exec.ErrNotFound):
-			return "", fmt.Errorf("download %s: the npm command is missing: install it (Debian: apt-get install npm)", spec)
+			return "", fmt.Errorf("download %s: the npm command is missing: "+
+				"install it (Debian: apt-get install npm)", spec)
 		}
-		return "", fmt.Errorf("download %s: npm pack: %w: %s", spec, err, bytes.TrimSpace(output.Bytes()))
+		return "", fmt.Errorf("download %s: npm pack: %w: %s",
+			spec, err, bytes.TrimSpace(output.Bytes()))
 	}
 	archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
 	if err != nil || len(archives) != 1 {
@@ -67,7 +71,7 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 	return archives[0], nil
 }
 
-// extract copies the file called member out of a .tgz archive.
+// extract copies the file member of a .tgz archive to path.
 func extract(archive, member, path string) (err error) {
 	defer func() {
 		if err != nil {
@@ -96,7 +100,7 @@ func extract(archive, member, path string) (err error) {
 	}
 }
 
-// writeFile creates path with what r yields.
+// writeFile creates the file path with the data from r.
 func writeFile(path string, r io.Reader) error {
 	f, err := os.Create(path)
 	if err != nil {
