@@ -10,16 +10,17 @@ import (
 	"github.com/krunbox/krunbox/internal/debian"
 )
 
-// installedBusybox is the program of Debian's packages busybox-static and busybox.
+// installedBusybox is the path of BusyBox in Debian's packages busybox-static and busybox.
 const installedBusybox = "/bin/busybox"
 
 var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 
-// findBusybox returns the path of a static busybox for arch: the one of this host, or Debian's.
+// findBusybox returns the path of a static BusyBox for arch: that of this machine if it is
+// suitable, otherwise that of Debian's package. It fails if the package cannot be downloaded.
 func findBusybox(ctx context.Context, arch string) (string, error) {
 	machine, ok := machines[arch]
 	if !ok {
-		return "", fmt.Errorf("no busybox for architecture %q: want amd64 or arm64", arch)
+		return "", fmt.Errorf("busybox for architecture %q: want amd64 or arm64", arch)
 	}
 	if isStatic(installedBusybox, machine) {
 		return installedBusybox, nil
@@ -30,7 +31,7 @@ func findBusybox(ctx context.Context, arch string) (string, error) {
 			return "", fmt.Errorf("busybox for %s: %w", arch, err)
 		}
 		if !isStatic(path, machine) {
-			return "", fmt.Errorf("busybox for %s: not a static program", arch)
+			return "", fmt.Errorf("busybox for %s: the program is not a static executable", arch)
 		}
 		return path, nil
 	})
@@ -51,8 +52,8 @@ func isStatic(path string, machine elf.Machine) bool {
 	return f.Machine == machine
 }
 
-// downloadBusybox downloads Debian's busybox-static for arch to the directory scratch, and returns the
-// path of the program.
+// downloadBusybox downloads and unpacks Debian's package busybox-static for arch in the directory
+// scratch. It returns the path of the program.
 func downloadBusybox(ctx context.Context, arch, scratch string) (string, error) {
 	packages, err := debian.Open(ctx, arch, scratch)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package guestroot makes small root directories for guests: busybox under all its names, the usual directories, and
-// the users root and nobody.
+// Package guestroot creates small root directories for guests, with BusyBox and links for its
+// applets, the usual directories, and the users root and nobody.
 package guestroot
 
 import (
@@ -11,7 +11,8 @@ import (
 	"path/filepath"
 )
 
-// directories of the root, parents first, with their permissions. Among them are the mount points an init needs.
+// directories has the directories of the root with their permissions, parents first. They include
+// the mount points that an init program needs.
 var directories = []struct {
 	path string
 	mode os.FileMode
@@ -34,7 +35,8 @@ var directories = []struct {
 	{"var/tmp", 0o777 | os.ModeSticky},
 }
 
-// links give the other directories that PATH commonly has; all programs are in /bin.
+// links has the targets of symbolic links. All programs are in /bin; the links make them available
+// in the other directories of the usual PATH.
 var links = map[string]string{
 	"sbin":     "bin",
 	"usr/bin":  "../bin",
@@ -47,11 +49,13 @@ var files = map[string]string{
 	"etc/group":  "root:x:0:\ntty:x:5:\nnogroup:x:65534:\n",
 }
 
-// Create fills dir, an empty directory or one to be made, with a root for guests of architecture arch ("amd64" or
-// "arm64"). A guest writes into its root, so each should have its own; making one takes a few milliseconds.
+// Create creates a root for a guest of the architecture arch, "amd64" or "arm64", in dir, which
+// must be empty or not exist. It takes a few milliseconds. Guests write to their roots, so each
+// guest should have its own.
 //
-// The busybox comes from Debian's busybox-static: the one at /bin/busybox if this machine is of that architecture and
-// has it, else the package is fetched with apt-get, without a change to the system's package lists, and cached.
+// Create uses /bin/busybox if it is a static executable for arch. Otherwise it downloads Debian's
+// package busybox-static with apt-get, without changing the system's package lists, and caches the
+// program. It fails if that fails or dir cannot be written.
 func Create(ctx context.Context, arch, dir string) error {
 	busybox, err := findBusybox(ctx, arch)
 	if err != nil {
@@ -74,7 +78,7 @@ func create(dir string, busybox []byte, applets []string) error {
 		if err := os.MkdirAll(path, 0o755); err != nil {
 			return err
 		}
-		if err := os.Chmod(path, d.mode); err != nil { // whatever the umask is
+		if err := os.Chmod(path, d.mode); err != nil { // independent of the umask
 			return err
 		}
 	}
@@ -102,26 +106,26 @@ func create(dir string, busybox []byte, applets []string) error {
 	return nil
 }
 
-// appletNames returns the names under which a busybox program can be called. The program itself can't be asked if it is
-// for another architecture; but the names are in it, sorted, each with a zero byte behind it, and an empty one at the
-// end.
+// appletNames returns the names of the applets in program, a BusyBox executable. It searches the
+// executable for its table of names, because an executable for another architecture cannot be run.
+// The table is sorted; each name ends with a zero byte, and an empty name ends the table.
 func appletNames(program []byte) ([]string, error) {
-	const start = "\x00[\x00[[\x00" // what the table begins with, and the end of what is before it
+	const start = "\x00[\x00[[\x00" // the end of the preceding string and the first two names
 	at := bytes.Index(program, []byte(start))
 	if at < 0 {
-		return nil, errors.New("no table of busybox applets")
+		return nil, errors.New("table of BusyBox applets not found")
 	}
 	var names []string
 	for rest := program[at+1:]; ; {
 		name, after, found := bytes.Cut(rest, []byte{0})
 		if !found {
-			return nil, errors.New("the table of busybox applets has no end")
+			return nil, errors.New("the table of BusyBox applets has no end")
 		}
 		if len(name) == 0 {
 			return names, nil
 		}
 		if bytes.ContainsRune(name, '/') {
-			return nil, fmt.Errorf("strange name %q in the table of busybox applets", name)
+			return nil, fmt.Errorf("invalid name %q in the table of BusyBox applets", name)
 		}
 		names = append(names, string(name))
 		rest = after

@@ -48,7 +48,7 @@ func TestAppletNamesOfInstalledBusybox(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "root")
-	if err := os.Mkdir(dir, 0o700); err != nil { // as os.MkdirTemp does it
+	if err := os.Mkdir(dir, 0o700); err != nil { // the permissions of os.MkdirTemp
 		t.Fatal(err)
 	}
 	if err := create(dir, []byte("program"), []string{"[", "busybox", "sh"}); err != nil {
@@ -84,14 +84,15 @@ func TestCreateForEachArchitecture(t *testing.T) {
 	for arch, machine := range machines {
 		dir := t.TempDir()
 		if err := Create(t.Context(), arch, dir); err != nil {
-			t.Errorf("Create(%s) = %v", arch, err)
+			t.Errorf("Create(%s) = %v, want nil", arch, err)
 			continue
 		}
 		if !isStatic(filepath.Join(dir, "bin/sh"), machine) {
-			t.Errorf("bin/sh of the root for %s is no static program for it", arch)
+			t.Errorf("bin/sh of the root for %s is not a static executable for %[1]s", arch)
 		}
 	}
-	if err := Create(t.Context(), "riscv64", t.TempDir()); err == nil || !strings.Contains(err.Error(), "riscv64") {
-		t.Errorf("Create(riscv64) = %v, want an error that names it", err)
+	err := Create(t.Context(), "riscv64", t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "riscv64") {
+		t.Errorf("Create(riscv64) = %v, want an error with the architecture", err)
 	}
 }
