@@ -293,7 +293,7 @@ func TestErrorsBeforeTheGuestRuns(t *testing.T) {
 	cfg.Devices = nil
 	_, err = Run(t.Context(), cfg)
 	if err == nil || !strings.Contains(err.Error(), "apt-get install qemu-system-x86") {
-		t.Errorf("Run() without QEMU = %v, want an error with the command that installs it", err)
+		t.Errorf("Run() without QEMU = %v, want the command that installs it in it", err)
 	}
 	for _, cfg := range []Config{
 		{},
