@@ -28,7 +28,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -146,7 +145,6 @@ func (c *command) parse(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	root.Flags, root.Data = mount.ParseOptions(0, strings.Split(root.Options, ","))
 	c.args = flags.Args()
 	switch {
 	case root.Timeout < 0:

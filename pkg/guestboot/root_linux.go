@@ -2,23 +2,15 @@
 
 package guestboot
 
-import (
-	"strings"
-
-	"github.com/krunbox/krunbox/pkg/mount"
-	"github.com/krunbox/krunbox/pkg/rootfs"
-)
+import "github.com/krunbox/krunbox/pkg/rootfs"
 
 // rootConfig returns the root that the host asks for. Without device and overlay it is the one that
 // the kernel has mounted.
 func (g *Guest) rootConfig() rootfs.Config {
 	root := g.Params.BlockRoot
-	flags, data := mount.ParseOptions(0, strings.Split(root.Options, ","))
 	return rootfs.Config{
 		Device:  root.Device,
 		Type:    root.FSType,
-		Flags:   flags,
-		Data:    data,
 		Options: root.Options,
 		Overlay: g.Params.RootOverlay,
 		Timeout: root.Timeout,

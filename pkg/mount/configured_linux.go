@@ -48,7 +48,7 @@ type planner struct {
 func (p *planner) add(m specs.Mount) {
 	target := path.Clean("/" + m.Destination)
 	base := IsBase(target) || target == "/"
-	o := parse(0, m.Options)
+	o := parse(m.Options)
 	if len(o.unsupported) != 0 {
 		p.ops = append(p.ops, IgnoreOptions{Target: target, Options: o.unsupported})
 	}

@@ -24,7 +24,7 @@ func ExampleConfigured() {
 }
 
 func ExampleParseOptions() {
-	flags, data := mount.ParseOptions(0, []string{"ro", "noauto", "size=64m"})
+	flags, data := mount.ParseOptions("ro,noauto,size=64m")
 	fmt.Printf("%#x %s\n", flags, data)
 	// Output: 0x1 size=64m
 }

@@ -11,53 +11,38 @@ import (
 const propagationTypes = unix.MS_SHARED | unix.MS_SLAVE | unix.MS_PRIVATE | unix.MS_UNBINDABLE
 
 // flags are the options that mount(2) takes as bits, by their names in mount(8) and in the OCI
-// runtime specification. An option with clear set clears the bit. Names of several bits come before
-// names of one of these bits, as flagNames needs it.
+// runtime specification, and the options that clear these bits. Options of several bits come before
+// options of one of these bits, as flagNames needs it.
 var flags = [...]struct {
-	name  string
-	bit   uintptr
-	clear bool
+	name, inverse string
+	bits          uintptr
 }{
-	{"ro", unix.MS_RDONLY, false},
-	{"rw", unix.MS_RDONLY, true},
-	{"nosuid", unix.MS_NOSUID, false},
-	{"suid", unix.MS_NOSUID, true},
-	{"nodev", unix.MS_NODEV, false},
-	{"dev", unix.MS_NODEV, true},
-	{"noexec", unix.MS_NOEXEC, false},
-	{"exec", unix.MS_NOEXEC, true},
-	{"nosymfollow", unix.MS_NOSYMFOLLOW, false},
-	{"symfollow", unix.MS_NOSYMFOLLOW, true},
-	{"sync", unix.MS_SYNCHRONOUS, false},
-	{"async", unix.MS_SYNCHRONOUS, true},
-	{"dirsync", unix.MS_DIRSYNC, false},
-	{"noatime", unix.MS_NOATIME, false},
-	{"atime", unix.MS_NOATIME, true},
-	{"nodiratime", unix.MS_NODIRATIME, false},
-	{"diratime", unix.MS_NODIRATIME, true},
-	{"relatime", unix.MS_RELATIME, false},
-	{"norelatime", unix.MS_RELATIME, true},
-	{"strictatime", unix.MS_STRICTATIME, false},
-	{"nostrictatime", unix.MS_STRICTATIME, true},
-	{"lazytime", unix.MS_LAZYTIME, false},
-	{"nolazytime", unix.MS_LAZYTIME, true},
-	{"iversion", unix.MS_I_VERSION, false},
-	{"noiversion", unix.MS_I_VERSION, true},
-	{"mand", unix.MS_MANDLOCK, false},
-	{"nomand", unix.MS_MANDLOCK, true},
-	{"silent", unix.MS_SILENT, false},
-	{"loud", unix.MS_SILENT, true},
-	{"remount", unix.MS_REMOUNT, false},
-	{"rbind", unix.MS_BIND | unix.MS_REC, false},
-	{"bind", unix.MS_BIND, false},
-	{"rshared", unix.MS_SHARED | unix.MS_REC, false},
-	{"shared", unix.MS_SHARED, false},
-	{"rslave", unix.MS_SLAVE | unix.MS_REC, false},
-	{"slave", unix.MS_SLAVE, false},
-	{"rprivate", unix.MS_PRIVATE | unix.MS_REC, false},
-	{"private", unix.MS_PRIVATE, false},
-	{"runbindable", unix.MS_UNBINDABLE | unix.MS_REC, false},
-	{"unbindable", unix.MS_UNBINDABLE, false},
+	{"ro", "rw", unix.MS_RDONLY},
+	{"nosuid", "suid", unix.MS_NOSUID},
+	{"nodev", "dev", unix.MS_NODEV},
+	{"noexec", "exec", unix.MS_NOEXEC},
+	{"nosymfollow", "symfollow", unix.MS_NOSYMFOLLOW},
+	{"sync", "async", unix.MS_SYNCHRONOUS},
+	{"dirsync", "", unix.MS_DIRSYNC},
+	{"noatime", "atime", unix.MS_NOATIME},
+	{"nodiratime", "diratime", unix.MS_NODIRATIME},
+	{"relatime", "norelatime", unix.MS_RELATIME},
+	{"strictatime", "nostrictatime", unix.MS_STRICTATIME},
+	{"lazytime", "nolazytime", unix.MS_LAZYTIME},
+	{"iversion", "noiversion", unix.MS_I_VERSION},
+	{"mand", "nomand", unix.MS_MANDLOCK},
+	{"silent", "loud", unix.MS_SILENT},
+	{"remount", "", unix.MS_REMOUNT},
+	{"rbind", "", unix.MS_BIND | unix.MS_REC},
+	{"bind", "", unix.MS_BIND},
+	{"rshared", "", unix.MS_SHARED | unix.MS_REC},
+	{"shared", "", unix.MS_SHARED},
+	{"rslave", "", unix.MS_SLAVE | unix.MS_REC},
+	{"slave", "", unix.MS_SLAVE},
+	{"rprivate", "", unix.MS_PRIVATE | unix.MS_REC},
+	{"private", "", unix.MS_PRIVATE},
+	{"runbindable", "", unix.MS_UNBINDABLE | unix.MS_REC},
+	{"unbindable", "", unix.MS_UNBINDABLE},
 }
 
 // options are mount options, sorted by how they take effect.
@@ -71,9 +56,9 @@ type options struct {
 	unsupported []string
 }
 
-// parse sorts a list of options. set holds the initial flags. Later options override earlier ones.
-func parse(set uintptr, list []string) options {
-	o := options{flags: set}
+// parse sorts a list of options. Later options override earlier ones.
+func parse(list []string) options {
+	var o options
 	var data []string
 	for _, name := range list {
 		switch {
@@ -93,25 +78,26 @@ func parse(set uintptr, list []string) options {
 // setFlag applies an option that is listed in flags, or is the recursive form of a listed
 // attribute, whose name has the prefix r. It returns false for any other option.
 func (o *options) setFlag(name string) bool {
+	if name == "" {
+		return false
+	}
 	rest, recursive := strings.CutPrefix(name, "r")
 	for _, f := range flags {
-		set, cleared := &o.flags, &o.cleared
-		switch {
-		case f.name == name:
-		case recursive && f.name == rest && f.bit&attributes != 0:
-			set, cleared = &o.after.RecSet, &o.after.RecClear
-		default:
-			continue
+		option, set, cleared := name, &o.flags, &o.cleared
+		if recursive && f.bits&attributes != 0 && (rest == f.name || rest == f.inverse) {
+			option, set, cleared = rest, &o.after.RecSet, &o.after.RecClear
 		}
 		switch {
-		case f.bit&propagationTypes != 0:
-			o.after.Propagation = f.bit
-		case f.clear:
-			*set &^= f.bit
-			*cleared |= f.bit
+		case option != f.name && option != f.inverse:
+			continue
+		case f.bits&propagationTypes != 0:
+			o.after.Propagation = f.bits
+		case option == f.inverse:
+			*set &^= f.bits
+			*cleared |= f.bits
 		default:
-			*set |= f.bit
-			*cleared &^= f.bit
+			*set |= f.bits
+			*cleared &^= f.bits
 		}
 		return true
 	}
@@ -130,12 +116,11 @@ func forUserSpace(name string) bool {
 		strings.HasPrefix(name, "comment=")
 }
 
-// ParseOptions splits mount options, as in fstab(5) or an OCI configuration, into the flags of
-// mount(2) and the data for the file system. set holds the initial flags. Later options override
-// earlier ones. Options that need other system calls (propagation, recursive attributes) are
-// dropped.
-func ParseOptions(set uintptr, list []string) (uintptr, string) {
-	o := parse(set, list)
+// ParseOptions splits mount options, comma-separated as in fstab(5), into the flags of mount(2) and
+// the data for the file system. Later options override earlier ones. Options that need other system
+// calls (propagation, recursive attributes) are dropped.
+func ParseOptions(list string) (flags uintptr, data string) {
+	o := parse(strings.Split(list, ","))
 	return o.flags, o.data
 }
 
@@ -143,13 +128,13 @@ func ParseOptions(set uintptr, list []string) (uintptr, string) {
 func flagNames(set, cleared uintptr) []string {
 	var names []string
 	for _, f := range flags {
-		from := &set
-		if f.clear {
-			from = &cleared
-		}
-		if *from&f.bit == f.bit {
+		if set&f.bits == f.bits {
 			names = append(names, f.name)
-			*from &^= f.bit
+			set &^= f.bits
+		}
+		if cleared&f.bits == f.bits && f.inverse != "" {
+			names = append(names, f.inverse)
+			cleared &^= f.bits
 		}
 	}
 	return names

@@ -10,28 +10,27 @@ import (
 
 func TestParseOptions(t *testing.T) {
 	for _, c := range []struct {
-		set     uintptr
 		options string
 		flags   uintptr
 		data    string
 	}{
-		{0, "", 0, ""},
-		{0, "defaults", 0, ""},
-		{0, "ro,nosuid,size=64m,mode=1777", unix.MS_RDONLY | unix.MS_NOSUID, "size=64m,mode=1777"},
-		{unix.MS_NOEXEC | unix.MS_NODEV, "exec", unix.MS_NODEV, ""},
-		{0, "ro,rw", 0, ""},
-		{0, "rbind,rslave", unix.MS_BIND | unix.MS_REC, ""},
-		{0, "strictatime,lazytime", unix.MS_STRICTATIME | unix.MS_LAZYTIME, ""},
-		{0, "noauto,_netdev,nofail,x-systemd.automount,X-a=b,comment=c,user,subvol=/x,users=5", 0,
+		{"", 0, ""},
+		{"defaults", 0, ""},
+		{"ro,nosuid,size=64m,mode=1777", unix.MS_RDONLY | unix.MS_NOSUID, "size=64m,mode=1777"},
+		{"noexec,nodev,exec", unix.MS_NODEV, ""},
+		{"ro,rw", 0, ""},
+		{"rbind,rslave", unix.MS_BIND | unix.MS_REC, ""},
+		{"strictatime,lazytime", unix.MS_STRICTATIME | unix.MS_LAZYTIME, ""},
+		{"noauto,_netdev,nofail,x-systemd.automount,X-a=b,comment=c,user,subvol=/x,users=5", 0,
 			"subvol=/x,users=5"},
-		{0, "iversion,mand", unix.MS_I_VERSION | unix.MS_MANDLOCK, ""},
-		{0, "nosymfollow,silent", unix.MS_NOSYMFOLLOW | unix.MS_SILENT, ""},
-		{0, "rro,tmpcopyup,idmap", 0, ""},
+		{"iversion,mand", unix.MS_I_VERSION | unix.MS_MANDLOCK, ""},
+		{"nosymfollow,silent", unix.MS_NOSYMFOLLOW | unix.MS_SILENT, ""},
+		{"rro,tmpcopyup,idmap", 0, ""},
 	} {
-		flags, data := ParseOptions(c.set, strings.Split(c.options, ","))
+		flags, data := ParseOptions(c.options)
 		if flags != c.flags || data != c.data {
-			t.Errorf("ParseOptions(%#x, %q) = %#x, %q, want %#x, %q",
-				c.set, c.options, flags, data, c.flags, c.data)
+			t.Errorf("ParseOptions(%q) = %#x, %q, want %#x, %q",
+				c.options, flags, data, c.flags, c.data)
 		}
 	}
 }
@@ -51,7 +50,7 @@ func TestParse(t *testing.T) {
 		"tmpcopyup,size=1": {copyUp: true, data: "size=1"},
 		"idmap,ridmap,ro":  {flags: unix.MS_RDONLY, unsupported: []string{"idmap", "ridmap"}},
 	} {
-		if got := parse(0, strings.Split(text, ",")); !reflect.DeepEqual(got, want) {
+		if got := parse(strings.Split(text, ",")); !reflect.DeepEqual(got, want) {
 			t.Errorf("parse(%q) = %+v, want %+v", text, got, want)
 		}
 	}
@@ -67,7 +66,7 @@ func TestOptionNames(t *testing.T) {
 		rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime
 		suid symfollow sync tmpcopyup unbindable idmap ridmap`
 	for name := range strings.FieldsSeq(all) {
-		o := parse(0, []string{name})
+		o := parse([]string{name})
 		if o.data != "" {
 			t.Errorf("parse(%q) has data %q, want none", name, o.data)
 		}
@@ -109,11 +108,11 @@ func TestAttrBits(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add("ro,rbind,rro,size=1,x-y,rprivate,tmpcopyup,rr")
 	f.Fuzz(func(t *testing.T, text string) {
-		o := parse(0, strings.Split(text, ","))
+		o := parse(strings.Split(text, ","))
 		if len(o.data) > len(text) {
 			t.Errorf("parse(%q) has data %q, longer than the text", text, o.data)
 		}
-		again := parse(0, strings.Split(o.data, ","))
+		again := parse(strings.Split(o.data, ","))
 		if !reflect.DeepEqual(again, options{data: o.data}) {
 			t.Errorf("parse(%q) of data = %+v, want the data only", o.data, again)
 		}

@@ -18,9 +18,10 @@ var powerKeys = [...]uint{116, 356, 408}
 
 const (
 	// From linux/input.h.
-	eventSize  = 24                                                     // of struct input_event: time, type, code, value
-	keySetSize = 0x300 / 8                                              // KEY_CNT bits
-	getKeySet  = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + unix.EV_KEY) // EVIOCGBIT
+	eventSize  = 24        // of struct input_event: time, type, code, value
+	keySetSize = 0x300 / 8 // KEY_CNT bits
+	// getKeySet is EVIOCGBIT(EV_KEY, keySetSize).
+	getKeySet = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + unix.EV_KEY)
 
 	inputDir   = "/dev/input"
 	maxDevices = 16
