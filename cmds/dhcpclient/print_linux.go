@@ -14,6 +14,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
+	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/network"
 )
 
@@ -84,10 +85,7 @@ func fieldsOf(s network.Status) fields {
 func address(a dhcp6.Address) string { return a.Addr.String() }
 
 func route(r dhcp4.Route) string {
-	if !r.Gateway.IsValid() || r.Gateway.IsUnspecified() {
-		return fmt.Sprintf("%v on link", r.Destination)
-	}
-	return fmt.Sprintf("%v via %v", r.Destination, r.Gateway)
+	return netif.Route{Destination: r.Destination, Gateway: r.Gateway}.String()
 }
 
 func texts[T any](list []T, text func(T) string) (all []string) {

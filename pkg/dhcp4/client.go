@@ -17,12 +17,10 @@ type Config struct {
 	// Ethernet, and the hardware address.
 	ClientID []byte
 	Hostname string // option 12; not sent if empty or longer than 255 bytes
-	// Random returns a random number for transaction IDs and jitter. Other hosts on the link must
-	// not be able to guess it.
+	// Random returns numbers for transaction IDs and jitter that other hosts cannot guess.
 	Random    func() uint32
 	Requested netip.Addr // the IPv4 address to ask for at first; none if it is the zero Addr
-	// OfferOnly ends the exchange with the first usable OFFER. The client then sends no REQUEST and
-	// does not offer Rapid Commit.
+	// OfferOnly ends the exchange with the first usable OFFER, without REQUEST and Rapid Commit.
 	OfferOnly bool
 }
 
@@ -58,18 +56,15 @@ const (
 
 // Action is what the caller must do: send a message, unless Send is empty, and handle the event.
 type Action struct {
-	Send []byte // a message without UDP and IP headers; valid until the client's next action
-	// To is the message's destination: 255.255.255.255 or the server's address.
-	To    netip.Addr
+	Send  []byte     // a message without UDP and IP headers; valid until the client's next action
+	To    netip.Addr // its destination: 255.255.255.255 or the server's address
 	Event Event
 }
 
 // Datagram is a UDP datagram to the client's port.
 type Datagram struct {
 	Payload []byte
-	// Source is the IP header's source. The client identifies servers by option 54 instead, because
-	// a relay may be the source.
-	Source netip.Addr
+	Source  netip.Addr // not used by the client: it may be a relay instead of the server
 }
 
 const (
@@ -113,16 +108,14 @@ func (c *Client) State() State { return c.state }
 // Lease returns the lease that the client holds, the offer that it received with OfferOnly, or nil.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Ack returns the ACK of the lease, which another process can pass to Resume, or nil without a
-// lease.
+// Ack returns the ACK of the lease for a call of Resume in another process, or nil without a lease.
 func (c *Client) Ack() []byte { return c.ack }
 
 // Deadline returns the time at which the caller must call Tick. It is Infinite if the client has
 // nothing to do: the lease is infinite, it ended with an offer, or it was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
-// Listening reports whether the client expects answers, so that a socket must be open. It does not
-// while it pauses, nor while it holds a lease that need not be renewed yet.
+// Listening reports whether the client expects answers, so that a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // Start begins to acquire a lease.
@@ -133,8 +126,7 @@ func (c *Client) Start(now time.Duration) Action {
 }
 
 // Resume continues with a lease that another process acquired at the given time by the message ack.
-// The lease may have to be renewed at once, or may be lost. Resume fails if ack is not an ACK to
-// this hardware address, or grants no lease.
+// It fails if ack is not an ACK to this hardware address, or grants no lease.
 func (c *Client) Resume(now time.Duration, ack []byte, acquired time.Duration) (Action, error) {
 	m, ok := parse(ack)
 	if !ok || !c.isReply(ack) || m.kind() != dhcpv4.MessageTypeAck {
@@ -195,8 +187,8 @@ func (c *Client) Tick(now time.Duration) Action {
 	return c.transmit(now)
 }
 
-// Receive handles a datagram. It ignores all but the answers that the client waits for, without
-// allocating memory.
+// Receive handles a datagram. It ignores what the client does not wait for, without allocating
+// memory.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	if !c.Listening() || !c.isReply(d.Payload) || xid(d.Payload) != c.xid {
 		return Action{}
@@ -262,8 +254,7 @@ func (c *Client) offered(now time.Duration, m message) Action {
 	return c.transmit(now)
 }
 
-// acknowledged handles an ACK. It ignores one without a lease time, and one whose lease has
-// expired.
+// acknowledged handles an ACK, unless it has no lease time or the lease has expired.
 func (c *Client) acknowledged(now time.Duration, m message) Action {
 	if m.leaseSeconds() == 0 {
 		return Action{}
@@ -300,8 +291,7 @@ func (c *Client) lose(now time.Duration, requested netip.Addr) Action {
 	return a
 }
 
-// startOver returns to INIT for a pause, which doubles each time, so that a server that refuses all
-// requests is not asked all the time.
+// startOver returns to INIT for a pause, which doubles each time to spare a server that refuses.
 func (c *Client) startOver(now time.Duration) {
 	c.state = Init
 	c.deadline = now + c.jitter(c.pause)

@@ -4,9 +4,7 @@
 //
 // Client is a state machine without a clock, a network or goroutines. The caller passes it the time
 // and the datagrams that arrive, and carries out the Action that it returns. Socket sends and
-// receives the datagrams of one interface. The example shows the loop that the caller runs; with a
-// Socket, the loop waits in poll(2) on Socket.FD until Client.Deadline, and the socket need only be
-// open while Client.Listening.
+// receives the datagrams of one interface. The example shows the loop that connects them.
 //
 // Times are durations since a fixed moment, on a clock that continues while the machine is
 // suspended, such as CLOCK_BOOTTIME.
@@ -17,8 +15,6 @@
 // network. Therefore the first retransmission is sent after 100 ms instead of 4 s, the first
 // message is sent without the random delay of section 4.4.1, and the client does not probe the
 // address by ARP, which section 4.4.1 recommends and which takes seconds. Retransmission intervals
-// double up to 64 s, each with a jitter of 25 %.
-//
-// The states INIT-REBOOT and REBOOTING do not exist, because a booting virtual machine does not
-// know an earlier lease.
+// double up to 64 s, each with a jitter of 25 %. There are no states INIT-REBOOT and REBOOTING,
+// because a booting virtual machine does not know an earlier lease.
 package dhcp4

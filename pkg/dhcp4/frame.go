@@ -44,11 +44,10 @@ func AppendFrame(b []byte, source, destination netip.Addr, payload []byte) []byt
 }
 
 // ParseFrame returns the message to a client in an IPv4 packet, which may be followed by padding of
-// the link. It returns false unless the packet is a complete UDP datagram to the client's port with
-// correct checksums. Any source port is accepted, because RFC 2131 does not specify it.
-//
-// If partialChecksum is true, the UDP checksum is ignored: a sender on the same machine leaves it
-// to a network device, and a virtual device does not compute it.
+// the link. It returns false unless the packet is a complete UDP datagram from any port to the
+// client's port with correct checksums. If partialChecksum is true, the UDP checksum is ignored: a
+// sender on the same machine leaves it to a network device, and a virtual device does not compute
+// it.
 func ParseFrame(b []byte, partialChecksum bool) (Datagram, bool) {
 	if len(b) < ipHeader || b[0]>>4 != 4 || b[9] != protocolUDP ||
 		binary.BigEndian.Uint16(b[6:])&isFragment != 0 {

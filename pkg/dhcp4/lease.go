@@ -1,6 +1,7 @@
 package dhcp4
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
@@ -22,22 +23,20 @@ const minMTU = 68
 // Address, Server, Routers, DNS and gateways are unicast addresses that a host can have, and names
 // are valid in the sense of dnsname.Valid.
 type Lease struct {
-	// Address is the client's address with the length of the subnet mask (option 1). Without a
-	// mask, the length is that of the address's class. With a malformed mask or 0.0.0.0, it is 32.
+	// Address is the client's address. Its prefix length is that of the subnet mask (option 1), of
+	// the address's class if there is no mask, and 32 if the mask is malformed or 0.0.0.0.
 	Address   netip.Prefix
 	Server    netip.Addr   // option 54
 	Broadcast netip.Addr   // option 28; the zero Addr if absent or 0.0.0.0
 	Routers   []netip.Addr // option 3
 	// Routes are those of option 121, else those of option 249, else a default route by the first
 	// of Routers.
-	Routes []Route
-	// DNS are the name servers (option 6). Loopback addresses are left out: in the guest, they
-	// would be the guest's own.
-	DNS      []netip.Addr
-	Domain   string   // option 15; "" if absent or invalid
-	Search   []string // option 119, without invalid names
-	Hostname string   // option 12; "" if absent or invalid
-	MTU      int      // option 26 in bytes, 68 to 65535; 0 if absent or smaller
+	Routes   []Route
+	DNS      []netip.Addr // the name servers (option 6), without loopback addresses
+	Domain   string       // option 15; "" if absent or invalid
+	Search   []string     // option 119, without invalid names
+	Hostname string       // option 12; "" if absent or invalid
+	MTU      int          // option 26 in bytes, 68 to 65535; 0 if absent or smaller
 	// Duration is the time from the request until the lease expires, or Infinite. It is 0 in an
 	// OFFER without a lease time.
 	Duration time.Duration
@@ -112,12 +111,7 @@ func (l *Lease) setTimes() {
 		return
 	}
 	t1, t2 := l.Duration/2, l.Duration/8*7
-	if l.T1 == 0 {
-		l.T1 = t1
-	}
-	if l.T2 == 0 {
-		l.T2 = t2
-	}
+	l.T1, l.T2 = cmp.Or(l.T1, t1), cmp.Or(l.T2, t2)
 	if l.T1 >= l.T2 || l.T2 >= l.Duration {
 		l.T1, l.T2 = t1, t2
 	}
@@ -185,13 +179,12 @@ func routes(d *dhcpv4.DHCPv4, routers []netip.Addr) []Route {
 func convertRoutes(list dhcpv4.Routes) (routes []Route) {
 	for _, r := range list {
 		ones, _ := r.Dest.Mask.Size()
-		route := Route{Destination: netip.PrefixFrom(toAddr(r.Dest.IP), ones).Masked()}
-		gateway := toAddr(r.Router)
-		if isHost(gateway) {
-			route.Gateway = gateway
-		}
-		if isHost(gateway) || gateway.IsUnspecified() {
-			routes = append(routes, route)
+		destination := netip.PrefixFrom(toAddr(r.Dest.IP), ones).Masked()
+		switch gateway := toAddr(r.Router); {
+		case isHost(gateway):
+			routes = append(routes, Route{destination, gateway})
+		case gateway.IsUnspecified():
+			routes = append(routes, Route{Destination: destination})
 		}
 	}
 	return routes

@@ -29,9 +29,8 @@ const magicCookie = 0x63825363
 // optionPrivateRoutes is Microsoft's option for classless routes, older than option 121.
 const optionPrivateRoutes = dhcpv4.GenericOptionCode(249)
 
-// message is a received message. Its methods read single fields without allocating memory, so that
-// a flood of messages that the client ignores does not make the process grow. Only decode, which
-// returns all fields, allocates.
+// message is a received message. Its methods, except decode, allocate no memory, so that a flood of
+// messages that the client ignores does not make the process grow.
 type message struct {
 	bytes []byte
 	// options are the parts of the message that hold options, in the order of RFC 3396 section 5:
@@ -83,9 +82,8 @@ func cutOption(b []byte) (code byte, value, rest []byte, ok bool) {
 	return b[0], b[2:end:end], b[end:], true
 }
 
-// option returns the value of an option, or nil if the message does not have it. If an option
-// occurs more than once, its values are concatenated (RFC 3396); only then does option allocate
-// memory.
+// option returns the value of an option, or nil if the message does not have it. It concatenates
+// the values of an option that occurs more than once (RFC 3396).
 func (m message) option(code dhcpv4.OptionCode) []byte {
 	var value []byte
 	for _, options := range m.options {

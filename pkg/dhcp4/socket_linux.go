@@ -28,9 +28,8 @@ type Socket struct {
 // little-endian.
 const protocolIP = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8
 
-// dhcpFilter passes complete UDP datagrams to the client's port. The socket attaches it when the
-// first other frame arrives. On an interface without an address whose server answers at once there
-// is none, and compiling its first filter takes the kernel longer than the rest of OpenSocket.
+// dhcpFilter passes complete UDP datagrams to the client's port. The socket attaches it only when
+// another frame arrives, because compiling a filter takes longer than the rest of OpenSocket.
 var dhcpFilter = [...]unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 9}, // protocol
 	{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: protocolUDP, Jf: 6},
@@ -149,9 +148,8 @@ func (s *Socket) Flush(limit time.Duration) {
 	}
 }
 
-// openUDP opens a socket that only sends. The packet socket receives the answers; this one stays
-// open so that the kernel does not reject them by ICMP "port unreachable", and its filter drops its
-// copies of them.
+// openUDP opens a socket that only sends. It stays open so that the kernel does not reject the
+// answers, which the packet socket receives, by ICMP "port unreachable"; a filter drops its copies.
 func openUDP(ifindex int, source netip.Addr) (int, error) {
 	return recvmsg.Open(unix.AF_INET, unix.SOCK_DGRAM, 0, func(fd int) error {
 		return cmp.Or( // the first error

@@ -14,8 +14,8 @@ const maxMessageSize = 1500 - ipHeader - udpHeader
 // limitedBroadcast is 255.255.255.255.
 func limitedBroadcast() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
-// transmit returns the message of the state, and sets the deadline for sending it again. Only the
-// field secs changes from one transmission to the next, so that they allocate no memory.
+// transmit returns the message of the state, and sets the deadline for sending it again. Without
+// allocating memory, it changes the field secs only.
 func (c *Client) transmit(now time.Duration) Action {
 	c.sent = now
 	c.tries++
@@ -40,17 +40,16 @@ func (c *Client) transmit(now time.Duration) Action {
 	return Action{Send: c.buf, To: to}
 }
 
-// next returns the time to repeat a message that servers answer at once. The interval doubles each
-// time.
+// next returns the time to repeat a message that servers answer at once, and doubles the interval.
 func (c *Client) next(now time.Duration) time.Duration {
 	at := now + c.jitter(c.interval)
 	c.interval = min(2*c.interval, maxInterval)
 	return at
 }
 
-// retry returns the time to repeat a request for the extension of a lease, in a state that ends at
-// the given time: after half of the time that is left, but after at least a minute (RFC 2131
-// section 4.4.5) or, for leases of less than an hour, a 60th of the lease.
+// retry returns the time to repeat a request for the extension of a lease: after half of the time
+// until end, but at least a minute (RFC 2131 section 4.4.5) or, if that is less, a 60th of the
+// lease.
 func (c *Client) retry(now, end time.Duration) time.Duration {
 	least := min(time.Minute, max(c.lease.Duration/60, firstInterval))
 	return min(now+max((end-now)/2, least), end)
@@ -99,10 +98,9 @@ func (c *Client) message() *dhcpv4.DHCPv4 {
 	return d
 }
 
-// Release returns the RELEASE of the lease, which the caller sends to Lease().Server; it is nil
-// without a lease. The caller stops using the address and the client before. After an offer to a
-// client with OfferOnly, it releases the offered address, which is that of another process's lease
-// if the server recognized the client.
+// Release returns the RELEASE of the lease, or nil without one. The caller stops using the address
+// and the client, then sends the message to Lease().Server. After an offer to a client with
+// OfferOnly, Release is for the offered address, which another process of the guest may hold.
 func (c *Client) Release() []byte {
 	if c.lease == nil {
 		return nil

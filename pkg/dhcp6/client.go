@@ -11,18 +11,13 @@ import (
 
 // Config configures a Client.
 type Config struct {
-	// DUID identifies the client: 1 to 130 bytes, such as DUIDLinkLayer returns.
-	DUID []byte
-	// IAID identifies the interface among those of the client. It must not change over time.
-	IAID uint32
-	// Random returns the numbers that transaction IDs and jitter are made from. Other hosts on the
-	// link must not be able to guess them.
-	Random func() uint32
-	// Stateful makes the client ask for addresses besides parameters.
-	Stateful bool
-	// OfferOnly makes the client stop at the first acceptable ADVERTISE and take nothing: it sends
-	// no REQUEST and no Rapid Commit. A stateless client stops at its REPLY, which binds the server
-	// to nothing.
+	DUID []byte // identifies the client: 1 to 130 bytes, such as DUIDLinkLayer returns
+	IAID uint32 // identifies the interface among those of the client; does not change
+	// Random returns numbers for transaction IDs and jitter that other hosts cannot guess.
+	Random   func() uint32
+	Stateful bool // ask for addresses besides parameters
+	// OfferOnly ends the exchange with the first usable ADVERTISE, without REQUEST and Rapid
+	// Commit. A stateless client stops at its REPLY, which binds the server to nothing.
 	OfferOnly bool
 }
 
@@ -61,11 +56,10 @@ const (
 	Lost           // the lease expired or was ended by the server; the client starts over
 )
 
-// Action is what the caller of a Client has to do: send a message, if there is one, and handle the
-// event.
+// Action is what the caller must do: send a message, unless Send is empty, and handle the event.
 type Action struct {
-	// Send is the payload of a UDP datagram to ff02::1:2, port 547. It is valid until the next call
-	// of a method that returns an Action.
+	// Send is the payload of a UDP datagram to ff02::1:2, port 547. It is valid until the client's
+	// next action.
 	Send  []byte
 	Event Event
 }
@@ -126,8 +120,7 @@ func (c *Client) Lease() *Lease { return c.lease }
 // nothing to do: the lease is infinite, it stopped with an offer, or it was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
-// Listening reports whether the client expects answers, so that a socket must be open. It does not
-// while it pauses, or holds a lease that is not due for renewal.
+// Listening reports whether the client expects answers, so that a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // Start begins to acquire a lease.
@@ -136,8 +129,8 @@ func (c *Client) Start(now time.Duration) Action {
 	return c.acquire(now)
 }
 
-// Tick does what is due at the deadline; before, it does nothing. The clock may have passed several
-// deadlines at once, for example while the host slept.
+// Tick does what is due at the deadline, and nothing before it. The clock may have advanced past
+// several deadlines, as after a suspend of the host.
 func (c *Client) Tick(now time.Duration) Action {
 	if now < c.deadline {
 		return Action{}
@@ -159,8 +152,8 @@ func (c *Client) Tick(now time.Duration) Action {
 	return c.transmit(now)
 }
 
-// Receive handles a datagram. Unless it answers the client's last message, Receive ignores it, and
-// does not allocate.
+// Receive handles a datagram. It ignores what does not answer the client's last message, without
+// allocating memory.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	if !c.Listening() || len(d.Payload) < headerSize ||
 		dhcpv6.TransactionID(d.Payload[1:headerSize]) != c.xid {
@@ -178,8 +171,7 @@ func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	if len(server) == 0 || len(server) > maxDUID {
 		return Action{}
 	}
-	// After it has chosen a server, the client ignores others. Only in REBINDING may any server
-	// answer.
+	// After a server was chosen, only its answers count. In REBINDING any server may answer.
 	chosen := bytes.Equal(server, c.server) || c.state == Rebinding
 	reply := m.MessageType == dhcpv6.MessageTypeReply
 	rapid := m.GetOneOption(dhcpv6.OptionRapidCommit) != nil && !c.config.OfferOnly
@@ -200,7 +192,10 @@ func (c *Client) informed(now time.Duration, m *dhcpv6.Message, lease *Lease) Ac
 	if status(m.Options.Options).StatusCode != iana.StatusSuccess {
 		return Action{}
 	}
-	lease.setRefresh(m)
+	lease.Refresh = defaultRefresh
+	if refresh, ok := seconds(m, dhcpv6.OptionInformationRefreshTime); ok {
+		lease.Refresh = max(refresh, minRefresh)
+	}
 	return c.bind(now, lease)
 }
 
@@ -289,8 +284,8 @@ func after(now, d time.Duration) time.Duration {
 	return now + d
 }
 
-// startOver loses the lease, if there is one. Otherwise the client pauses in state Init. The pauses
-// get longer, so that a server that refuses every request is not flooded with them.
+// startOver loses the lease, if there is one. Otherwise the client pauses in state Init; the pause
+// doubles each time to spare a server that refuses.
 func (c *Client) startOver(now time.Duration, event Event) Action {
 	if c.lease != nil {
 		return c.lose(now)
@@ -348,8 +343,8 @@ func (c *Client) jitter(d time.Duration) time.Duration {
 	return d/5/1024*time.Duration(c.config.Random()%1024) - d/10
 }
 
-// Release returns the RELEASE message for the lease; nil if there are no addresses to release. The
-// caller must remove the addresses and stop using the client before it sends the message.
+// Release returns the RELEASE of the lease, or nil if there are no addresses. The caller removes
+// the addresses and stops using the client before it sends the message.
 func (c *Client) Release() []byte {
 	if c.lease == nil || !c.config.Stateful || c.config.OfferOnly {
 		return nil

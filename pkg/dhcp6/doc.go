@@ -2,13 +2,12 @@
 // stateful, for addresses (IA_NA), or stateless, for parameters only, as a router advertisement
 // demands. Either way it asks for name servers and search lists (RFC 3646).
 //
-// [Client] is a state machine without a clock, a network or goroutines. Its caller passes it the
-// time and the datagrams that arrive; it returns the message to send, and the time of the next
-// call. [Socket] is the UDP socket that goes with it. The example of Socket shows the loop that
-// connects them.
+// [Client] is a state machine without a clock, a network or goroutines. The caller passes it the
+// time and the datagrams that arrive, and carries out the [Action] that it returns. [Socket] sends
+// and receives the datagrams of one interface. Its example shows the loop that connects them.
 //
-// Times are durations since any fixed moment. The clock must continue while the machine sleeps, as
-// CLOCK_BOOTTIME does.
+// Times are durations since a fixed moment, on a clock that continues while the machine is
+// suspended, such as CLOCK_BOOTTIME.
 //
 // # Deviations from RFC 8415
 //
@@ -17,10 +16,8 @@
 // without an initial random delay (sections 18.2.1 and 18.2.6), and retransmits first after 200 ms
 // instead of 1 s. From then on the intervals double, with jitter, up to the limits of section 7.6.
 // The client accepts the first ADVERTISE that has an address, whatever its preference, and does not
-// wait for others (section 18.2.9).
-//
-// A lease has the addresses of the last REPLY. An address that the server no longer mentions is
-// dropped; it does not stay until its lifetime ends (section 18.2.10.1).
+// wait for others (section 18.2.9). An address that the last REPLY does not mention is dropped; it
+// does not stay until its lifetime ends (section 18.2.10.1).
 //
 // The client does not use CONFIRM, DECLINE and RECONFIGURE: a virtual machine boots without a lease
 // and stays on its link, and the client does not check whether others there use its address.

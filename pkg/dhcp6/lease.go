@@ -2,6 +2,7 @@ package dhcp6
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,16 +31,13 @@ const maxAddresses = 32
 type Lease struct {
 	// Addresses are the granted addresses without duplicates: at least one if the client is
 	// stateful, else none.
-	Addresses []Address
-	// DNS are the name servers (option 23). They may be link-local, but not ::1, which would be the
-	// guest itself.
-	DNS        []netip.Addr
-	Search     []string   // search list (option 24) without malformed names
-	Server     []byte     // DUID of the server
-	ServerAddr netip.Addr // source address of the server's message
-	// T1 and T2 are the times until a stateful client renews and rebinds the lease:
-	// 0 < T1 <= T2 <= Infinite. If the server leaves them open or sends unusable ones, they are 0.5
-	// and 0.8 of the shortest preferred lifetime.
+	Addresses  []Address
+	DNS        []netip.Addr // name servers (option 23), possibly link-local, without ::1
+	Search     []string     // search list (option 24) without malformed names
+	Server     []byte       // DUID of the server
+	ServerAddr netip.Addr   // source address of the server's message
+	// T1 and T2 are the times until a stateful client renews and rebinds the lease, 0 < T1 <= T2.
+	// Unless the server sends usable ones, they are 0.5 and 0.8 of the shortest preferred lifetime.
 	T1, T2 time.Duration
 	// Refresh is the time until a stateless client asks again (option 32): at least 10 minutes, 24
 	// hours if the server sends none, possibly Infinite.
@@ -82,11 +80,7 @@ func (l *Lease) setAddresses(ia *dhcpv6.OptIANA) {
 func (l *Lease) setTimes(t1, t2 time.Duration) {
 	base := Infinite // the shortest preferred lifetime, or valid lifetime of a deprecated address
 	for _, a := range l.Addresses {
-		if a.Preferred > 0 {
-			base = min(base, a.Preferred)
-		} else {
-			base = min(base, a.Valid)
-		}
+		base = min(base, cmp.Or(a.Preferred, a.Valid))
 	}
 	l.T1, l.T2 = base, base
 	if base != Infinite {
@@ -100,14 +94,6 @@ func (l *Lease) setTimes(t1, t2 time.Duration) {
 		l.T1, l.T2 = min(l.T1, t2), t2
 	case t1 != 0 && (t1 < end || end == Infinite):
 		l.T1, l.T2 = t1, max(l.T2, t1)
-	}
-}
-
-// setRefresh sets the time until a stateless client asks again (section 21.23).
-func (l *Lease) setRefresh(m *dhcpv6.Message) {
-	l.Refresh = defaultRefresh
-	if refresh, ok := seconds(m, dhcpv6.OptionInformationRefreshTime); ok {
-		l.Refresh = max(refresh, minRefresh)
 	}
 }
 

@@ -20,9 +20,9 @@ const (
 	maxDUID          = 2 + 128
 )
 
-// find returns the value of the first option with that code in a message without its header. The
-// value is nil if there is no such option; ok is false if the options are not well-formed. Unlike
-// the library's parser, find does not allocate, so datagrams for other clients cost no memory.
+// find returns the value of the first option with that code, or nil if there is none. It returns
+// false if the options are malformed. Unlike the library's parser, it does not allocate memory, so
+// that datagrams for other clients cost none.
 func find(options []byte, code dhcpv6.OptionCode) (value []byte, ok bool) {
 	for len(options) >= optionHeaderSize {
 		end := optionHeaderSize + int(binary.BigEndian.Uint16(options[2:]))
@@ -37,8 +37,8 @@ func find(options []byte, code dhcpv6.OptionCode) (value []byte, ok bool) {
 	return value, len(options) == 0
 }
 
-// parse parses a message of any type. The message refers to b. It returns false if b is too short,
-// or if the outermost options are not well-formed.
+// parse parses a message of any type, which refers to b. It returns false if b is too short, or if
+// the outermost options are malformed.
 func parse(b []byte) (*dhcpv6.Message, bool) {
 	if len(b) < headerSize {
 		return nil, false
@@ -51,10 +51,9 @@ func parse(b []byte) (*dhcpv6.Message, bool) {
 }
 
 // parseOption parses the options that a Client decodes. All others become a dhcpv6.OptionGeneric,
-// and malformed ones one with code 0, which is reserved: methods of dhcpv6 panic if an option is
-// not of the type that belongs to its code. The library's own parser would reject a whole message
-// for a flaw in an option that does not matter here, and would spend megabytes on a crafted list of
-// names.
+// with the reserved code 0 if malformed: methods of dhcpv6 panic if an option does not have the
+// type of its code. The library's parser would reject a message for a flaw in an unused option, and
+// would spend megabytes on a crafted list of names.
 func parseOption(code dhcpv6.OptionCode, data []byte) (o dhcpv6.Option, err error) {
 	switch code {
 	case dhcpv6.OptionIANA:
@@ -91,8 +90,7 @@ func value(m *dhcpv6.Message, code dhcpv6.OptionCode) []byte {
 	return nil
 }
 
-// seconds returns the time in an option of four bytes; false if the option is absent or of another
-// size.
+// seconds returns the time in an option, or false if the option is absent or malformed.
 func seconds(m *dhcpv6.Message, code dhcpv6.OptionCode) (time.Duration, bool) {
 	v := value(m, code)
 	if len(v) != 4 {
@@ -101,8 +99,7 @@ func seconds(m *dhcpv6.Message, code dhcpv6.OptionCode) (time.Duration, bool) {
 	return lifetime(time.Duration(binary.BigEndian.Uint32(v)) * time.Second), true
 }
 
-// lifetime returns d as read by the library, with Infinite for the value that stands for infinity
-// (section 7.7).
+// lifetime returns d, or Infinite if d is the value that stands for infinity (section 7.7).
 func lifetime(d time.Duration) time.Duration {
 	if d == 0xffffffff*time.Second {
 		return Infinite
@@ -110,8 +107,7 @@ func lifetime(d time.Duration) time.Duration {
 	return d
 }
 
-// status returns the first status code option; the zero value, which means success, if there is
-// none.
+// status returns the first status code option. The zero value, if there is none, means success.
 func status(options dhcpv6.Options) dhcpv6.OptStatusCode {
 	if o, ok := options.GetOne(dhcpv6.OptionStatusCode).(*dhcpv6.OptStatusCode); ok {
 		return *o
@@ -119,8 +115,8 @@ func status(options dhcpv6.Options) dhcpv6.OptStatusCode {
 	return dhcpv6.OptStatusCode{}
 }
 
-// identity returns the IA_NA with that IAID, an empty one if there is none. It discards one whose
-// T1 is greater than its T2 (section 21.4).
+// identity returns the IA_NA with that IAID, or an empty one. It discards one whose T1 is greater
+// than its T2 (section 21.4).
 func identity(m *dhcpv6.Message, iaid uint32) *dhcpv6.OptIANA {
 	for _, ia := range m.Options.IANA() {
 		if binary.BigEndian.Uint32(ia.IaId[:]) == iaid && (ia.T1 <= ia.T2 || ia.T2 == 0) {
@@ -130,9 +126,8 @@ func identity(m *dhcpv6.Message, iaid uint32) *dhcpv6.OptIANA {
 	return &dhcpv6.OptIANA{}
 }
 
-// usable returns the address in an IA Address option. It returns false if a host cannot use it: the
-// address is not global, its preferred lifetime exceeds the valid one (section 21.6), or the option
-// has a status other than success.
+// usable returns the address in an IA Address option. It returns false if the address is not
+// global, the preferred lifetime exceeds the valid one (section 21.6), or the status is a failure.
 func usable(o *dhcpv6.OptIAAddress) (Address, bool) {
 	addr, _ := netip.AddrFromSlice(o.IPv6Addr)
 	a := Address{addr, lifetime(o.PreferredLifetime), lifetime(o.ValidLifetime)}
@@ -182,7 +177,7 @@ func (c *Client) compose() *dhcpv6.Message {
 }
 
 // newMessage returns a message with a new transaction ID and the options that every message has.
-// The server is the DUID of the server that the message is for, nil if it is for all.
+// Server is the DUID of the server that the message is for, or nil if it is for all.
 func (c *Client) newMessage(kind dhcpv6.MessageType, server []byte) *dhcpv6.Message {
 	xid := c.config.Random()
 	m := &dhcpv6.Message{

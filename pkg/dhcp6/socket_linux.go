@@ -46,9 +46,8 @@ func (s *Socket) FD() int { return s.fd }
 // Close closes the socket.
 func (s *Socket) Close() { unix.Close(s.fd) }
 
-// Send sends a message to all servers and relay agents on the link. An error that wraps
-// EADDRNOTAVAIL or ENETUNREACH means that the interface has no link-local address yet, or that the
-// kernel still checks whether the address is unique; sending the message again later succeeds.
+// Send sends a message to all servers and relay agents on the link. The error wraps EADDRNOTAVAIL
+// or ENETUNREACH until the interface has a link-local address that the kernel knows to be unique.
 func (s *Socket) Send(payload []byte) error {
 	to := &unix.SockaddrInet6{Port: serverPort, ZoneId: uint32(s.ifindex), Addr: allServers}
 	if err := unix.Sendto(s.fd, payload, 0, to); err != nil {

@@ -5,8 +5,8 @@
 // [Socket] receives advertisements, [Parse] parses them, and [Table] keeps what they say for as
 // long as it is valid. The example of Socket shows the loop that connects them.
 //
-// Times are durations since any fixed moment. The clock must continue while the machine sleeps, as
-// CLOCK_BOOTTIME does.
+// Times are durations since a fixed moment, on a clock that continues while the machine is
+// suspended, such as CLOCK_BOOTTIME.
 package ndp
 
 import (
@@ -32,14 +32,13 @@ type Advertisement struct {
 	Search         []Domain      // from DNSSL options (31), in their order
 }
 
-// Server is a name server. It is valid for Lifetime, which may be Infinite; 0 withdraws it.
+// Server is a name server. A Lifetime of 0 withdraws it.
 type Server struct {
 	Addr     netip.Addr
 	Lifetime time.Duration
 }
 
-// Domain is an element of a search list. It is valid for Lifetime, which may be Infinite; 0
-// withdraws it.
+// Domain is an element of a search list. A Lifetime of 0 withdraws it.
 type Domain struct {
 	Name     string
 	Lifetime time.Duration
@@ -76,11 +75,9 @@ var (
 )
 
 // Parse parses an advertisement: an ICMPv6 message without the IPv6 header, whose source and hop
-// limit are passed separately. It does not verify the checksum; the kernel drops messages with a
-// wrong one.
-//
-// Parse fails if RFC 4861 section 6.1.2 requires the message to be discarded. It skips malformed
-// RDNSS and DNSSL options (RFC 8106 section 5.3.1), and addresses and names that are not usable.
+// limit are passed separately. It fails if RFC 4861 section 6.1.2 requires the message to be
+// discarded, but does not verify the checksum, which the kernel does. It skips malformed RDNSS and
+// DNSSL options (RFC 8106 section 5.3.1), and addresses and names that are not usable.
 func Parse(b []byte, source netip.Addr, hopLimit int) (Advertisement, error) {
 	linkLocal := source.Is6() && !source.Is4In6() && source.IsLinkLocalUnicast()
 	if hopLimit != neighborHopLimit || !linkLocal {

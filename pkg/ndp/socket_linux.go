@@ -71,9 +71,8 @@ func (s *Socket) Receive(buf []byte) (a Advertisement, err error) {
 	return a, err
 }
 
-// Solicit asks all routers on the link for advertisements (RFC 4861 section 4.1). An error that
-// wraps EADDRNOTAVAIL or ENETUNREACH means that the interface has no usable address yet; the kernel
-// sends a solicitation when it has one.
+// Solicit asks all routers on the link for advertisements (RFC 4861 section 4.1). The error wraps
+// EADDRNOTAVAIL or ENETUNREACH until the interface has a usable address; then the kernel solicits.
 func (s *Socket) Solicit() error {
 	message := [8]byte{0: typeSolicitation} // the kernel adds the checksum
 	to := &unix.SockaddrInet6{Addr: allRouters, ZoneId: uint32(s.ifindex)}

@@ -17,9 +17,8 @@ const (
 // table.
 //
 // Routers do not affect each other's entries. Servers and domains are valid for the lifetime in
-// their options, even if their router is no default router: RFC 4861 section 4.2 separates the two,
-// and routers of isolated networks also have name servers. When a limit is reached, new entries are
-// dropped, and old ones stay.
+// their options, even if their router is no default router (RFC 4861 section 4.2). When a limit is
+// reached, new entries are dropped, and old ones stay.
 type Table struct {
 	routers []router
 }

@@ -22,8 +22,7 @@ const ProtocolDHCP = 16
 const minMTU = 576
 
 // ClampMTU returns the MTU to set when a server wants one: at least 576, and at most limit, the
-// largest MTU of the link, unless that is 0. It returns 0 if want is 0. Note that Linux disables
-// IPv6 on an interface with an MTU below 1280.
+// largest MTU of the link, unless that is 0. It returns 0 if want is 0.
 func ClampMTU(want, limit uint32) uint32 {
 	if want == 0 {
 		return 0
@@ -35,9 +34,9 @@ func ClampMTU(want, limit uint32) uint32 {
 type IfAddr struct {
 	Prefix    netip.Prefix // with the bits of the host
 	Broadcast netip.Addr   // optional, IPv4 only
-	// Valid is the lifetime of the address, more than 0. When it ends, the kernel removes the
-	// address and the routes that have it as their source. Preferred, at most Valid, is how long
-	// the address is used for new connections. The kernel counts whole seconds.
+	// Valid is the lifetime of the address, more than 0, after which the kernel removes the address
+	// and the routes that have it as their source. New connections use the address for Preferred,
+	// at most Valid. The kernel counts whole seconds.
 	Valid, Preferred time.Duration
 	Flags            uint32 // IFA_F_*, such as IFA_F_TENTATIVE; read, but never set
 }
@@ -104,27 +103,23 @@ func (c Change) String() string {
 type Config struct {
 	Index   int          // of the interface
 	Address netip.Prefix // with the bits of the host
-	// Broadcast is the broadcast address of an IPv4 address. If it is invalid, that of the prefix
-	// is used.
+	// Broadcast is the broadcast address of an IPv4 address; the zero Addr stands for the last
+	// address of the prefix.
 	Broadcast netip.Addr
 	// Valid and Preferred are lifetimes as in IfAddr. For IPv4, Preferred is ignored.
 	Valid, Preferred time.Duration
-	// Routes are in the order of preference: of those with the same destination, the first one
-	// counts. Only Destination and Gateway are used. If Gateway is invalid or 0.0.0.0, the
-	// destination is on the link.
-	Routes []Route
-	// Metric is that of all routes. Interfaces need different metrics, or they would replace each
-	// other's route to a destination.
-	Metric uint32
-	MTU    uint32 // bytes; 0 leaves the MTU of the link
-	// LinkMTU is the MTU that the link has without a lease, and gets back afterwards; 0 if unknown.
-	LinkMTU uint32
+	// Routes have a Destination and a Gateway; if that is invalid or 0.0.0.0, the destination is on
+	// the link. Of routes with the same destination, the first one counts.
+	Routes  []Route
+	Metric  uint32 // of all routes; different for each interface, to keep their routes apart
+	MTU     uint32 // bytes; 0 leaves the MTU of the link
+	LinkMTU uint32 // the MTU of the link without a lease, which is restored; 0 if unknown
 }
 
 // Changes returns the changes that lead from one configuration of an interface to another, in an
 // order in which none fails. A nil Config is an interface without a configuration. The address and
-// routes are set even if they are the same, so that the renewal of a lease repairs them; doing it
-// twice does no harm. As long as the address is the same, existing connections survive.
+// routes are set even if they are the same, so that the renewal of a lease repairs them. As long as
+// the address is the same, existing connections survive.
 func Changes(from, to *Config) []Change {
 	if from != nil && to != nil && from.Index != to.Index {
 		return append(Changes(from, nil), Changes(nil, to)...)
@@ -217,10 +212,9 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// routes returns the routes to set, in an order in which every gateway is reachable. It leaves out
-// routes that the kernel would refuse, and the one that comes with the address. A gateway that is
-// not on the link gets a route of its own: servers send such gateways with a /32 address, though
-// RFC 3442 does not provide for it.
+// routes returns the routes to set, in an order in which every gateway is reachable, without those
+// that the kernel would refuse or adds with the address. A gateway that is not on the link gets a
+// route of its own, because servers send such gateways with a /32 address.
 func (c *Config) routes() []Route {
 	var onLink, via []Route
 	for _, r := range c.Routes {
@@ -237,12 +231,8 @@ func (c *Config) routes() []Route {
 		}
 		via = c.add(via, r.Destination, r.Gateway)
 	}
-	for _, r := range via {
-		if !replaces(onLink, r) {
-			onLink = append(onLink, r)
-		}
-	}
-	return onLink
+	via = slices.DeleteFunc(via, func(r Route) bool { return replaces(onLink, r) })
+	return append(onLink, via...)
 }
 
 // add appends a route, unless it is invalid or routes has one to the same destination.

@@ -43,8 +43,8 @@ func Open() (*Conn, error) {
 func (c *Conn) Close() { c.handle.Close() }
 
 // request calls f, which makes one request, and calls it again if the answer could not be used: a
-// list changed while it was read, or the socket received a message of another process. Requests
-// may be repeated, for they set what should be. An interface that does not exist is ENODEV.
+// list changed while it was read, or the socket received a message of another process. The error of
+// an interface that does not exist is ENODEV.
 func (c *Conn) request(f func() error) error {
 	var err error
 	for range maxAttempts {
@@ -235,12 +235,10 @@ func (c Change) isMissing(err error) bool {
 	return false
 }
 
-// Monitor watches for interfaces that appear, disappear or change. It does not say what has
-// changed, for notifications can be lost.
+// Monitor watches for interfaces that appear, disappear or change.
 type Monitor struct{ socket *nl.NetlinkSocket }
 
-// maxNotifications limits how many notifications Changed reads, so that other tasks of a poll loop
-// get their turn.
+// maxNotifications limits how many notifications one call of Changed reads.
 const maxNotifications = 64
 
 // OpenMonitor returns a Monitor that notices changes from now on.

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netlink returns the address as package netlink has it. It is used to set an address and to
-// delete one.
+// netlink returns the address as package netlink has it.
 func (a IfAddr) netlink() *netlink.Addr {
 	addr := &netlink.Addr{
 		IPNet:       ipNet(a.Prefix),

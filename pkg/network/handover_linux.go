@@ -10,6 +10,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/netif"
 )
 
 // handover is what a Network passes to the Network of another process.
@@ -56,11 +57,8 @@ func (n *Network) Resume(b []byte) error {
 	if err != nil {
 		return err
 	}
-	n.cfg.Hostname, n.cfg.Interfaces = h.Hostname, nil
-	for _, i := range h.Interfaces {
-		n.cfg.Interfaces = append(n.cfg.Interfaces, i.Name)
-	}
-	if err := n.open(); err != nil {
+	n.cfg.Hostname = h.Hostname
+	if n.conn, err = netif.Open(); err != nil {
 		return err
 	}
 	// The file contains the name servers of IPv6 routers, too; the routers will repeat them.

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/dhcp4"
+	"github.com/krunbox/krunbox/pkg/dhcp6"
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
 )
 
@@ -80,8 +84,8 @@ func (i *Interface) look() error {
 	return i.connected()
 }
 
-// forget removes all that was configured, from an interface that has disappeared or been renamed.
-// It ignores errors, because the interface may not exist any more.
+// forget undoes the configuration of an interface that has disappeared or been renamed. It ignores
+// errors, because the interface may not exist any more.
 func (i *Interface) forget() {
 	if i.v4.lease != nil {
 		i.network.warn(fmt.Errorf("%s: %w", i.Name, errLost))
@@ -100,10 +104,49 @@ func (i *Interface) do(changes []netif.Change) error {
 	return nil
 }
 
-// trace passes a line about a packet to Config.Trace. Callers check tracing first, to avoid the
-// work of a summary.
+// trace passes a line about a packet to Config.Trace. Callers check tracing first.
 func (i *Interface) trace(format string, args ...any) {
 	i.network.cfg.Trace(i.Name + " " + fmt.Sprintf(format, args...))
 }
 
 func (i *Interface) tracing() bool { return i.network.cfg.Trace != nil }
+
+// Status is the state of an interface. With Config.OfferOnly, leases are offers.
+type Status struct {
+	Name    string
+	Carrier bool   // the interface exists and is connected
+	MTU     uint32 // bytes
+
+	Lease   *dhcp4.Lease // nil if there is none
+	Refused bool         // a server refused a lease
+	Failed  bool         // the lease could not be applied
+
+	Routers []netip.Addr // default routers of IPv6
+	DNS     []netip.Addr // name servers that the routers advertise
+	Search  []string     // domains that the routers advertise
+	Lease6  *dhcp6.Lease // nil if there is none, or no router asked for DHCPv6
+}
+
+// Status returns the state of the interface.
+func (i *Interface) Status() Status {
+	s := Status{
+		Name:    i.Name,
+		Carrier: i.link.Carrier,
+		MTU:     i.link.MTU,
+		Lease:   i.v4.lease,
+		Refused: i.v4.refused,
+		Failed:  i.v4.failed,
+	}
+	if c := i.v4.applied; c != nil && c.MTU != 0 {
+		s.MTU = c.MTU
+	}
+	if v := &i.v6; v.heard {
+		now := loop.Now()
+		s.Routers, s.DNS = v.routers.Routers(now), v.routers.Servers(now)
+		s.Search = v.routers.Search(now)
+		if v.client != nil {
+			s.Lease6 = v.client.Lease()
+		}
+	}
+	return s
+}

@@ -68,8 +68,8 @@ func (v *ipv4) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 		return fds, dhcp4.Infinite
 	}
 	if v.socket != nil && !v.client.Listening() {
-		// An open socket would receive all packets of the interface. It is closed here, when there
-		// is nothing else to do, since that takes the kernel some milliseconds.
+		// An open socket would receive all packets of the interface. Closing it takes the kernel
+		// some milliseconds, so it is done when there is nothing else to do.
 		v.close()
 	}
 	if v.socket != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/dhcp6"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/ndp"
 	"github.com/krunbox/krunbox/pkg/netif"
 	"github.com/krunbox/krunbox/pkg/resolvconf"
@@ -30,22 +32,20 @@ type ipv6 struct {
 	client   *dhcp6.Client  // nil: no router asked for DHCPv6
 	socket   *dhcp6.Socket  // nil: closed
 	stateful bool           // client asks for addresses
-	offer    *dhcp6.Lease   // with OfferOnly
 	applied  []netif.Config // of the lease, one for each address
 }
 
-// Waits after router solicitations. They double up to maxSolicitWait, the wait of the kernel, which
-// solicits, too, but only when it has an address: that may be too long ago, or too late for a
-// workload that waits. Above all, the first advertisement is often lost, because a device that
-// filters multicast frames takes some time after the interface has joined a group.
+// Waits after router solicitations. They double up to maxSolicitWait, the wait of the kernel. The
+// kernel solicits, too, but only when it has an address, which may be too late. The first
+// advertisement is often lost, because a device that filters multicast frames takes some time after
+// the interface has joined a group.
 const (
 	minSolicitWait = 100 * time.Millisecond
 	maxSolicitWait = 4 * time.Second
 )
 
-// start listens to routers and solicits advertisements. If it was called before, it solicits again
-// and restarts DHCPv6 with the next advertisement: the interface may be connected to another
-// network now.
+// start listens to routers and solicits advertisements. If it was called before, DHCPv6 restarts
+// with the next advertisement: the interface may be connected to another network now.
 func (v *ipv6) start() (err error) {
 	n := v.i.network
 	if !n.cfg.IPv6 || !n.deferredStarted {
@@ -53,7 +53,7 @@ func (v *ipv6) start() (err error) {
 	}
 	if v.advertisements != nil {
 		v.closeSocket()
-		v.client, v.offer = nil, nil
+		v.client = nil
 		v.solicit(minSolicitWait)
 		return nil
 	}
@@ -79,8 +79,7 @@ func (v *ipv6) solicit(wait time.Duration) {
 	if wait < maxSolicitWait {
 		v.solicitAt = loop.Now() + wait
 	}
-	// It fails as long as the interface has no address; then the kernel will solicit.
-	_ = v.advertisements.Solicit()
+	_ = v.advertisements.Solicit() // without an address yet, the kernel will do it
 }
 
 // waiting reports whether routers or the DHCPv6 server may still answer.
@@ -88,7 +87,7 @@ func (v *ipv6) waiting() bool {
 	if !v.i.network.cfg.IPv6 || !v.i.link.Carrier {
 		return false
 	}
-	return !v.heard || v.client != nil && v.client.Lease() == nil && v.offer == nil
+	return !v.heard || v.client != nil && v.client.Lease() == nil
 }
 
 // poll appends the descriptors to read from, and returns the time at which run has work to do.
@@ -116,8 +115,11 @@ func (v *ipv6) run(now time.Duration) {
 	}
 	changed := false
 	drain(v.i.network.buf[:], v.advertisements.Receive, func(a ndp.Advertisement) {
-		changed = true
-		v.receive(now, a)
+		if v.i.tracing() {
+			v.i.trace("router advertisement from %v", a.Router)
+		}
+		v.heard, v.solicitAt, changed = true, ndp.Infinite, true
+		v.routers.Update(now, a)
 	})
 	if now >= v.solicitAt {
 		v.solicit(2 * v.solicitWait)
@@ -144,14 +146,6 @@ func (v *ipv6) run(now time.Duration) {
 	v.act(v.client.Tick(now))
 }
 
-func (v *ipv6) receive(now time.Duration, a ndp.Advertisement) {
-	if v.i.tracing() {
-		v.i.trace("router advertisement from %v", a.Router)
-	}
-	v.heard, v.solicitAt = true, ndp.Infinite
-	v.routers.Update(now, a)
-}
-
 // followFlags starts DHCPv6 when routers ask for it, and restarts it when they ask for addresses
 // from there for the first time.
 func (v *ipv6) followFlags(now time.Duration) {
@@ -174,8 +168,6 @@ func (v *ipv6) followFlags(now time.Duration) {
 func (v *ipv6) act(a dhcp6.Action) {
 	n := v.i.network
 	switch a.Event {
-	case dhcp6.Offered:
-		v.offer = v.client.Lease()
 	case dhcp6.Acquired, dhcp6.Renewed, dhcp6.Lost:
 		n.warn(v.apply(v.client.Lease()))
 		n.updateResolvConf()
@@ -267,4 +259,41 @@ func (v *ipv6) closeSocket() {
 		v.socket.Close()
 		v.socket = nil
 	}
+}
+
+// skipDetection makes the kernel use IPv6 addresses of the interface at once, as container runtimes
+// do. Duplicate address detection would take one to two seconds for each address.
+func (i *Interface) skipDetection() error {
+	if i.setIPv6("accept_dad", "0") != nil {
+		return nil // a kernel without IPv6 has no such file
+	}
+	addresses, err := i.network.conn.Addresses(i.link.Index)
+	if err != nil {
+		return err
+	}
+	for _, a := range addresses {
+		if a.Prefix.Addr().Is6() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
+			return nil // the address may be in use
+		}
+	}
+	// Detection has begun when the interface was set up. Restart IPv6 on it.
+	_ = i.setIPv6("disable_ipv6", "1")
+	_ = i.setIPv6("disable_ipv6", "0")
+	return nil
+}
+
+// setIPv6 sets a parameter of the interface, Documentation/networking/ip-sysctl.rst of Linux.
+func (i *Interface) setIPv6(name, value string) error {
+	file := fmt.Sprintf("sys/net/ipv6/conf/%s/%s", i.Name, name)
+	err := os.WriteFile("/proc/"+file, []byte(value), 0)
+	if !errors.Is(err, unix.EROFS) {
+		return err
+	}
+	// The workload, whose mount namespace is ours, too, has a read-only /proc/sys.
+	proc, err := mount.OpenProc()
+	if err != nil {
+		return err
+	}
+	defer proc.Close()
+	return os.WriteFile(fmt.Sprintf("/proc/self/fd/%d/%s", proc.Fd(), file), []byte(value), 0)
 }

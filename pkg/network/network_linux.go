@@ -1,10 +1,7 @@
 // Package network configures the interfaces of a guest by DHCP and IPv6 router advertisements. It
 // renews leases, undoes them when they are lost, and writes the name servers of all interfaces to
-// resolv.conf.
-//
-// It combines packages that do not know each other: dhcp4 and dhcp6 decide what to send to servers,
-// ndp keeps what routers say, netif changes addresses and routes, and resolvconf writes the name
-// servers. A Network is a loop.Task.
+// resolv.conf. It combines packages dhcp4, dhcp6, ndp, netif and resolvconf, which do not know each
+// other.
 package network
 
 import (
@@ -79,7 +76,7 @@ func New(cfg Config) *Network {
 // Start sets the interfaces up and sends the first messages. It is not an error if an interface
 // does not exist or has no carrier: the Network waits for it in the background.
 func (n *Network) Start() (err error) {
-	if err := n.open(); err != nil {
+	if n.conn, err = netif.Open(); err != nil {
 		return err
 	}
 	names := n.cfg.Interfaces
@@ -99,11 +96,6 @@ func (n *Network) Start() (err error) {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-func (n *Network) open() (err error) {
-	n.conn, err = netif.Open()
-	return err
 }
 
 // validName reports whether an interface can have that name. Such a name is also safe in a path.
@@ -154,7 +146,7 @@ func (n *Network) setUp(name string) (netif.Link, error) {
 	}
 }
 
-// watch opens the monitor.
+// watch opens the monitor, unless it is open.
 func (n *Network) watch() (err error) {
 	if n.monitor == nil {
 		n.monitor, err = netif.OpenMonitor()
@@ -271,9 +263,8 @@ func (n *Network) warn(err error) {
 	}
 }
 
-// drain passes the packets that receive returns to handle, until there is an error, such as EAGAIN,
-// or others should get their turn. ENETDOWN, which is reported once when an interface goes down,
-// ends it, too; poll(2) reports the packets that are left.
+// drain passes packets from receive to handle until receive fails, at most maxPackets. Whatever the
+// error, EAGAIN or ENETDOWN for example, poll(2) reports packets that are left.
 func drain[T any](buf []byte, receive func([]byte) (T, error), handle func(T)) {
 	for range maxPackets {
 		packet, err := receive(buf)

@@ -2,6 +2,7 @@ package network
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,4 +74,28 @@ func wait(l *loop.Loop, limit time.Duration, done func() bool) error {
 		}
 	}
 	return nil
+}
+
+// otherVersionTimeout limits the wait for one version of IP after the other is configured.
+const otherVersionTimeout = time.Second
+
+// WaitForAll waits until no interface expects anything more of IPv4 and IPv6, at most for limit.
+// When each interface has one version of IP, it waits for the other one only a second longer. It
+// runs the tasks of l, which should include the Network.
+func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
+	deadline := loop.Now() + limit
+	err := wait(l, limit, func() bool {
+		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
+			wait4, wait6 := i.v4.waiting(), i.v6.waiting()
+			return (wait4 || wait6) && (wait4 || !n.cfg.IPv4) && (wait6 || !n.cfg.IPv6)
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return wait(l, min(deadline-loop.Now(), otherVersionTimeout), func() bool {
+		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
+			return i.v4.waiting() || i.v6.waiting()
+		})
+	})
 }

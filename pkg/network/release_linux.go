@@ -23,7 +23,7 @@ var ErrNoAnswer = errors.New("no server answered")
 func Release(cfg Config, limit time.Duration) (leased netip.Prefix, err error) {
 	n := New(cfg)
 	n.cfg.OfferOnly = true
-	if err := n.open(); err != nil {
+	if n.conn, err = netif.Open(); err != nil {
 		return leased, err
 	}
 	defer n.Close()
@@ -79,8 +79,7 @@ func leasedConfig(conn *netif.Conn, link netif.Link) (
 		}
 	}
 	for _, a := range addresses {
-		// An address that expires comes from a lease. An infinite one does if it is the source
-		// of a route from DHCP.
+		// An address comes from a lease if it expires or is the source of a route from DHCP.
 		isSource := func(c netif.Change) bool { return c.Route.Source == a.Prefix.Addr() }
 		fromLease := a.Valid != netif.Infinite || slices.ContainsFunc(undo, isSource)
 		if a.Prefix.Addr().Is4() && fromLease {

@@ -15,8 +15,7 @@ const (
 )
 
 // memory is the file that is mounted, on the file system in memory at /dev. It keeps its name:
-// neither could something be mounted over a file without a name, nor could such a file be mounted
-// elsewhere, and container runtimes and "ip netns exec" do so.
+// container runtimes and "ip netns exec" could not mount a file without a name, or one over it.
 const memory = "/dev/.resolv.conf"
 
 // shadow is a directory with an empty resolv.conf; see mountOverlay.
@@ -25,17 +24,16 @@ const shadow = "/dev/.etc"
 // File is /etc/resolv.conf. Its zero value has nothing mounted.
 //
 // The mount is on the name itself, even if that is a symbolic link (before Linux 5.2, on the target
-// of the link). If there is nothing to mount on, an empty file is created, as container runtimes
-// do. If that is not possible, since the file system is read-only or resolv.conf is a directory, a
-// read-only overlay that has such a file is mounted on /etc.
+// of the link). If the name does not exist, an empty file is created, as container runtimes do. If
+// that fails, or resolv.conf is a directory, a read-only overlay with such a file is mounted on /etc.
 type File struct {
 	file   *os.File // the file in memory; nil if nothing is mounted
 	length int      // of the file
 	text   []byte   // the last text written
 }
 
-// Update writes the merged configurations to the file. If none of them has a server, Update removes
-// the mount, so that the image's own file counts.
+// Update writes the merged configurations to the file. Without a server, it removes the mount, so
+// that the image's own file counts.
 func (f *File) Update(configs ...Config) error {
 	text := Merge(configs...).Text()
 	if text == nil {
@@ -110,7 +108,7 @@ func newFile(name string) (*os.File, error) {
 func (f *File) mountAnyhow() error {
 	err := f.mount()
 	if err == unix.ENOENT {
-		if err = createMountPoint(); err == nil {
+		if err = createEmpty(etc); err == nil {
 			err = f.mount()
 		}
 	}
@@ -141,11 +139,12 @@ func (f *File) mount() error {
 	return unix.MoveMount(tree, "", unix.AT_FDCWD, path, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
-func createMountPoint() error {
-	if err := os.MkdirAll(etc, 0o755); err != nil {
+// createEmpty creates an empty resolv.conf in a directory.
+func createEmpty(directory string) error {
+	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return err
 	}
-	file, err := newFile(path)
+	file, err := newFile(directory + "/resolv.conf")
 	if err != nil {
 		return err
 	}
@@ -155,13 +154,7 @@ func createMountPoint() error {
 // mountOverlay mounts an overlay on /etc that has the image's files, but an empty file as
 // resolv.conf. It is read-only: a workload would not expect that what it writes there is lost.
 func mountOverlay() error {
-	if err := os.MkdirAll(shadow, 0o755); err != nil {
-		return err
-	}
-	file, err := newFile(shadow + "/resolv.conf")
-	if err == nil {
-		file.Close()
-	}
+	err := createEmpty(shadow)
 	if err == nil || errors.Is(err, os.ErrExist) {
 		const flags = unix.MS_RDONLY | unix.MS_NODEV | unix.MS_NOSUID
 		err = unix.Mount("overlay", etc, "overlay", flags, "lowerdir="+shadow+":"+etc)
