@@ -26,8 +26,8 @@ func Open(domain, kind, protocol int, setup func(fd int) error) (fd int, err err
 	return fd, nil
 }
 
-// Receive calls recvmsg(2) without waiting. It returns the lengths of the datagram, which is
-// greater than that of buf if the datagram was truncated, and of the control messages. Its error is
+// Receive calls recvmsg(2) without waiting. It returns the length of the datagram, which exceeds
+// that of buf if the datagram was truncated, and the length of the control messages. Its error is
 // an errno: unix.EAGAIN if no datagram is queued.
 //
 // Address is the type of the socket's addresses, such as unix.RawSockaddrInet6. Unless from is nil,

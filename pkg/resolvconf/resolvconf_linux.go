@@ -25,7 +25,7 @@ const shadow = "/dev/.etc"
 //
 // The mount is on the name itself, even if that is a symbolic link (before Linux 5.2, on the target
 // of the link). If the name does not exist, an empty file is created, as container runtimes do. If
-// that fails, or resolv.conf is a directory, a read-only overlay with such a file is mounted on /etc.
+// that fails, or the name is a directory, a read-only overlay with such a file is mounted on /etc.
 type File struct {
 	file   *os.File // the file in memory; nil if nothing is mounted
 	length int      // of the file
