@@ -468,9 +468,7 @@ step -6 -once --force -json
 echo "state: $(ip -6 addr show eth0 | grep -o 'inet6 2001[^ ]*') $(cat /etc/resolv.conf | grep -v '^#' | tr '\n' ' ')"
 step -4 -n -timeout 200ms
 `)
-	const json = `[
-  {"interface": "eth0", "mtu": 1500, "ipv6Routers": ["fe80::2"], "ipv6Addresses": ["2001:db8::77"], "ipv6Dns": ["2001:db8::53","2001:db8::54"], "ipv6Search": ["a.example","b.example"]}
-]
+	const json = `[{"interface": "eth0", "mtu": 1500, "ipv6Routers": ["fe80::2"], "ipv6Addresses": ["2001:db8::77"], "ipv6Dns": ["2001:db8::53", "2001:db8::54"], "ipv6Search": ["a.example", "b.example"]}]
 `
 	for args, want := range map[string]string{
 		"-n -6": `interface       eth0

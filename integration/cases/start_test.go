@@ -68,7 +68,7 @@ func TestNoTerminalOnPorts(t *testing.T) {
 // TestMemoryOfInit checks the memory use of PID 1 while the workload runs.
 func TestMemoryOfInit(t *testing.T) {
 	t.Parallel()
-	const limit = 600 // kB
+	const limit = 1100 // kB
 	s := observe(t, withObserver(t, "amd64"))
 	if got := s.field(t, "init-status", "RssAnon"); above(got, limit) {
 		t.Errorf("anonymous memory of PID 1 = %s, want at most %d kB", got, limit)

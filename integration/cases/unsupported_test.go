@@ -24,5 +24,5 @@ func TestMalformedParameter(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exit 3")
 	cfg.Env = []string{"KRUN_DHCP_TIMEOUT_MS=soon"}
-	wantConsole(t, run(t, cfg, 3), "krunbox: warning: parameters: KRUN_DHCP_TIMEOUT_MS=soon: not a value that it can have\n")
+	wantConsole(t, run(t, cfg, 3), "krunbox: warning: parameters: KRUN_DHCP_TIMEOUT_MS=soon: invalid value\n")
 }

@@ -18,7 +18,7 @@ type Collector struct {
 
 	ran       bool          // the loop has run tasks since the last check
 	checked   time.Duration // time of the last check
-	allocated uint64        // bytes allocated in the process up to the last collection
+	allocated uint64        // by the process up to the last collection, or the first check; bytes
 }
 
 // checkInterval is the least time between two looks at what was allocated, which stop all threads
@@ -40,7 +40,11 @@ func (c *Collector) Run() {
 	c.checked = now
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	if m.TotalAlloc-c.allocated >= c.Limit {
+	switch {
+	case c.allocated == 0:
+		// Without further allocations there is no collection, which takes memory itself.
+		c.allocated = m.TotalAlloc
+	case m.TotalAlloc-c.allocated >= c.Limit:
 		c.allocated = m.TotalAlloc
 		debug.FreeOSMemory()
 	}

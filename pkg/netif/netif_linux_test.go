@@ -36,8 +36,8 @@ func TestInNamespace(t *testing.T) {
 			}
 		}
 		for want, err := range map[string]error{
-			"set up interface nosuch0: ": Up{"nosuch0"}.Do(),
-			"find interface dummy9: ":    Address{"dummy9", prefix("192.0.2.1/24")}.Do(),
+			"set up interface nosuch0: ":                     Up{"nosuch0"}.Do(),
+			"set address 192.0.2.1/24 of interface dummy9: ": Address{"dummy9", prefix("192.0.2.1/24")}.Do(),
 		} {
 			if !errors.Is(err, unix.ENODEV) || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("error = %v, want ENODEV with %q", err, want)
