@@ -17,13 +17,11 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -47,15 +45,20 @@ func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("redirect-stdio", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	err := flags.Parse(args[min(1, len(args)):])
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
 		return 0
+	}
+	var ports []stdio.Port
+	if err == nil {
+		ports, err = stdio.Ports(classDir)
+	}
+	switch {
 	case err != nil:
 	case flags.NArg() == 0:
-		err = list(stdout, classDir)
+		err = list(stdout, ports)
 	default:
-		err = execute(flags.Args(), env, classDir, stderr)
+		err = execute(flags.Args(), env, ports, stderr)
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "redirect-stdio:", boot.Line(err))
@@ -65,12 +68,7 @@ func run(args, env []string, classDir string, stdout, stderr io.Writer) int {
 }
 
 // list prints a line for each port.
-func list(w io.Writer, classDir string) error {
-	ports, err := stdio.Ports(classDir)
-	if err != nil {
-		return err
-	}
-	slices.SortFunc(ports, func(a, b stdio.Port) int { return cmp.Compare(a.Device, b.Device) })
+func list(w io.Writer, ports []stdio.Port) error {
 	var text []byte
 	for _, p := range ports {
 		replaces := "-"
@@ -82,17 +80,13 @@ func list(w io.Writer, classDir string) error {
 	if len(ports) == 0 {
 		text = []byte("no port has a name\n")
 	}
-	_, err = w.Write(text)
+	_, err := w.Write(text)
 	return err
 }
 
 // execute replaces this process by the command. A port that cannot be opened is reported and
 // skipped.
-func execute(args, env []string, classDir string, stderr io.Writer) error {
-	ports, err := stdio.Ports(classDir)
-	if err != nil {
-		return err
-	}
+func execute(args, env []string, ports []stdio.Port, stderr io.Writer) error {
 	streams := stdio.Inherited()
 	for _, p := range ports {
 		if err := streams.Open(p); err != nil {

@@ -64,16 +64,14 @@ const blanks = " \t\r\n"
 // An error names the variable, the position of the item in the list, and what is wrong with it.
 func ParseRlimits(s string) ([]specs.POSIXRlimit, error) {
 	var limits []specs.POSIXRlimit
-	position := 0
-	for item := range strings.SplitSeq(strings.Trim(s, `"`+blanks), ",") {
-		position++
+	for i, item := range strings.Split(strings.Trim(s, `"`+blanks), ",") {
 		item = strings.Trim(item, blanks)
 		if item == "" {
 			continue
 		}
 		limit, err := parseRlimit(item)
 		if err != nil {
-			return nil, fmt.Errorf("KRUN_RLIMITS: item %d %q: %w", position, item, err)
+			return nil, fmt.Errorf("KRUN_RLIMITS: item %d %q: %w", i+1, item, err)
 		}
 		same := func(l specs.POSIXRlimit) bool { return l.Type == limit.Type }
 		if i := slices.IndexFunc(limits, same); i >= 0 {

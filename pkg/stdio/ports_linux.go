@@ -27,8 +27,8 @@ func (p Port) Stream() int {
 	return slices.Index([]string{"krun-stdin", "krun-stdout", "krun-stderr"}, p.Name)
 }
 
-// Ports returns the named ports listed in classDir, in no order. Consoles have no names. The error
-// wraps os.ErrNotExist if the kernel has no virtio ports at all, or if /sys is not mounted.
+// Ports returns the named ports listed in classDir, sorted by Device. Consoles have no names. The
+// error wraps os.ErrNotExist if the kernel has no virtio ports at all, or if /sys is not mounted.
 func Ports(classDir string) ([]Port, error) {
 	entries, err := os.ReadDir(classDir)
 	if err != nil {
