@@ -1,5 +1,6 @@
-// Package probe takes down the state that a process is in, as far as the process itself can see it: for a program that runs
-// as a workload, so that the states of two runtimes can be compared field by field.
+// Package probe records the state of a process that the process itself can observe. A program that
+// uses it runs as a workload, so that the states of workloads under two runtimes can be compared
+// field by field.
 package probe
 
 import (
@@ -10,23 +11,23 @@ import (
 	"strings"
 )
 
-// A State has what was seen, by the names of fields such as "umask", "limit Max open files" or "mount /proc options". A part
-// that can't be seen has its error there, so that two states that can't be compared differ.
+// A State has the values of fields such as "umask", "limit Max open files" or "mount /proc
+// options". The value of a field that cannot be observed is the error.
 type State map[string]string
 
-// Request is what Take looks at besides what every process has.
+// Request has objects that Take observes in addition to the state of the process.
 type Request struct {
-	Sysctls []string // in dots, such as net.core.somaxconn
-	Paths   []string // files and directories that are tried: can they be read, can they be written?
+	Sysctls []string // kernel parameters, such as net.core.somaxconn
+	Paths   []string // files and directories; Take tries whether they can be read and written
 }
 
-// Take takes down the state of this process as it was when the program was executed: what Go's runtime opens and installs
-// by itself is not in it, nor is the limit on open files that it raises, for which it runs /bin/busybox. Only Parse can know
-// which signals were ignored.
+// Take returns the state that this process had when its program was executed, without the changes
+// by Go's runtime. It leaves out which signals were ignored, because the runtime changes that; see
+// Parse. It runs /bin/busybox to get the original limit on open files, which the runtime raises.
 func Take(r Request) State {
 	s := State{}
 	onMainThread(func() {
-		s.descriptors() // first: nothing is open yet that was not there at the start
+		s.descriptors() // first, before other methods open files
 		s.terminal()
 		s.process()
 		s.status()
@@ -47,8 +48,8 @@ func Take(r Request) State {
 	return s
 }
 
-// Parse returns the state that is in the files status and limits of /proc/PID, one after the other: what a program that changes
-// nothing about itself can show, such as cat.
+// Parse returns the state in text, the contents of /proc/PID/status followed by /proc/PID/limits. A
+// program that does not change its own state, such as cat, can print them.
 func Parse(text string) State {
 	s := State{}
 	s.parse(text)
@@ -57,9 +58,10 @@ func Parse(text string) State {
 
 func (s State) parse(text string) {
 	for line := range strings.Lines(text) {
-		// See proc_pid_limits(5): a name of fixed width, and two values.
+		// See proc_pid_limits(5): a name of fixed width and two values.
 		const nameWidth = len("Max realtime priority     ")
-		if values := strings.Fields(line[min(nameWidth, len(line)):]); strings.HasPrefix(line, "Max ") && len(values) >= 2 {
+		values := strings.Fields(line[min(nameWidth, len(line)):])
+		if strings.HasPrefix(line, "Max ") && len(values) >= 2 {
 			s["limit "+strings.TrimSpace(line[:nameWidth])] = values[0] + " " + values[1]
 			continue
 		}
@@ -99,8 +101,9 @@ var statusFields = map[string]string{
 	"Cpus_allowed_list": "CPUs",
 }
 
-// withoutInternal takes the C library's own signals, 32 and 33, out of a set. Who starts a program by posix_spawn(3), make for one,
-// has it ignore them: that says nothing of who started it in the end.
+// withoutInternal returns the signal set without signals 32 and 33, which are internal to the C
+// library. A program started by posix_spawn(3) ignores them, and so do its descendants. make starts
+// programs that way, so the signals do not depend on the runtime that is observed.
 func withoutInternal(set string) string {
 	bits, err := strconv.ParseUint(set, 16, 64)
 	if err != nil {
@@ -109,8 +112,8 @@ func withoutInternal(set string) string {
 	return fmt.Sprintf("%016x", bits&^(3<<31))
 }
 
-// capabilities are the names of the bits of a set, see capabilities(7), and the numbers of those that are newer than the
-// names.
+// capabilities returns the names of the capabilities in set, a hexadecimal number; see
+// capabilities(7). It returns the numbers of capabilities that are not in capabilityNames.
 func capabilities(set string) string {
 	bits, err := strconv.ParseUint(set, 16, 64)
 	if err != nil {
@@ -130,19 +133,24 @@ func capabilities(set string) string {
 	return strings.Join(list, " ")
 }
 
-var capabilityNames = []string{"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-	"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
-	"SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE",
-	"SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN",
-	"SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"}
+// capabilityNames has the names of the capabilities, without CAP_, by number.
+var capabilityNames = []string{
+	"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
+	"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+	"IPC_LOCK", "IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+	"SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD",
+	"LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
+	"WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+}
 
-// A Difference is a field with another value in each of two states. A state without the field has an empty value.
+// A Difference is a field whose values differ in two states. The value is empty for a state without
+// the field.
 type Difference struct {
 	Field string
 	A, B  string
 }
 
-// Compare returns the differences of two states, by name of field.
+// Compare returns the differences between two states, sorted by field.
 func Compare(a, b State) []Difference {
 	var list []Difference
 	for field, value := range a {

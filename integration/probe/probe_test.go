@@ -18,7 +18,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("Compare() = %q, want %q", got, want)
 	}
 	if got := Compare(a, a); len(got) > 0 {
-		t.Errorf("Compare() of the same = %q", got)
+		t.Errorf("Compare() of equal states = %q, want none", got)
 	}
 }
 
@@ -36,23 +36,33 @@ func TestCapabilities(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	got := Parse("Name:\tcat\nUmask:\t0022\nGroups:\t4 5 \nSigIgn:\t0000000180001000\nCapEff:\t0000000000000001\n" +
+	got := Parse("Name:\tcat\nUmask:\t0022\nGroups:\t4 5 \nSigIgn:\t0000000180001000\n" +
+		"CapEff:\t0000000000000001\n" +
 		"Limit                     Soft Limit           Hard Limit           Units     \n" +
 		"Max open files            1024                 524288               files     \n" +
 		"Max nice priority         0                    0                    \n")
-	want := State{"umask": "0022", "supplementary groups": "4 5", "signals ignored": "0000000000001000", "capabilities effective": "CHOWN",
-		"limit Max open files": "1024 524288", "limit Max nice priority": "0 0"}
+	want := State{
+		"umask":                   "0022",
+		"supplementary groups":    "4 5",
+		"signals ignored":         "0000000000001000",
+		"capabilities effective":  "CHOWN",
+		"limit Max open files":    "1024 524288",
+		"limit Max nice priority": "0 0",
+	}
 	if !maps.Equal(got, want) {
 		t.Errorf("Parse() = %q, want %q", got, want)
 	}
 }
 
+// child is the environment variable that makes the test binary print its state.
 const child = "KRUNBOX_PROBE_TEST"
 
-// TestTake has a shell change its state in ways that Go's runtime would hide, and execute this program, which takes it down.
+// TestTake has a shell that changes its state, also in ways that Go's runtime changes back, and
+// executes the test binary, which prints the state.
 func TestTake(t *testing.T) {
 	if os.Getenv(child) != "" {
-		if err := json.NewEncoder(os.Stdout).Encode(Take(Request{Sysctls: []string{"kernel.ostype", "no.such"}, Paths: []string{"/dev/null"}})); err != nil {
+		r := Request{Sysctls: []string{"kernel.ostype", "no.such"}, Paths: []string{"/dev/null"}}
+		if err := json.NewEncoder(os.Stdout).Encode(Take(r)); err != nil {
 			t.Error(err)
 		}
 		return
@@ -60,13 +70,15 @@ func TestTake(t *testing.T) {
 	if _, err := os.Stat("/bin/busybox"); err != nil {
 		t.Skip(err)
 	}
-	cmd := exec.Command("/bin/sh", "-c", `umask 027; ulimit -S -n 77; exec 9</dev/null; cd /usr; exec "$0" -test.run='^TestTake$'`, os.Args[0])
+	const script = `umask 027; ulimit -S -n 77; exec 9</dev/null; cd /usr
+exec "$0" -test.run='^TestTake$'`
+	cmd := exec.Command("/bin/sh", "-c", script, os.Args[0])
 	if !strings.HasPrefix(os.Args[0], "/") {
 		t.Fatalf("path of the test = %s, want an absolute one", os.Args[0])
 	}
 	cmd.Env = []string{child + "=\xff\n"}
 	cmd.Stderr = os.Stderr
-	// A pipe, and not what the test itself has.
+	// A pipe, because the standard input of the test varies.
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +115,8 @@ func TestTake(t *testing.T) {
 			t.Errorf("%s = %q, want %q", field, s[field], want)
 		}
 	}
-	if open := s["descriptors"]; !strings.HasPrefix(open+" ", "0 1 2 9 ") { // what others leave open comes after it
+	// Descriptors that the test inherits have higher numbers.
+	if open := s["descriptors"]; !strings.HasPrefix(open+" ", "0 1 2 9 ") {
 		t.Errorf("descriptors = %q, want 0 1 2 9", open)
 	}
 	if soft, _, _ := strings.Cut(s["limit Max open files"], " "); soft != "77" {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// onMainThread calls f on the thread that executed the program: the others do not share all of its attributes.
+// onMainThread calls f on the main thread. The other threads do not have all of its attributes.
 func onMainThread(f func()) {
 	done := make(chan struct{})
 	go func() {
@@ -23,13 +23,13 @@ func onMainThread(f func()) {
 		if unix.Gettid() == unix.Getpid() {
 			f()
 		} else {
-			onMainThread(f) // on one more thread, while this one is held
+			onMainThread(f) // this thread is locked, so that another one is used
 		}
 	}()
 	<-done
 }
 
-// put has a field, or why it is not known.
+// put sets a field to value or, if err is not nil, to the error.
 func (s State) put(field string, value any, err error) {
 	if err != nil {
 		value = "error: " + err.Error()
@@ -37,7 +37,8 @@ func (s State) put(field string, value any, err error) {
 	s[field] = fmt.Sprint(value)
 }
 
-// descriptors are those that were open when the program was executed: none of them closes at the next one.
+// descriptors records the descriptors that were open when the program was executed: those without
+// the close-on-exec flag.
 func (s State) descriptors() {
 	dir, err := unix.Open("/proc/self/fd", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -60,7 +61,8 @@ func (s State) descriptors() {
 		if err != nil {
 			continue
 		}
-		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err != nil || flags&unix.FD_CLOEXEC != 0 {
 			continue
 		}
 		open = append(open, name)
@@ -73,10 +75,11 @@ func (s State) descriptor(fd int) {
 	field := func(name string) string { return fmt.Sprint("descriptor ", fd, " ", name) }
 	link := fmt.Sprint("/proc/self/fd/", fd)
 	target, err := os.Readlink(link)
-	target, _, _ = strings.Cut(target, ":[") // without the inode of a pipe
+	target, _, _ = strings.Cut(target, ":[") // without the inode number of a pipe
 	s.put(field("target"), target, err)
 	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
-	flags &= unix.O_ACCMODE | unix.O_APPEND | unix.O_NONBLOCK | unix.O_SYNC | unix.O_DIRECT | unix.O_PATH
+	flags &= unix.O_ACCMODE | unix.O_APPEND | unix.O_NONBLOCK | unix.O_SYNC | unix.O_DIRECT |
+		unix.O_PATH
 	s.put(field("flags"), fmt.Sprintf("%#o", flags), err)
 	_, err = unix.IoctlGetTermios(fd, unix.TCGETS)
 	s.put(field("terminal"), err == nil, nil)
@@ -86,18 +89,26 @@ func (s State) descriptor(fd int) {
 	s.put(field("permissions"), permissions(&st), err)
 	s.put(field("user"), st.Uid, err)
 	s.put(field("group"), st.Gid, err)
-	// As /dev/stdin, /dev/stdout, /dev/stderr it is to be opened by the user of the program.
-	again, err := unix.Open(link, flags&unix.O_ACCMODE|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	// Programs open descriptors in this way by /dev/stdin, /dev/stdout and /dev/stderr.
+	flags = flags&unix.O_ACCMODE | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
+	again, err := unix.Open(link, flags, 0)
 	if err == nil {
 		unix.Close(again)
 	}
 	s.put(field("opens again"), err == nil, err)
 }
 
-// kind is a file's type, and its number if it is a device.
+// kind returns the type of a file, with the device number if it is a device.
 func kind(st *unix.Stat_t) string {
-	name := map[uint32]string{unix.S_IFCHR: "char", unix.S_IFBLK: "block", unix.S_IFDIR: "directory", unix.S_IFIFO: "fifo",
-		unix.S_IFREG: "file", unix.S_IFSOCK: "socket", unix.S_IFLNK: "link"}[st.Mode&unix.S_IFMT]
+	name := map[uint32]string{
+		unix.S_IFCHR:  "char",
+		unix.S_IFBLK:  "block",
+		unix.S_IFDIR:  "directory",
+		unix.S_IFIFO:  "fifo",
+		unix.S_IFREG:  "file",
+		unix.S_IFSOCK: "socket",
+		unix.S_IFLNK:  "link",
+	}[st.Mode&unix.S_IFMT]
 	if name == "char" || name == "block" {
 		name += fmt.Sprintf(" %d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
 	}
@@ -106,12 +117,12 @@ func kind(st *unix.Stat_t) string {
 
 func permissions(st *unix.Stat_t) string { return fmt.Sprintf("%04o", st.Mode&0o7777) }
 
-// describe is all that is interesting about a file.
+// describe returns type, permissions and owners of a file.
 func describe(st *unix.Stat_t) string {
 	return fmt.Sprintf("%s %s %d:%d", kind(st), permissions(st), st.Uid, st.Gid)
 }
 
-// terminal is the controlling terminal.
+// terminal records the state of the controlling terminal.
 func (s State) terminal() {
 	fd, err := unix.Open("/dev/tty", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	s.put("terminal", err == nil, nil)
@@ -126,11 +137,12 @@ func (s State) terminal() {
 	group, err := unix.IoctlGetInt(fd, unix.TIOCGPGRP)
 	s.put("terminal in foreground", group == unix.Getpgrp(), err)
 	if modes, err := unix.IoctlGetTermios(fd, unix.TCGETS); err == nil {
-		s["terminal modes"] = fmt.Sprintf("input %#o, output %#o, local %#o", modes.Iflag, modes.Oflag, modes.Lflag)
+		s["terminal modes"] = fmt.Sprintf("input %#o, output %#o, local %#o",
+			modes.Iflag, modes.Oflag, modes.Lflag)
 	}
 }
 
-// process is its place among the others, and what it was given.
+// process records IDs, arguments, environment, directories and control group of the process.
 func (s State) process() {
 	pid := unix.Getpid()
 	own := func(id int) string {
@@ -179,8 +191,8 @@ func (s State) process() {
 	}
 }
 
-// status is from the file of this name, but for the dispositions of signals, which Go's runtime changes, even those of ignored
-// ones.
+// status records /proc/thread-self/status, except for the ignored and caught signals. Go's runtime
+// changes both.
 func (s State) status() {
 	b, err := os.ReadFile("/proc/thread-self/status")
 	s.put("status", err == nil, err)
@@ -189,24 +201,29 @@ func (s State) status() {
 	delete(s, "signals caught")
 }
 
-// limits are a child's: it gets those that this process had before the runtime raised that on open files.
+// limits records the limits of a child process. Go's runtime restores the original limit on open
+// files for children.
 func (s State) limits() {
 	out, err := exec.Command("/bin/busybox", "cat", "/proc/self/limits").Output()
 	s.put("limits", err == nil, err)
 	s.parse(string(out))
 }
 
-// attributes are those of prctl(2) and its like that an exec keeps.
+// attributes records attributes of prctl(2) and personality(2) that execve(2) preserves.
 func (s State) attributes() {
 	for field, option := range map[string]int{
-		"dumpable": unix.PR_GET_DUMPABLE, "keep capabilities": unix.PR_GET_KEEPCAPS, "secure bits": unix.PR_GET_SECUREBITS,
-		"timer slack": unix.PR_GET_TIMERSLACK, "huge pages disabled": unix.PR_GET_THP_DISABLE,
+		"dumpable":            unix.PR_GET_DUMPABLE,
+		"keep capabilities":   unix.PR_GET_KEEPCAPS,
+		"secure bits":         unix.PR_GET_SECUREBITS,
+		"timer slack":         unix.PR_GET_TIMERSLACK,
+		"huge pages disabled": unix.PR_GET_THP_DISABLE,
 	} {
 		value, err := unix.PrctlRetInt(option, 0, 0, 0, 0)
 		s.put(field, value, err)
 	}
 	for field, option := range map[string]int{
-		"parent death signal": unix.PR_GET_PDEATHSIG, "child subreaper": unix.PR_GET_CHILD_SUBREAPER,
+		"parent death signal": unix.PR_GET_PDEATHSIG,
+		"child subreaper":     unix.PR_GET_CHILD_SUBREAPER,
 	} {
 		value, err := prctlInt(option)
 		s.put(field, value, err)
@@ -216,21 +233,22 @@ func (s State) attributes() {
 	s.put("personality", fmt.Sprintf("%#x", personality), orNil(errno))
 }
 
-// scheduling is sched_setattr(2) and ioprio_set(2).
+// scheduling records the attributes of sched_setattr(2) and ioprio_set(2).
 func (s State) scheduling() {
 	attr, err := unix.SchedGetAttr(0, 0)
 	if err != nil {
 		s.put("scheduler", "", err)
 	} else {
-		s["scheduler"] = fmt.Sprintf("policy %d, flags %#x, nice %d, priority %d, deadline %d", attr.Policy, attr.Flags, attr.Nice,
-			attr.Priority, attr.Deadline)
+		s["scheduler"] = fmt.Sprintf("policy %d, flags %#x, nice %d, priority %d, deadline %d",
+			attr.Policy, attr.Flags, attr.Nice, attr.Priority, attr.Deadline)
 	}
 	const whoProcess, classShift = 1, 13
 	priority, _, errno := unix.RawSyscall(unix.SYS_IOPRIO_GET, whoProcess, 0, 0)
-	s.put("I/O priority", fmt.Sprintf("class %d, level %d", priority>>classShift, priority&7), orNil(errno))
+	value := fmt.Sprintf("class %d, level %d", priority>>classShift, priority&7)
+	s.put("I/O priority", value, orNil(errno))
 }
 
-// orNil is for the errno of a system call, which is never nil as an error.
+// orNil returns errno as an error, nil if it is 0.
 func orNil(errno unix.Errno) error {
 	if errno == 0 {
 		return nil
@@ -238,13 +256,13 @@ func orNil(errno unix.Errno) error {
 	return errno
 }
 
-// sysctl is a kernel parameter.
+// sysctl records the value of a kernel parameter.
 func (s State) sysctl(name string) {
 	b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
 	s.put("sysctl "+name, strings.Join(strings.Fields(string(b)), " "), err)
 }
 
-// path tries what can be done with a file or directory.
+// path records whether a file or directory can be read, is empty, and can be written.
 func (s State) path(path string) {
 	var st unix.Stat_t
 	if err := unix.Lstat(path, &st); err != nil {
@@ -266,7 +284,8 @@ func (s State) path(path string) {
 	s.put("path "+path+" writable", true, err)
 }
 
-// readSome reads the beginning of a file that may have no end, or nothing to say.
+// readSome reads one byte of a file, which may be infinite or have no data yet. It returns 0 at the
+// end of the file.
 func readSome(path string) (int, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -276,7 +295,7 @@ func readSome(path string) (int, error) {
 	return unix.Read(fd, make([]byte, 1))
 }
 
-// tryDirectory makes an entry and removes it.
+// tryDirectory returns an error if a directory cannot be created and removed in path.
 func tryDirectory(path string) error {
 	name := filepath.Join(path, ".probe")
 	if err := unix.Mkdir(name, 0o700); err != nil {
@@ -285,7 +304,7 @@ func tryDirectory(path string) error {
 	return unix.Rmdir(name)
 }
 
-// names are the host's.
+// names records the host name and the files that map names to addresses.
 func (s State) names() {
 	var u unix.Utsname
 	err := unix.Uname(&u)
@@ -297,7 +316,7 @@ func (s State) names() {
 	}
 }
 
-// sorted are the words of a list, sorted.
+// sorted sorts words and returns them separated by spaces.
 func sorted(words []string) string {
 	slices.Sort(words)
 	return strings.Join(words, " ")

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mounts are what proc_pid_mountinfo(5) has, of each mount point the topmost.
+// mounts records the topmost mount of each mount point; see proc_pid_mountinfo(5).
 func (s State) mounts() {
 	b, err := os.ReadFile("/proc/self/mountinfo")
 	s.put("mounts", err == nil, err)
 	for line := range strings.Lines(string(b)) {
-		head, tail, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ") // before it are optional fields
+		head, tail, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " - ") // ends optional fields
 		fields, super := strings.Fields(head), strings.Fields(tail)
 		if len(fields) < 6 || len(super) < 2 {
 			s["mounts"] = line
@@ -35,7 +35,7 @@ func (s State) mounts() {
 	}
 }
 
-// devices are everything in /dev, but for what is in the file systems mounted there.
+// devices records the files in /dev, except those in file systems that are mounted within /dev.
 func (s State) devices() {
 	var dev unix.Stat_t
 	if err := unix.Stat("/dev", &dev); err != nil {
@@ -64,7 +64,7 @@ func (s State) devices() {
 	s.put("devices", err == nil, err)
 }
 
-// interfaces are those of the network.
+// interfaces records the network interfaces with flags and addresses.
 func (s State) interfaces() {
 	list, err := net.Interfaces()
 	s.put("interfaces", err == nil, err)
