@@ -145,6 +145,7 @@ func (c *command) parse(args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	root.Flags, root.Data = mount.ParseOptions(root.Options)
 	c.args = flags.Args()
 	switch {
 	case root.Timeout < 0:

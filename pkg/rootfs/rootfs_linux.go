@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -16,9 +15,11 @@ type Config struct {
 	// For a Type without a device it is the source of mount(2). If it is empty, the current root is
 	// used, which needs an Overlay.
 	Device string
-	Type   string // of the file system, as for mount(2); "": the type found on the device
-	// Options are the mount options, comma-separated, as mount.ParseOptions takes them. A device
-	// for the Overlay gets only those that are flags of mount(2).
+	Type   string  // of the file system, as for mount(2); "": the type found on the device
+	Flags  uintptr // MS_* of mount(2)
+	Data   string  // options of the file system, comma-separated
+	// Options are the options that Flags and Data come from. They are shown when the plan is
+	// printed.
 	Options string
 	// Overlay takes all changes to the root. The device below it is not written, not even to replay
 	// a journal. It is "tmpfs", which lasts until the machine ends, or a device, named like Device,
@@ -75,15 +76,14 @@ func Plan(cfg Config, original *OriginalRoot) []op.Op {
 	if cfg.Overlay != "" {
 		target = lowerDir
 	}
-	flags, data := mount.ParseOptions(cfg.Options)
 	ops := []op.Op{&enterWorkspace{original, cfg.Device == ""}}
 	if cfg.Device != "" {
-		root := &volume{role: "root", source: cfg.Device, fsType: cfg.Type, flags: flags,
-			data: data, options: cfg.Options, immutable: cfg.Overlay != ""}
+		root := &volume{role: "root", source: cfg.Device, fsType: cfg.Type, flags: cfg.Flags,
+			data: cfg.Data, options: cfg.Options, immutable: cfg.Overlay != ""}
 		ops = append(ops, &findDevice{root, cfg.Timeout}, &mountVolume{root, target})
 	}
 	if cfg.Overlay != "" {
-		flags &^= unix.MS_RDONLY
+		flags := cfg.Flags &^ unix.MS_RDONLY
 		if cfg.Overlay != overlayTmpfs {
 			upper := &volume{role: "overlay", source: cfg.Overlay, flags: flags,
 				options: cfg.Options}

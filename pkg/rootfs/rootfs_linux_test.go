@@ -18,15 +18,16 @@ func TestPlan(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{"device", Config{Device: "/dev/vda", Options: "noatime,acl", Timeout: 5 * time.Second}, `
+		{"device", Config{Device: "/dev/vda", Flags: unix.MS_NOATIME, Data: "acl",
+			Options: "noatime,acl", Timeout: 5 * time.Second}, `
 make root tmpfs mount=/dev,/proc
 find /dev/vda for=root timeout=5s
 mount /dev/vda as=root type=found options=noatime,acl device="read-only if not writable"
 drop "the host's temporary root" ioctl=0x7603 unless="not virtiofs" errors=ignored
 enter "the new root"
 `},
-		{"overlay over a device", Config{Device: "UUID=ab", Type: "ext4", Options: "ro",
-			Overlay: "tmpfs"}, `
+		{"overlay over a device", Config{Device: "UUID=ab", Type: "ext4", Flags: unix.MS_RDONLY,
+			Options: "ro", Overlay: "tmpfs"}, `
 make root tmpfs mount=/dev,/proc
 find UUID=ab for=root timeout=0s
 mount UUID=ab as=root type=ext4 options=ro device="read-only, without recovery"
@@ -56,7 +57,7 @@ func TestSwitchInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		original := &OriginalRoot{}
-		do(t, plan(Config{Device: "none", Type: "tmpfs", Options: "mode=0711"}, original))
+		do(t, plan(Config{Device: "none", Type: "tmpfs", Data: "mode=0711"}, original))
 		info, err := os.Stat("/")
 		if err != nil || info.Mode().Perm() != 0o711 {
 			t.Errorf("Stat(/) = %v, %v, want mode 0711", info, err)
@@ -81,7 +82,7 @@ func TestOverlayInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		enterBare(t, dir)
 		original := &OriginalRoot{}
-		do(t, plan(Config{Overlay: "tmpfs", Options: "nosuid"}, original))
+		do(t, plan(Config{Overlay: "tmpfs", Flags: unix.MS_NOSUID}, original))
 		var st unix.Stat_t
 		err := unix.Stat("/", &st)
 		if err != nil || st.Mode&0o7777 != 0o751 || st.Uid != 3 || st.Gid != 4 {

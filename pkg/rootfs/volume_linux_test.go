@@ -24,7 +24,7 @@ func TestDeviceInNamespace(t *testing.T) {
 		enterBare(t, dir)
 		original := &OriginalRoot{}
 
-		ops := plan(Config{Device: device, Type: "ext4", Options: "nonsense=7"}, original)
+		ops := plan(Config{Device: device, Type: "ext4", Data: "nonsense=7"}, original)
 		do(t, ops[:3])
 		err := ops[3].Do()
 		want := "mount ext4 " + device + " as root: invalid argument"
@@ -58,7 +58,7 @@ func TestDeviceInNamespace(t *testing.T) {
 		} else if d.Path != device {
 			name = device
 		}
-		do(t, plan(Config{Device: name, Options: "errors=remount-ro"}, original))
+		do(t, plan(Config{Device: name, Data: "errors=remount-ro"}, original))
 		if got, want := mountTable(t), "/ ext4"; got != want {
 			t.Errorf("mounts = %q, want %q", got, want)
 		}
