@@ -1,11 +1,12 @@
-// Command krunhost runs a command in a virtual machine, with krunbox as the init program, the way a libkrun host does.
+// Krunhost runs a command in a virtual machine whose init program is krunbox, as a libkrun host
+// does.
 //
 // Synopsis:
 //
 //	krunhost [OPTIONS] [--] [CMD ARG...]
 //
-// "krunhost --help" has the options and examples. It needs QEMU and fetches the guest kernel when it is first used; it
-// needs no KVM, and no privileges.
+// "krunhost --help" prints the options and examples. Krunhost requires QEMU, and downloads the
+// guest kernel when it is first used. It requires neither KVM nor privileges.
 package main
 
 import (
@@ -28,14 +29,15 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// exitHost is the exit code when the host's side failed, and the command may not have run.
+// exitHost is the exit code if krunhost or the virtual machine failed. The command may not have
+// run.
 const exitHost = 125
 
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run does what the command line says and returns the exit code.
+// run executes the command line args, without the program's name, and returns the exit code.
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	opts, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
@@ -46,7 +48,7 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 		fmt.Fprintf(stderr, "krunhost: %v\nTry: krunhost --help\n", err)
 		return exitHost
 	}
-	signal.Ignore(syscall.SIGPIPE) // a closed standard output is an error like others
+	signal.Ignore(syscall.SIGPIPE) // writing to a closed standard output fails with EPIPE
 	ctx, stop := withSignals(context.Background())
 	defer stop()
 
@@ -66,19 +68,20 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 		return exitHost
 	case errors.Is(err, vm.ErrNoExitCode) && !opts.verbose:
 		err = fmt.Errorf("%w (option -v shows the kernel's messages)", vm.ErrNoExitCode)
-	case errors.As(err, &guest): // what the console showed is on the screen
+	case errors.As(err, &guest): // without the console's output, which was already printed
 		err = guest.Err
 	}
 	fmt.Fprintf(stderr, "krunhost: %v\n", err)
 	return exitHost
 }
 
-// signalError is the end of a context by a signal.
+// signalError is the cause of a context that was canceled by a signal.
 type signalError struct{ syscall.Signal }
 
-func (e signalError) Error() string { return "got signal: " + e.Signal.String() }
+func (e signalError) Error() string { return "received signal: " + e.Signal.String() }
 
-// withSignals returns a context that ends when a signal asks this process to.
+// withSignals returns a context that is canceled, with a signalError as the cause, when this
+// process receives SIGHUP, SIGINT, SIGQUIT or SIGTERM.
 func withSignals(parent context.Context) (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(parent)
 	signals := make(chan os.Signal, 1)
@@ -102,6 +105,7 @@ type host struct {
 	stdin, stdout, stderr *os.File
 }
 
+// run runs the virtual machine and returns the exit code of the guest.
 func (h *host) run(ctx context.Context) (code int, err error) {
 	cfg, err := h.config(ctx)
 	if err != nil {
@@ -149,13 +153,14 @@ func (h *host) run(ctx context.Context) (code int, err error) {
 	return result.ExitCode, err
 }
 
-// config returns what the options say about the machine, without its root and its streams.
+// config returns the configuration of the machine, except for the temporary root, console and
+// ports.
 func (h *host) config(ctx context.Context) (vm.Config, error) {
 	opts := h.opts
 	cfg := vm.Config{
 		Arch:           opts.arch,
 		Init:           opts.init,
-		InitOneShot:    true, // as libkrun does it
+		InitOneShot:    true, // as in libkrun
 		Root:           opts.root,
 		Disks:          opts.disks,
 		Shares:         opts.shares,
@@ -165,7 +170,7 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 		Deadline:       opts.timeout,
 	}
 	if cfg.Deadline == 0 {
-		cfg.Deadline = -1 // none
+		cfg.Deadline = -1 // no limit
 	}
 	if opts.net {
 		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
@@ -203,24 +208,26 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 		cfg.Env, env = splitEnv(opts.env)
 		cfg.GuestConfig = guestConfig(opts.command, withDefaults(env))
 	}
-	// Before the terminal is raw: it can take a while.
+	// Get the kernel before the terminal is in raw mode, because the download can take long.
 	cfg.Kernel, err = guestkernel.Path(ctx, cfg.Arch)
 	return cfg, err
 }
 
-// builtInit returns the path of init.krun for arch as "make build" leaves it: next to krunhost, or in a directory named
-// after arch if that is not this machine's.
+// builtInit returns the path of init.krun for arch that "make build" creates: in the directory of
+// krunhost or, if arch is not that of this machine, in its subdirectory arch. It fails if the file
+// does not exist.
 func builtInit(arch string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("no --init given, and: %w", err)
+		return "", fmt.Errorf("find init.krun (option --init sets its path): %w", err)
 	}
 	path := filepath.Join(filepath.Dir(self), "init.krun")
 	if arch != runtime.GOARCH {
 		path = filepath.Join(filepath.Dir(self), arch, "init.krun")
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w: build it with: make build GOARCH=%s, or name one with --init", err, arch)
+		return "", fmt.Errorf(
+			"%w: build it with make build GOARCH=%s, or use option --init", err, arch)
 	}
 	return path, nil
 }

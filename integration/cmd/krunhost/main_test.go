@@ -20,7 +20,7 @@ import (
 	"github.com/krunbox/krunbox/integration/guestroot"
 )
 
-// runVariable makes this test binary be krunhost.
+// runVariable is the environment variable that makes the test binary behave as krunhost.
 const runVariable = "KRUNHOST_TEST_RUN"
 
 func TestMain(m *testing.M) {
@@ -30,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// krunhost returns a command that is krunhost with libkrun's own init. Its temporary files go to a directory of the test,
-// which has to be empty when the command has ended.
+// krunhost returns a command that runs krunhost with libkrun's init. The command has a directory of
+// its own for temporary files, which must be empty at the end of the test.
 func krunhost(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	peer, err := guestkernel.PeerInit(t.Context())
@@ -41,10 +41,11 @@ func krunhost(t *testing.T, args ...string) *exec.Cmd {
 	tmp := t.TempDir()
 	t.Cleanup(func() {
 		if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
-			t.Errorf("temporary files left: %v, %v", left, err)
+			t.Errorf("temporary files at the end = %v, %v, want none", left, err)
 		}
 	})
-	cmd := exec.Command(os.Args[0], append([]string{"--arch", "amd64", "--init", peer, "--timeout", "60s"}, args...)...)
+	args = append([]string{"--arch", "amd64", "--init", peer, "--timeout", "60s"}, args...)
+	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), runVariable+"=1", "TMPDIR="+tmp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
@@ -69,8 +70,11 @@ func TestPipes(t *testing.T) {
 	if err := os.WriteFile(hello, []byte("hello\n"), 0o444); err != nil {
 		t.Fatal(err)
 	}
-	cmd := krunhost(t, "--file", "/hello="+hello, "--env", "A=b c", "--port", "extra="+filepath.Join(dir, "extra"), "--port", "lines", "--",
-		"/bin/sh", "-c", `cat; cat /hello; echo "$A:$0:$1"; echo problem >&2; echo 1 >/dev/vport0p1; echo 2 >/dev/vport0p2; exit 7`, "two words", "$0")
+	const script = `cat; cat /hello; echo "$A:$0:$1"; echo problem >&2
+echo 1 >/dev/vport0p1; echo 2 >/dev/vport0p2; exit 7`
+	cmd := krunhost(t, "--file", "/hello="+hello, "--env", "A=b c",
+		"--port", "extra="+filepath.Join(dir, "extra"), "--port", "lines",
+		"--", "/bin/sh", "-c", script, "two words", "$0")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader("in\r\n\x04put"), &stdout, &stderr
 	if got := exitCode(t, cmd.Run()); got != 7 {
@@ -79,17 +83,17 @@ func TestPipes(t *testing.T) {
 	if got, want := stdout.String(), "in\r\n\x04puthello\nb c:two words:$0\n"; got != want {
 		t.Errorf("standard output = %q, want %q", got, want)
 	}
-	// What comes from different ports comes in no order.
+	// The order of output from different ports is not defined.
 	lines := slices.Sorted(strings.Lines(stderr.String()))
 	if want := []string{"lines: 2\n", "problem\n"}; !slices.Equal(lines, want) {
-		t.Errorf("standard error has the lines %q, want %q", lines, want)
+		t.Errorf("sorted lines of standard error = %q, want %q", lines, want)
 	}
 	if got, err := os.ReadFile(filepath.Join(dir, "extra")); string(got) != "1\n" {
-		t.Errorf("further port = %q, %v, want %q", got, err, "1\n")
+		t.Errorf("output of port extra = %q, %v, want %q", got, err, "1\n")
 	}
 }
 
-// TestDisksAndShares has the guest read a disk and copy it to a directory of the host's.
+// TestDisksAndShares has a guest that copies data from a disk to a shared directory.
 func TestDisksAndShares(t *testing.T) {
 	disk, dir := filepath.Join(t.TempDir(), "disk"), t.TempDir()
 	if err := os.WriteFile(disk, append([]byte("contents\n"), make([]byte, 4096)...), 0o444); err != nil {
@@ -119,13 +123,16 @@ func TestHostFailures(t *testing.T) {
 		{"--arch riscv64", `"riscv64"`},
 		{"--env KRUN_A.B=c", "kernel command line"},
 		{"--timeout 1ms", "deadline"},
-		{"--init /bin/true --env KRUN_X=y", "krunhost: the guest stopped without an exit code (option -v shows the kernel's messages)\n"},
+		{"--init /bin/true --env KRUN_X=y",
+			"krunhost: the guest stopped without an exit code " +
+				"(option -v shows the kernel's messages)\n"},
 	} {
 		cmd := krunhost(t, strings.Fields(tt.args)...)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		if got := exitCode(t, cmd.Run()); got != exitHost || !strings.Contains(stderr.String(), tt.stderr) {
-			t.Errorf("krunhost %s = %d with %q, want %d with %q", tt.args, got, stderr.String(), exitHost, tt.stderr)
+			t.Errorf("krunhost %s = %d with standard error %q, want %d with %q",
+				tt.args, got, stderr.String(), exitHost, tt.stderr)
 		}
 	}
 }
@@ -148,7 +155,7 @@ func TestClosedOutput(t *testing.T) {
 	}
 }
 
-// TestKilled checks that QEMU does not outlive krunhost, which has no chance to clean up here.
+// TestKilled checks that QEMU ends when krunhost is killed.
 func TestKilled(t *testing.T) {
 	root := t.TempDir()
 	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {
@@ -171,22 +178,23 @@ func TestKilled(t *testing.T) {
 	}
 	var qemu string
 	for _, list := range lists {
-		b, _ := os.ReadFile(list) // the thread may be gone
+		b, _ := os.ReadFile(list) // fails if the thread has ended
 		qemu += strings.TrimSpace(string(b))
 	}
 	name, err := os.ReadFile("/proc/" + qemu + "/comm")
 	if !strings.HasPrefix(string(name), "qemu-system") {
-		t.Fatalf("child of krunhost, process %q, is %q, %v, want QEMU", qemu, name, err)
+		t.Fatalf("name of krunhost's child, process %q, = %q, %v, want qemu-system...",
+			qemu, name, err)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		// A zombie has no executable any more.
+		// The link does not exist for a zombie.
 		if _, err := os.Readlink("/proc/" + qemu + "/exe"); err != nil {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("QEMU, process %s, is still there", qemu)
+			t.Fatalf("QEMU, process %s, runs after krunhost was killed", qemu)
 		}
 	}
 }
@@ -205,7 +213,9 @@ func TestTerminal(t *testing.T) {
 			_, err := terminal.Write([]byte{escapeCharacter})
 			return err
 		}, exitHost},
-		{"signal", func(cmd *exec.Cmd, _ *os.File) error { return cmd.Process.Signal(syscall.SIGTERM) }, 128 + int(syscall.SIGTERM)},
+		{"signal", func(cmd *exec.Cmd, _ *os.File) error {
+			return cmd.Process.Signal(syscall.SIGTERM)
+		}, 128 + int(syscall.SIGTERM)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ours, theirs := openTerminal(t)
@@ -222,7 +232,7 @@ func TestTerminal(t *testing.T) {
 			}
 			expect(t, ours, "\n42\r\n")
 			if raw := termios(t, theirs); raw.Lflag&(unix.ICANON|unix.ECHO|unix.ISIG) != 0 {
-				t.Errorf("local modes of the terminal = %#x, want it raw", raw.Lflag)
+				t.Errorf("local modes of the terminal = %#x, want raw mode", raw.Lflag)
 			}
 			if err := tt.end(cmd, ours); err != nil {
 				t.Fatal(err)
@@ -231,13 +241,13 @@ func TestTerminal(t *testing.T) {
 				t.Errorf("exit code = %d, want %d", got, tt.want)
 			}
 			if after := termios(t, theirs); after != before {
-				t.Errorf("modes of the terminal = %+v, want %+v", after, before)
+				t.Errorf("modes of the terminal at the end = %+v, want %+v", after, before)
 			}
 		})
 	}
 }
 
-// openTerminal returns both sides of a new pseudo-terminal.
+// openTerminal returns both ends of a new pseudo-terminal.
 func openTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
@@ -269,7 +279,7 @@ func termios(t *testing.T, f *os.File) unix.Termios {
 	return *state
 }
 
-// expect reads from r until text has come.
+// expect reads from r until the data ends with text. It fails the test if that takes too long.
 func expect(t *testing.T, r *os.File, text string) {
 	t.Helper()
 	var got []byte
@@ -289,9 +299,9 @@ func expect(t *testing.T, r *os.File, text string) {
 	select {
 	case err := <-done:
 		if err != nil {
-			t.Fatalf("terminal shows %q, then %v, want %q", got, err, text)
+			t.Fatalf("output of the terminal = %q, %v, want %q", got, err, text)
 		}
 	case <-time.After(30 * time.Second):
-		t.Fatalf("terminal does not show %q", text)
+		t.Fatalf("output of the terminal does not contain %q", text)
 	}
 }

@@ -14,35 +14,38 @@ import (
 
 const help = `Usage: krunhost [OPTIONS] [--] [CMD ARG...]
 
-Boots a virtual machine whose init program is krunbox, runs CMD there, and exits with its exit code. Without CMD, that
-is a shell.
+Boots a virtual machine whose init program is krunbox, runs CMD in it, and exits with the exit code
+of CMD. The default CMD is a shell.
 
-  --root DIR          root directory of the guest, such as an unpacked container image; the guest writes into it.
-                      Without it: a new directory with busybox in it, removed afterwards
+  --root DIR          root directory of the guest, such as an unpacked container image. The guest
+                      writes to it. Default: a temporary directory with BusyBox
   --file NAME=PATH[:one-shot]
-                      the guest sees the file PATH as NAME, an absolute path, read-only; a one-shot file can be
-                      opened once
-  --env K=V           environment variable. HOSTNAME, and names that begin with KRUN_, are for init itself
-  --config FILE       configuration for init, such as an OCI config.json, in place of one generated from CMD and --env;
-                      these go on the kernel command line then
-  --init PATH         the init program; default: init.krun next to krunhost
-  --arch ARCH         amd64 or arm64; default: this machine's
-  --port NAME[=FILE]  adds a port NAME, /dev/vport* in the guest. What the guest writes there goes to FILE, or else
-                      line by line, with NAME in front, to standard error
-  --net               adds a network interface, eth0, that init configures by DHCP (KRUN_DHCP=1). It is QEMU's user
-                      network: the guest reaches what krunhost could reach, nobody reaches the guest
-  --disk FILE[:ro]    adds a disk, /dev/vda, the next one /dev/vdb: the raw image FILE, which the guest writes into
-  --share TAG=DIR     adds a directory that the guest can mount: mount -t virtiofs TAG /mnt
-  --mem MIB           memory; default: 512
-  --cpus N            number of processors; default: 1
-  --timeout DURATION  kill the machine after that time, such as 90s; default: never
-  -v                  show the kernel's messages and QEMU's command line
+                      adds the host's file PATH to the guest, read-only, with the absolute path
+                      NAME. A one-shot file can be opened once
+  --env K=V           sets an environment variable. HOSTNAME and names that begin with KRUN_ are
+                      set for init, others for CMD
+  --config FILE       configuration for init, such as an OCI config.json. Default: generated from
+                      CMD and --env. With --config, these go on the kernel command line
+  --init PATH         init program. Default: init.krun in the directory of krunhost
+  --arch ARCH         architecture of the guest, amd64 or arm64. Default: that of this machine
+  --port NAME[=FILE]  adds the virtio port NAME, /dev/vport* in the guest. The guest's output on it
+                      goes to FILE. Default: standard error, with NAME before each line
+  --net               adds a network interface, eth0, and sets KRUN_DHCP=1, so that init configures
+                      it by DHCP. It is QEMU's user network: the guest can connect to all hosts
+                      that this machine can connect to, but no host can connect to the guest
+  --disk FILE[:ro]    adds a disk, /dev/vda, /dev/vdb and so on, with the raw image FILE. The guest
+                      writes to FILE unless :ro follows
+  --share TAG=DIR     adds a directory for the guest to mount: mount -t virtiofs TAG /mnt
+  --mem MIB           memory of the guest in MiB. Default: 512
+  --cpus N            number of CPUs of the guest. Default: 1
+  --timeout DURATION  kills the machine after a time such as 90s. Default: no limit
+  -v                  prints the kernel's messages and QEMU's command line
 
-With a terminal as standard input and output, the command runs on the guest's console, and Ctrl-] kills the machine.
-Otherwise it has standard input, output and error of its own, byte for byte; what is printed on the console, as
-messages of init, goes to standard error.
+If standard input and output are a terminal, CMD runs on the guest's console, and Ctrl-] kills the
+machine. Otherwise, CMD has the standard input, output and error of krunhost, unchanged, and the
+output of the console, such as messages of init, goes to standard error.
 
-Exit code: that of CMD; 125 if the host failed; 128+N if signal N ended krunhost.
+Exit code: that of CMD; 125 if krunhost or the machine failed; 128+N if signal N ended krunhost.
 
 Examples:
   krunhost                                        # a shell
@@ -54,7 +57,7 @@ Examples:
   krunhost --root ./bundle/rootfs --config ./bundle/config.json
 `
 
-// options are what the command line says.
+// options has the options and the command of the command line.
 type options struct {
 	root    string
 	files   []file
@@ -73,13 +76,14 @@ type options struct {
 	command []string
 }
 
-// file is a file of the host that the guest sees.
+// file is an option --file.
 type file struct {
 	name, path string
 	oneShot    bool
 }
 
-// parseOptions parses the command line, without the command's name. The error is flag.ErrHelp if help was asked for.
+// parseOptions parses the command line args, which does not include the name of the program. It
+// returns flag.ErrHelp if args contains --help.
 func parseOptions(args []string) (*options, error) {
 	o := &options{}
 	fs := flag.NewFlagSet("krunhost", flag.ContinueOnError)
@@ -134,15 +138,15 @@ func parseOptions(args []string) (*options, error) {
 	}
 	o.command = fs.Args()
 	if o.net {
-		o.env = append([]string{"KRUN_DHCP=1"}, o.env...) // of two, the last one counts
+		o.env = append([]string{"KRUN_DHCP=1"}, o.env...) // first, so that --env can override it
 	}
 	if o.memMiB <= 0 || o.cpus <= 0 {
-		return nil, errors.New("--mem and --cpus want a number above 0")
+		return nil, errors.New("--mem and --cpus: want a number above 0")
 	}
 	return o, nil
 }
 
-// parseFile parses NAME=PATH[:one-shot].
+// parseFile parses the value of --file, NAME=PATH[:one-shot].
 func parseFile(s string) (file, error) {
 	name, path, found := strings.Cut(s, "=")
 	if !found || !strings.HasPrefix(name, "/") || path == "" {
@@ -152,7 +156,8 @@ func parseFile(s string) (file, error) {
 	return file{name: name, path: path, oneShot: oneShot}, nil
 }
 
-// splitEnv separates the variables for init, which it finds on the kernel command line only, from the command's own.
+// splitEnv splits env into the variables for init, which init reads from the kernel command line
+// only, and those for the command.
 func splitEnv(env []string) (init, command []string) {
 	for _, entry := range env {
 		if strings.HasPrefix(entry, "KRUN_") || strings.HasPrefix(entry, "HOSTNAME=") {
@@ -164,7 +169,7 @@ func splitEnv(env []string) (init, command []string) {
 	return init, command
 }
 
-// withDefaults adds the variables that container runtimes add.
+// withDefaults returns env with the default PATH of container engines, unless env contains PATH.
 func withDefaults(env []string) []string {
 	const path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, entry := range env {
@@ -175,8 +180,8 @@ func withDefaults(env []string) []string {
 	return append([]string{path}, env...)
 }
 
-// guestConfig returns a configuration file for init, as an OCI config.json has it. Strings are not required to be
-// UTF-8: their bytes stay what they are, which encoding/json would not do.
+// guestConfig returns the configuration for init, in the format of an OCI config.json. The bytes of
+// strings that are not UTF-8 are preserved, in contrast to encoding/json.
 func guestConfig(args, env []string) []byte {
 	b := []byte(`{"process":{`)
 	if len(args) > 0 {
@@ -186,6 +191,7 @@ func guestConfig(args, env []string) []byte {
 	return append(b, `"cwd":"/"}}`...)
 }
 
+// appendStrings appends list as a JSON array of strings.
 func appendStrings(b []byte, list []string) []byte {
 	b = append(b, '[')
 	for i, s := range list {

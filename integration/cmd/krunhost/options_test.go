@@ -15,8 +15,10 @@ import (
 
 func TestParseOptions(t *testing.T) {
 	got, err := parseOptions([]string{
-		"--root", "r", "--file", "/a=b", "--file=/c=d=e:one-shot", "--env", "A=b", "--env", "C=", "--config", "c", "--init", "i",
-		"--arch", "arm64", "--port", "p", "--port", "q=f", "--net", "--disk", "d", "--disk", "e:f:ro", "--share", "t=s=u", "--mem", "256", "--cpus", "2", "--timeout", "1m", "-v",
+		"--root", "r", "--file", "/a=b", "--file=/c=d=e:one-shot", "--env", "A=b", "--env", "C=",
+		"--config", "c", "--init", "i", "--arch", "arm64", "--port", "p", "--port", "q=f", "--net",
+		"--disk", "d", "--disk", "e:f:ro", "--share", "t=s=u", "--mem", "256", "--cpus", "2",
+		"--timeout", "1m", "-v",
 		"--", "cmd", "-v", "--", "x",
 	})
 	want := &options{
@@ -48,8 +50,8 @@ func TestParseOptions(t *testing.T) {
 		t.Errorf("parseOptions(--help) = %v, want %v", err, flag.ErrHelp)
 	}
 	for _, args := range []string{
-		"--bogus", "--root", "--file /a", "--file a=b", "--file /a=", "--env A", "--env =b", "--port =f", "--disk :ro", "--share =d", "--share t",
-		"--mem 0", "--mem x", "--cpus -1",
+		"--bogus", "--root", "--file /a", "--file a=b", "--file /a=", "--env A", "--env =b",
+		"--port =f", "--disk :ro", "--share =d", "--share t", "--mem 0", "--mem x", "--cpus -1",
 	} {
 		if got, err := parseOptions(strings.Fields(args)); err == nil {
 			t.Errorf("parseOptions(%s) = %+v, want an error", args, got)
@@ -57,7 +59,7 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestHelp checks that the help text and the options agree.
+// TestHelp checks that the help text describes each option.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{
 		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--disk", "--share", "--mem",
@@ -88,14 +90,15 @@ func TestGuestConfig(t *testing.T) {
 	var got struct{ Process process }
 	b := guestConfig(want.Args, want.Env)
 	if err := json.Unmarshal(b, &got); err != nil || !reflect.DeepEqual(got.Process, want) {
-		t.Errorf("guestConfig() = %s, which is %+v, %v, want %+v", b, got.Process, err, want)
+		t.Errorf("guestConfig() = %s, decoded %+v, %v, want %+v", b, got.Process, err, want)
 	}
 	for _, tt := range []struct {
 		args, env []string
 		want      string
 	}{
 		{nil, nil, `{"process":{"env":[],"cwd":"/"}}`},
-		{[]string{"\xff\xfe"}, []string{"A=1", "B=2"}, `{"process":{"args":["` + "\xff\xfe" + `"],"env":["A=1","B=2"],"cwd":"/"}}`},
+		{[]string{"\xff\xfe"}, []string{"A=1", "B=2"},
+			`{"process":{"args":["` + "\xff\xfe" + `"],"env":["A=1","B=2"],"cwd":"/"}}`},
 	} {
 		if got := string(guestConfig(tt.args, tt.env)); got != tt.want {
 			t.Errorf("guestConfig(%q, %q) = %q, want %q", tt.args, tt.env, got, tt.want)
@@ -108,6 +111,6 @@ func TestWithDefaults(t *testing.T) {
 		t.Errorf("withDefaults() with a PATH = %q, want it unchanged", got)
 	}
 	if got := withDefaults(nil); len(got) != 1 || !strings.HasPrefix(got[0], "PATH=/") {
-		t.Errorf("withDefaults() without a PATH = %q, want one", got)
+		t.Errorf("withDefaults() without a PATH = %q, want a PATH", got)
 	}
 }

@@ -8,14 +8,14 @@ import (
 	"os"
 )
 
-// errEscape means that the user typed the escape character.
+// errEscape means that the user has typed the escape character.
 var errEscape = errors.New("stopped by the user")
 
 // escapeCharacter is Ctrl-], as in telnet.
 const escapeCharacter = 0x1d
 
-// escapeReader reads from a terminal in raw mode until the escape character is typed; then it calls escape and has
-// nothing more.
+// escapeReader reads from a terminal in raw mode. When the user types the escape character, it
+// calls escape and returns io.EOF.
 type escapeReader struct {
 	r      io.Reader
 	escape func()
@@ -30,12 +30,13 @@ func (e *escapeReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// port is a further port of the guest: where its output goes.
+// port is an option --port.
 type port struct {
 	name, path string
 }
 
-// open returns the destination of what the guest writes: the port's file, else stderr, with the name before each line.
+// open returns a Writer for the guest's output on the port: the file path or, if path is empty,
+// stderr, with the port's name before each line. It fails if the file cannot be created.
 func (p port) open(stderr io.Writer) (io.WriteCloser, error) {
 	if p.path == "" {
 		return &lineWriter{prefix: p.name + ": ", w: stderr}, nil
@@ -47,11 +48,11 @@ func (p port) open(stderr io.Writer) (io.WriteCloser, error) {
 	return f, nil
 }
 
-// lineWriter writes whole lines to w, with a prefix.
+// lineWriter writes complete lines to w, with a prefix before each line.
 type lineWriter struct {
 	prefix string
 	w      io.Writer
-	line   []byte // not finished yet
+	line   []byte // the incomplete line at the end of the data
 }
 
 func (l *lineWriter) Write(p []byte) (int, error) {
@@ -67,7 +68,7 @@ func (l *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close writes the last line even if it has no end.
+// Close writes the last line, with a line feed, if it is incomplete.
 func (l *lineWriter) Close() error {
 	if len(l.line) == 0 {
 		return nil
@@ -82,7 +83,8 @@ func (l *lineWriter) flush() error {
 	return err
 }
 
-// withCR writes lines to a terminal that may be in raw mode.
+// withCR is a Writer that inserts a carriage return before each line feed, for a terminal that may
+// be in raw mode.
 type withCR struct{ w io.Writer }
 
 func (c withCR) Write(p []byte) (int, error) {
@@ -92,7 +94,7 @@ func (c withCR) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// withoutCR writes what comes from a terminal without its carriage returns.
+// withoutCR is a Writer that removes carriage returns from the output of a terminal.
 type withoutCR struct{ w io.Writer }
 
 func (c withoutCR) Write(p []byte) (int, error) {

@@ -18,7 +18,8 @@ func TestEscapeReader(t *testing.T) {
 		escaped := false
 		got, err := io.ReadAll(&escapeReader{r: strings.NewReader(tt.input), escape: func() { escaped = true }})
 		if string(got) != tt.want || err != nil || escaped != tt.escaped {
-			t.Errorf("reading %q = %q, %v, escaped %v, want %q, escaped %v", tt.input, got, err, escaped, tt.want, tt.escaped)
+			t.Errorf("ReadAll() of %q = %q, %v, escape called: %v, want %q, nil, %v",
+				tt.input, got, err, escaped, tt.want, tt.escaped)
 		}
 	}
 }
@@ -28,7 +29,7 @@ func TestLineWriter(t *testing.T) {
 	w := &lineWriter{prefix: "p: ", w: &out}
 	for _, s := range []string{"one\ntw", "", "o", "\n\nthr", "ee"} {
 		if n, err := w.Write([]byte(s)); n != len(s) || err != nil {
-			t.Errorf("Write(%q) = %d, %v", s, n, err)
+			t.Errorf("Write(%q) = %d, %v, want %d", s, n, err, len(s))
 		}
 	}
 	w.Close()
@@ -39,11 +40,15 @@ func TestLineWriter(t *testing.T) {
 
 func TestCarriageReturns(t *testing.T) {
 	var out strings.Builder
-	if n, err := (withCR{&out}).Write([]byte("a\nb\n")); n != 4 || err != nil || out.String() != "a\r\nb\r\n" {
-		t.Errorf("withCR wrote %q, and %d, %v", out.String(), n, err)
+	n, err := (withCR{&out}).Write([]byte("a\nb\n"))
+	if n != 4 || err != nil || out.String() != "a\r\nb\r\n" {
+		t.Errorf("withCR: Write() = %d, %v, output %q, want 4, nil, %q",
+			n, err, out.String(), "a\r\nb\r\n")
 	}
 	out.Reset()
-	if n, err := (withoutCR{&out}).Write([]byte("a\r\nb")); n != 4 || err != nil || out.String() != "a\nb" {
-		t.Errorf("withoutCR wrote %q, and %d, %v", out.String(), n, err)
+	n, err = (withoutCR{&out}).Write([]byte("a\r\nb"))
+	if n != 4 || err != nil || out.String() != "a\nb" {
+		t.Errorf("withoutCR: Write() = %d, %v, output %q, want 4, nil, %q",
+			n, err, out.String(), "a\nb")
 	}
 }
