@@ -1,4 +1,5 @@
-// Package nstest runs a test in namespaces of its own, where mounts, host names and interfaces are nobody else's.
+// Package nstest runs tests in new namespaces, so that they can change mounts, host names and
+// interfaces without an effect on this machine.
 package nstest
 
 import (
@@ -9,10 +10,12 @@ import (
 	"testing"
 )
 
+// marker is the environment variable with the name of the test that runs in namespaces.
 const marker = "KRUNBOX_NSTEST"
 
-// Run runs f in a process of its own: PID 1 of new mount, PID, network, UTS and IPC namespaces, with all mounts private
-// and an empty tmpfs at the returned directory. It must be the first thing a test does. It skips without root.
+// Run calls f in a new process, which is PID 1 of new mount, PID, network, UTS and IPC namespaces.
+// All mounts are private, and dir is an empty tmpfs. The process executes the test binary again, so
+// a test must call Run before anything else. Run skips the test if this process is not root.
 func Run(t *testing.T, f func(t *testing.T, dir string)) {
 	t.Helper()
 	if os.Getenv(marker) == t.Name() {
@@ -20,7 +23,7 @@ func Run(t *testing.T, f func(t *testing.T, dir string)) {
 		return
 	}
 	if os.Getuid() != 0 {
-		t.Skip("needs root for new namespaces")
+		t.Skip("root only: creates namespaces")
 	}
 	args := []string{"-test.run=^" + t.Name() + "$", "-test.v"}
 	for _, arg := range os.Args[1:] { // flags that the test package defines, such as -update
@@ -31,8 +34,9 @@ func Run(t *testing.T, f func(t *testing.T, dir string)) {
 	cmd := exec.Command("/proc/self/exe", args...)
 	cmd.Env = append(os.Environ(), marker+"="+t.Name())
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
-		Pdeathsig:  syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
+			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
+		Pdeathsig: syscall.SIGKILL,
 	}
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -41,6 +45,7 @@ func Run(t *testing.T, f func(t *testing.T, dir string)) {
 	t.Logf("in namespaces:\n%s", out)
 }
 
+// enter sets up the namespaces of this process and calls f.
 func enter(t *testing.T, f func(*testing.T, string)) {
 	t.Helper()
 	if os.Getpid() != 1 {

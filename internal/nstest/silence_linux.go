@@ -8,16 +8,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Silence mounts a file system on the directory dir whose server never answers: a process that looks into it waits in the
-// kernel (state D) and can't be killed. It returns a function that waits until one does, and the server's descriptor: when it
-// is closed, their wait is over. It skips where there is no FUSE.
+// Silence mounts a FUSE file system whose server never replies on the directory dir. A process that
+// accesses it waits in the kernel (state D) and cannot be killed. Silence returns a function that
+// waits until a process accesses the file system, and the server's descriptor. Closing the
+// descriptor makes the accesses fail. Silence skips the test if FUSE is not available.
 func Silence(t *testing.T, dir string) (someoneWaits func(), server int) {
 	t.Helper()
 	server, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skip("needs FUSE: ", err)
+		t.Skip("FUSE only: ", err)
 	}
-	if err := unix.Mount("silence", dir, "fuse", 0, "fd="+strconv.Itoa(server)+",rootmode=40000,user_id=0,group_id=0"); err != nil {
+	options := "fd=" + strconv.Itoa(server) + ",rootmode=40000,user_id=0,group_id=0"
+	if err := unix.Mount("silence", dir, "fuse", 0, options); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
@@ -25,10 +27,11 @@ func Silence(t *testing.T, dir string) (someoneWaits func(), server int) {
 	next := func() {
 		t.Helper()
 		if _, err := unix.Read(server, request); err != nil {
-			t.Fatal("read a request to a file system: ", err)
+			t.Fatal("read a FUSE request: ", err)
 		}
 	}
-	// FUSE_INIT alone is answered: length, error, unique; version 7.22, read-ahead, flags, queues, size of writes. See fuse(4).
+	// Reply to FUSE_INIT only; see fuse(4). The reply has length, error and unique, then version
+	// 7.22, read-ahead, flags, queues and the size of writes.
 	next()
 	answer := binary.NativeEndian.AppendUint32(nil, 16+24)
 	answer = binary.NativeEndian.AppendUint32(answer, 0)
@@ -37,7 +40,7 @@ func Silence(t *testing.T, dir string) (someoneWaits func(), server int) {
 		answer = binary.NativeEndian.AppendUint32(answer, word)
 	}
 	if _, err := unix.Write(server, answer); err != nil {
-		t.Fatal("answer a file system: ", err)
+		t.Fatal("reply to FUSE_INIT: ", err)
 	}
 	return next, server
 }

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// Check compares want with what stands in file between the line "<!-- MARK -->", which names the
-// source of the table, and the next "<!-- end -->". With update, it writes want there instead.
+// Check checks that the text of file between the line "<!-- MARK -->" and the next line
+// "<!-- end -->" is want. mark names the source of the table. If update is true, Check replaces the
+// text by want.
 func Check(t *testing.T, file, mark, want string, update bool) {
 	t.Helper()
 	readme, err := os.ReadFile(file)
@@ -27,6 +28,6 @@ func Check(t *testing.T, file, mark, want string, update bool) {
 			t.Fatal(err)
 		}
 	default:
-		t.Errorf("%s has another table of %s; -update writes it anew", file, mark)
+		t.Errorf("%s: the table of %s is out of date; run the test with -update", file, mark)
 	}
 }
