@@ -16,7 +16,7 @@ func Silence(t *testing.T, dir string) (someoneWaits func(), server int) {
 	t.Helper()
 	server, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		t.Skip("FUSE only: ", err)
+		t.Skip("FUSE is not available: ", err)
 	}
 	options := "fd=" + strconv.Itoa(server) + ",rootmode=40000,user_id=0,group_id=0"
 	if err := unix.Mount("silence", dir, "fuse", 0, options); err != nil {
