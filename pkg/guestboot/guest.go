@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -155,12 +156,15 @@ func (g *Guest) setConfig(file string, data []byte, err error) error {
 	return nil
 }
 
-// prepareSettings decides what the workload runs as. A missing passwd or group file counts as
-// empty.
+// prepareSettings decides what the workload runs as. A missing or masked passwd file, and a missing
+// group file, count as empty.
 func (g *Guest) prepareSettings() (err error) {
 	const limit = 1 << 20
 	s := guest.Sources{Params: g.Params, Config: g.Config, LeaseHostname: g.leaseHostname}
-	s.Passwd, _ = imagefile.Read(g.Root+"/etc/passwd", limit)
+	const passwd = "/etc/passwd"
+	if !slices.Contains(g.Config.Linux.MaskedPaths, passwd) { // masking follows
+		s.Passwd, _ = imagefile.Read(g.Root+passwd, limit)
+	}
 	if g.Config.User != "" {
 		s.Group, _ = imagefile.Read(g.Root+"/etc/group", limit)
 	}
