@@ -206,18 +206,13 @@ func (c *client) keep(l *loop.Loop) int {
 		c.warn(err)
 		return failed
 	}
-	network := len(l.Tasks)
-	l.Tasks = append(l.Tasks, &loop.Collector{Limit: garbageLimit})
-	for len(l.Tasks) > network {
+	for len(l.Tasks) > 0 {
 		if ready, err := l.Step(signals.FD(), loop.Forever); ready || err != nil {
 			return 0
 		}
 	}
-	return failed // a task panicked
+	return failed // the network panicked
 }
-
-// garbageLimit is the number of bytes to allocate between two collections of garbage.
-const garbageLimit = 512 << 10
 
 // configured reports whether an interface has an address, or a router to get one from.
 func configured(s network.Status) bool {

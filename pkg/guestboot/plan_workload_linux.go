@@ -5,7 +5,6 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
@@ -73,11 +72,8 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 	}, nil
 }
 
-// garbageLimit is the number of bytes that init allocates between two collections of garbage.
-const garbageLimit = 512 << 10
-
 func (g *Guest) prepareSupervision() error {
-	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{}, &loop.Collector{Limit: garbageLimit})
+	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
 	return nil
 }
 

@@ -21,11 +21,15 @@ const (
 
 // Conn is a connection to the kernel's rtnetlink(7).
 //
-// Package netlink allocates 64 KiB to receive each answer. A process that makes requests for a long
-// time limits the garbage, with loop.Collector for example.
+// Package netlink allocates 64 KiB to receive the answer of each request. A process that makes
+// requests for a long time collects this garbage before package runtime does; see Requests.
 type Conn struct {
-	handle *netlink.Handle
+	handle   *netlink.Handle
+	requests int
 }
+
+// Requests returns the number of requests made so far.
+func (c *Conn) Requests() int { return c.requests }
 
 // Open returns a Conn for the interfaces of the network namespace of the calling thread.
 func Open() (*Conn, error) {
@@ -36,7 +40,7 @@ func Open() (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open an rtnetlink socket: %w", err)
 	}
-	return &Conn{handle}, nil
+	return &Conn{handle: handle}, nil
 }
 
 // Close closes the connection.
@@ -48,6 +52,7 @@ func (c *Conn) Close() { c.handle.Close() }
 func (c *Conn) request(f func() error) error {
 	var err error
 	for range maxAttempts {
+		c.requests++
 		err = f()
 		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
 			return unix.ENODEV

@@ -119,6 +119,7 @@ func (v *ipv6) run(now time.Duration) {
 			v.i.trace("router advertisement from %v", a.Router)
 		}
 		v.heard, v.solicitAt, changed = true, ndp.Infinite, true
+		v.i.network.advertisements++
 		v.routers.Update(now, a)
 	})
 	if now >= v.solicitAt {

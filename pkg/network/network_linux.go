@@ -7,6 +7,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,9 @@ const (
 	carrierTimeout = 10 * time.Millisecond
 	// metricStep is the difference between the metrics of the routes of two interfaces.
 	metricStep = 100
+	// maxGarbage is the garbage in bytes that may accumulate before it is collected. Package runtime
+	// alone would wait for 4 MiB.
+	maxGarbage = 768 << 10
 	// maxPackets limits how many packets are read from a socket before other tasks get their turn.
 	maxPackets = 64
 )
@@ -60,6 +64,9 @@ type Network struct {
 	interfaces []*Interface
 	resolv     resolvconf.File
 	buf        [2048]byte // for packets
+
+	advertisements int // received so far
+	collected      int // garbage collected so far, bytes
 
 	deferredAt      time.Duration // when startDeferred is called at the latest; 0: not set yet
 	deferredStarted bool
@@ -227,6 +234,20 @@ func (n *Network) Run() {
 	for _, i := range n.interfaces {
 		i.v4.run(now)
 		i.v6.run(now)
+	}
+	n.collect()
+}
+
+// collect frees the memory of garbage if there is more than maxGarbage: 64 KiB for each request to
+// the kernel, see netif.Conn, and estimated 8 KiB for each router advertisement.
+func (n *Network) collect() {
+	if n.conn == nil {
+		return
+	}
+	garbage := n.conn.Requests()*(64<<10) + n.advertisements*(8<<10)
+	if garbage-n.collected > maxGarbage {
+		n.collected = garbage
+		debug.FreeOSMemory()
 	}
 }
 
