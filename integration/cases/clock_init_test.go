@@ -54,8 +54,10 @@ var clockInitGuest = inGuest("clock-init", func(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, line, _ := strings.Cut(string(status), "RssAnon:")
-	if anonymous := kB(t, strings.TrimSpace(strings.SplitN(line, "\n", 2)[0])); anonymous > 1100 {
-		t.Errorf("anonymous memory of PID 1 = %d kB, want at most 1100", anonymous)
+	// Some 340 kB of it is memory that Go's runtime takes with more threads, as on arm64.
+	const limit = 1300 // kB
+	if anonymous := kB(t, strings.TrimSpace(strings.SplitN(line, "\n", 2)[0])); anonymous > limit {
+		t.Errorf("anonymous memory of PID 1 = %d kB, want at most %d", anonymous, limit)
 	}
 })
 
