@@ -42,7 +42,7 @@ func matches(pattern, text string) bool {
 //
 //	| `field` | `value` | `value under crun` | reason |
 //
-// A column that is none, without quotes, stands for an absent field.
+// A column with the word none, without quotes, stands for an absent field.
 func readDifferences(t *testing.T) []difference {
 	t.Helper()
 	text, err := os.ReadFile(differencesFile)
