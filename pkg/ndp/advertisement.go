@@ -25,7 +25,7 @@ const Infinite time.Duration = 1<<63 - 1
 // addresses are usable by hosts, and names are safe in a configuration file.
 type Advertisement struct {
 	Router         netip.Addr    // link-local source address
-	RouterLifetime time.Duration // as a default router; 0 if it is none
+	RouterLifetime time.Duration // as a default router; 0: not one
 	Managed        bool          // DHCPv6 provides addresses and parameters
 	Other          bool          // DHCPv6 provides parameters other than addresses
 	Servers        []Server      // from RDNSS options (25), in their order; may be link-local

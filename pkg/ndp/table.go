@@ -26,7 +26,7 @@ type Table struct {
 // router is a router with what it advertised. The table drops it when nothing of that is valid.
 type router struct {
 	addr           netip.Addr
-	until          time.Duration // as a default router; 0 if it is none
+	until          time.Duration // as a default router; 0: not one
 	managed, other bool
 	servers        []entry[netip.Addr]
 	search         []entry[string]
