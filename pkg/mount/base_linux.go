@@ -45,7 +45,8 @@ func Optional(pristine *bool) []op.Op {
 		// pseudo-terminal.
 		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: restricted,
 			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Pristine: pristine},
-		Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev/shm", Flags: restricted,
+		// A configuration can't change the source later. Container engines give this one.
+		Mount{Type: "tmpfs", Source: "shm", Target: "/dev/shm", Flags: restricted,
 			Data: "mode=1777", Once: true, Pristine: pristine},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
