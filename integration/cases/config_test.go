@@ -45,6 +45,12 @@ func TestConfiguration(t *testing.T) {
 			want:   want{args: "entry command", dir: "/tmp", env: "A=image", hostname: "localhost"},
 		},
 		{
+			name: "image with layers",
+			config: `{"architecture": "amd64", "os": "linux", "config": {"Entrypoint": ["observer"], "Cmd": ["hi"], "Env": ["PATH=/bin", "A=image"], "WorkingDir": "/tmp"},
+				"rootfs": {"type": "layers", "diff_ids": ["sha256:0"]}, "history": [{"created_by": "x"}]}`,
+			want: want{args: "hi", dir: "/tmp", env: "A=image PATH=/bin", hostname: "localhost"},
+		},
+		{
 			name:   "image, Cwd",
 			config: `{"Cmd": ["observer", "command"], "Entrypoint": [], "Env": null, "Cwd": "/tmp"}`,
 			want:   want{args: "command", dir: "/tmp", hostname: "localhost"},
@@ -137,6 +143,7 @@ func TestBadConfiguration(t *testing.T) {
 			[]string{"/.krun_config.json", "line 1, column 49", "process.rlimits[0]", "RLIMIT_FILES"}},
 		{"missing", `{"args": ["/bin/echo"]}`, []string{"KRUN_CONFIG=/no/such"}, []string{"/no/such", "no such file"}},
 		{"limits that are no numbers", `{"args": ["/bin/echo"]}`, []string{"KRUN_RLIMITS=7=many:4096"}, []string{"KRUN_RLIMITS", "many"}},
+		{"no program", `{"env": ["A=1"]}`, nil, []string{"no program"}},
 		{"working directory that is a file", `{"args": ["/bin/echo"], "cwd": "/etc/passwd"}`, nil, []string{"/etc/passwd", "not a directory"}},
 		{"working directory below a file", `{"args": ["/bin/echo"]}`, []string{"KRUN_WORKDIR=/etc/passwd/x"},
 			[]string{"/etc/passwd/x", "not a directory"}},

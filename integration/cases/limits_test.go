@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -40,6 +41,22 @@ func TestLimits(t *testing.T) {
 			config: `{"process": {"user": {"uid": 1000, "gid": 1000}, "rlimits": [{"type": "RLIMIT_NOFILE", "soft": 900000, "hard": 900000}, {"type": "RLIMIT_MEMLOCK", "soft": 18446744073709551615, "hard": 18446744073709551615}]}}`,
 			want:   map[string]string{"Max open files": "900000 900000 files", "Max locked memory": "unlimited unlimited bytes"},
 		},
+		{
+			name:   "above fs.nr_open",
+			config: `{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 2000000, "hard": 2000000}]}}`,
+			want:   map[string]string{"Max open files": "2000000 2000000 files"},
+		},
+		{
+			name:    "unlimited",
+			config:  `{"linux": {"sysctl": {"fs.nr_open": "300000"}}}`,
+			cmdline: "KRUN_RLIMITS=7=18446744073709551615:18446744073709551615",
+			want:    map[string]string{"Max open files": "2147483584 2147483584 files"}, // the most that the kernel grants
+		},
+		{
+			name:   "default above fs.nr_open",
+			config: `{"linux": {"sysctl": {"fs.nr_open": "300000"}}}`,
+			want:   map[string]string{"Max open files": "65536 300000 files"},
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -53,12 +70,15 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// TestLimitTooHigh requests a limit that the kernel refuses, and checks that init runs no workload
-// and prints an error.
+// TestLimitTooHigh requests a limit that the kernel refuses, because fs.nr_open cannot be raised, and
+// checks that init runs no workload and prints an error.
 func TestLimitTooHigh(t *testing.T) {
 	t.Parallel()
 	cfg := withBusybox(t, "amd64")
-	cfg.Env = []string{"KRUN_RLIMITS=7=100:10000000000"}
+	cfg.Env = []string{"KRUN_RLIMITS=7=100:10000000"}
 	cfg.Args = []string{"echo", "running"}
-	wantLine(t, console(run(t, cfg, 125)), "krunbox: ", "RLIMIT_NOFILE=100:10000000000", "operation not permitted")
+	cfg.GuestConfig = []byte(`{"mounts": [{"destination": "/proc/sys", "type": "bind", "source": "/proc/sys", "options": ["ro"]}]}`)
+	warning, reason, _ := strings.Cut(console(run(t, cfg, 125)), "\n")
+	wantLine(t, warning+"\n", "krunbox: warning: ", "fs.nr_open", "read-only")
+	wantLine(t, reason, "krunbox: ", "RLIMIT_NOFILE=100:10000000", "operation not permitted")
 }

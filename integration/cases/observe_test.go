@@ -109,9 +109,15 @@ func (s state) env() []string {
 	return slices.Sorted(slices.Values(split(s["env"])))
 }
 
-// wantEnv checks the environment, in any order.
+// defaultPath is the variable PATH of a workload if nobody sets it.
+const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// wantEnv checks the environment, in any order. Without PATH in want, it must have defaultPath.
 func (s state) wantEnv(t *testing.T, want ...string) {
 	t.Helper()
+	if !slices.ContainsFunc(want, func(s string) bool { return strings.HasPrefix(s, "PATH=") }) {
+		want = append(want, defaultPath)
+	}
 	if got, want := s.env(), slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
 		t.Errorf("environment = %.2000q, want %.2000q", got, want)
 	}

@@ -40,8 +40,9 @@ type Spec struct {
 	// SetUser applies Process.User. Otherwise the program keeps this process's IDs, groups and
 	// umask.
 	SetUser bool
-	// DefaultRlimits are limits for resources that Process.Rlimits does not mention. One that the
-	// kernel refuses is left out; the program does not start without those of Process.Rlimits.
+	// DefaultRlimits are limits for resources that Process.Rlimits does not mention. RLIMIT_NOFILE
+	// is lowered to the sysctl fs.nr_open. One that the kernel refuses is left out; the program does
+	// not start without those of Process.Rlimits.
 	DefaultRlimits []specs.POSIXRlimit
 	// Path is the file to execute. If it is empty, Process.Args[0] is searched.
 	Path string

@@ -117,8 +117,15 @@ func (s *Spec) prepareLimits(im *image) error {
 			return &StartError{Op: op, Err: err, Code: poweroff.InitFailed}
 		}
 		resource, _ := oci.ParseResource(l.Type)
-		// struct rlimit of both systems; FreeBSD's unlimited is less than Linux's.
-		value := &[2]uint64{min(l.Soft, unix.RLIM_INFINITY), min(l.Hard, unix.RLIM_INFINITY)}
+		most := uint64(unix.RLIM_INFINITY) // FreeBSD's is less than Linux's
+		if l.Type == "RLIMIT_NOFILE" {
+			most = oci.MaxOpenFiles
+			if i >= required {
+				most = mostOpenFiles()
+			}
+		}
+		// struct rlimit of both systems
+		value := &[2]uint64{min(l.Soft, most), min(l.Hard, most)}
 		c := im.do(op, unix.SYS_SETRLIMIT, uintptr(resource), im.keep(unsafe.Pointer(value)))
 		c.optional = i >= required
 		im.resources = append(im.resources, resource)

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -14,6 +15,9 @@ func (s *Spec) prepareStreams(im *image) {
 		im.try(unix.SYS_IOCTL, 0, unix.TIOCSCTTY) // the program can run without a terminal
 	}
 }
+
+// mostOpenFiles returns the greatest limit RLIMIT_NOFILE.
+func mostOpenFiles() uint64 { return oci.MaxOpenFiles }
 
 func (*Spec) prepareScheduling(*image) error { return nil }
 

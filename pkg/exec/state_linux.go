@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strconv"
 	"strings"
 	"unsafe"
@@ -62,6 +63,16 @@ func (s *Spec) prepareStreams(im *image) {
 		// started it. Kernels before 5.11 don't know the flag.
 		im.try(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
 	}
+}
+
+// mostOpenFiles returns the sysctl fs.nr_open, above which the kernel refuses a limit RLIMIT_NOFILE.
+func mostOpenFiles() uint64 {
+	text, _ := os.ReadFile("/proc/sys/fs/nr_open")
+	n, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return oci.MaxOpenFiles
+	}
+	return n
 }
 
 // descriptors returns the descriptors that Spec.Streams stands for.

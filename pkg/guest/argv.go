@@ -1,10 +1,7 @@
 package guest
 
-// shell is the workload if nobody names one.
-const shell = "/bin/sh"
-
 // Argv returns the workload's argument vector. It is the host's program, if any, with init's own
-// arguments; else the configured vector; else init's arguments; else a shell.
+// arguments; else the configured vector; else init's arguments, nil if there are none.
 func Argv(program string, configured, args []string) []string {
 	switch {
 	case program != "":
@@ -14,6 +11,6 @@ func Argv(program string, configured, args []string) []string {
 	case len(args) > 0:
 		return args
 	default:
-		return []string{shell}
+		return nil
 	}
 }

@@ -16,7 +16,7 @@ func TestArgv(t *testing.T) {
 		{"x", nil, nil, list("x")},
 		{"", list("c", "d"), list("a"), list("c", "d")},
 		{"", nil, list("a", "--"), list("a", "--")},
-		{"", nil, nil, list("/bin/sh")},
+		{"", nil, nil, nil},
 	} {
 		if got := Argv(c.program, c.configured, c.args); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("Argv(%q, %q, %q) = %q, want %q", c.program, c.configured, c.args, got, c.want)

@@ -4,6 +4,7 @@
 package guest
 
 import (
+	"errors"
 	"path"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/guestconfig"
 	"github.com/krunbox/krunbox/pkg/oci"
 )
@@ -19,6 +21,8 @@ import (
 type Sources struct {
 	Params bootparam.Params
 	Config guestconfig.Config
+	// HasConfig says that there is a configuration.
+	HasConfig bool
 	// Passwd and Group are the contents of the image's /etc/passwd and /etc/group, nil if it lacks
 	// them. Group is used only if Config.User is set.
 	Passwd, Group []byte
@@ -42,8 +46,9 @@ type Settings struct {
 // not so many that programs which close all possible descriptors take seconds for it.
 var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20}
 
-// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, and for a user or group
-// that is not in the image.
+// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, for a user or group that is
+// not in the image, and if there is a configuration but nobody names a program: whoever writes one
+// does not expect a shell.
 func Resolve(s Sources) (Settings, error) {
 	p, c := &s.Params, &s.Config
 	settings := Settings{
@@ -53,6 +58,11 @@ func Resolve(s Sources) (Settings, error) {
 	}
 	process := &settings.Process
 	process.Args = Argv(p.Init, c.Process.Args, p.Args)
+	if process.Args == nil && s.HasConfig {
+		return Settings{}, errNoProgram
+	} else if process.Args == nil {
+		process.Args = []string{exec.Shell}
+	}
 	process.Cwd = first(p.Workdir, c.Process.Cwd)
 	var err error
 	if process.Rlimits, err = s.rlimits(); err != nil {
@@ -64,6 +74,9 @@ func Resolve(s Sources) (Settings, error) {
 	process.Env = s.env(process.User.UID)
 	return settings, nil
 }
+
+var errNoProgram = errors.New("no program to run: the configuration has neither args nor Cmd or " +
+	"Entrypoint, and the host names none")
 
 // rlimits returns the host's limits and, for other resources, the configuration's.
 func (s *Sources) rlimits() ([]specs.POSIXRlimit, error) {
@@ -113,6 +126,10 @@ func (s *Sources) env(uid uint32) []string {
 	}
 	if _, ok := env.Get("HOME"); !ok {
 		env.Set("HOME", first(HomeOf(s.Passwd, uid), "/"))
+	}
+	// Programs look for others, and some for themselves, in PATH.
+	if _, ok := env.Get("PATH"); !ok {
+		env.Set("PATH", exec.DefaultPath)
 	}
 	return env.List()
 }

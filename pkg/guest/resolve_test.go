@@ -27,6 +27,7 @@ func resolve(t *testing.T, environ, args []string, config, leaseHostname string)
 		if s.Config, err = guestconfig.Parse([]byte(config)); err != nil {
 			t.Fatal(err)
 		}
+		s.HasConfig = true
 	}
 	return Resolve(s)
 }
@@ -35,7 +36,10 @@ func resolve(t *testing.T, environ, args []string, config, leaseHostname string)
 func TestResolve(t *testing.T) {
 	kernel := []string{"HOME=/", "TERM=linux"}
 	args := func(s Settings) any { return s.Process.Args }
-	env := func(s Settings) any { return strings.Join(s.Process.Env, " ") }
+	const defaultPath = " PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	env := func(s Settings) any {
+		return strings.Replace(strings.Join(s.Process.Env, " "), defaultPath, " +PATH", 1)
+	}
 	cwd := func(s Settings) any { return s.Process.Cwd }
 	hostname := func(s Settings) any { return s.Hostname }
 	user := func(s Settings) any { return s.Process.User }
@@ -55,31 +59,34 @@ func TestResolve(t *testing.T) {
 		{"program: arguments", kernel, []string{"a", "b"}, `{"Env": ["X=1"]}`, "", args, []string{"a", "b"}},
 		{"program: shell", kernel, nil, "", "", args, []string{"/bin/sh"}},
 
-		{"directory: host", []string{"KRUN_WORKDIR=/h"}, nil, `{"cwd": "/c"}`, "", cwd, "/h"},
-		{"directory: configuration", nil, nil, `{"WorkingDir": "/c"}`, "", cwd, "/c"},
+		{"directory: host", []string{"KRUN_WORKDIR=/h"}, nil, `{"args": ["p"], "cwd": "/c"}`, "", cwd, "/h"},
+		{"directory: configuration", nil, nil, `{"args": ["p"], "WorkingDir": "/c"}`, "", cwd, "/c"},
 		{"directory: none", nil, nil, "", "", cwd, ""},
 
-		{"variable: host", append(kernel, "A=h", "KRUN_DEBUG=1"), nil, `{"env": ["A=c", "B=c"]}`, "", env, "TERM=linux A=h B=c HOME=/root"},
-		{"HOME: host's parameter", append(kernel, "KRUN_HOME=/k"), nil, `{"env": ["HOME=/c"]}`, "", env, "TERM=linux HOME=/k"},
-		{"HOME: configuration", []string{"HOME=/h"}, nil, `{"env": ["HOME=/c"]}`, "", env, "HOME=/c"},
-		{"HOME: host", []string{"HOME=/h"}, nil, "", "", env, "HOME=/h"},
-		{"HOME: passwd", kernel, nil, `{"process": {"user": {"uid": 1000}}}`, "", env, "TERM=linux HOME=/home/u"},
-		{"HOME: none", kernel, nil, `{"process": {"user": {"uid": 5}}}`, "", env, "TERM=linux HOME=/"},
-		{"TERM: host's parameter", append(kernel, "KRUN_TERM=k"), nil, `{"env": ["TERM=c"]}`, "", env, "TERM=k HOME=/root"},
-		{"TERM: configuration", kernel, nil, `{"env": ["TERM=c"]}`, "", env, "TERM=c HOME=/root"},
+		{"variable: host", append(kernel, "A=h", "KRUN_DEBUG=1"), nil, `{"args": ["p"], "env": ["A=c", "B=c"]}`, "", env, "TERM=linux A=h B=c HOME=/root +PATH"},
+		{"HOME: host's parameter", append(kernel, "KRUN_HOME=/k"), nil, `{"args": ["p"], "env": ["HOME=/c"]}`, "", env, "TERM=linux HOME=/k +PATH"},
+		{"HOME: configuration", []string{"HOME=/h"}, nil, `{"args": ["p"], "env": ["HOME=/c"]}`, "", env, "HOME=/c +PATH"},
+		{"HOME: host", []string{"HOME=/h"}, nil, "", "", env, "HOME=/h +PATH"},
+		{"HOME: passwd", kernel, nil, `{"args": ["p"], "process": {"user": {"uid": 1000}}}`, "", env, "TERM=linux HOME=/home/u +PATH"},
+		{"HOME: none", kernel, nil, `{"args": ["p"], "process": {"user": {"uid": 5}}}`, "", env, "TERM=linux HOME=/ +PATH"},
+		{"TERM: host's parameter", append(kernel, "KRUN_TERM=k"), nil, `{"args": ["p"], "env": ["TERM=c"]}`, "", env, "TERM=k HOME=/root +PATH"},
+		{"TERM: configuration", kernel, nil, `{"args": ["p"], "env": ["TERM=c"]}`, "", env, "TERM=c HOME=/root +PATH"},
+
+		{"PATH: configuration", nil, nil, `{"args": ["p"], "env": ["PATH="]}`, "", env, "PATH= HOME=/root"},
+		{"PATH: host", []string{"PATH=/h"}, nil, `{"args": ["p"], "env": ["PATH=/c"]}`, "", env, "PATH=/h HOME=/root"},
 
 		{"user: none", nil, nil, `{"args": ["x"]}`, "", setUser, false},
-		{"user: root, but given", nil, nil, `{"process": {"user": {"uid": 0}}}`, "", setUser, true},
-		{"user: numbers", nil, nil, `{"User": "u", "process": {"user": {"uid": 3, "gid": 4, "additionalGids": [5]}}}`, "", user,
+		{"user: root, but given", nil, nil, `{"args": ["p"], "process": {"user": {"uid": 0}}}`, "", setUser, true},
+		{"user: numbers", nil, nil, `{"args": ["p"], "User": "u", "process": {"user": {"uid": 3, "gid": 4, "additionalGids": [5]}}}`, "", user,
 			specs.User{UID: 3, GID: 4, AdditionalGids: []uint32{5}}},
-		{"user: name", nil, nil, `{"User": "u"}`, "", user, specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{7}}},
-		{"user: name and group", nil, nil, `{"User": "u:extra"}`, "", user, specs.User{UID: 1000, GID: 7}},
+		{"user: name", nil, nil, `{"args": ["p"], "User": "u"}`, "", user, specs.User{UID: 1000, GID: 100, AdditionalGids: []uint32{7}}},
+		{"user: name and group", nil, nil, `{"args": ["p"], "User": "u:extra"}`, "", user, specs.User{UID: 1000, GID: 7}},
 
 		{"limits", []string{"KRUN_RLIMITS=7=1:2"}, nil,
-			`{"process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]}}`, "",
+			`{"args": ["p"], "process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]}}`, "",
 			rlimits, []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 1, Hard: 2}}},
 
-		{"host name: configuration", []string{"HOSTNAME=h"}, nil, `{"hostname": "c"}`, "l", hostname, "c"},
+		{"host name: configuration", []string{"HOSTNAME=h"}, nil, `{"args": ["p"], "hostname": "c"}`, "l", hostname, "c"},
 		{"host name: host", []string{"HOSTNAME=h"}, nil, "", "l", hostname, "h"},
 		{"host name: lease", nil, nil, "", "l", hostname, "l"},
 		{"host name: none", nil, nil, "", "", hostname, "localhost"},
@@ -101,8 +108,9 @@ func TestResolveErrors(t *testing.T) {
 		config  string
 	}{
 		"KRUN_RLIMITS: item 1":                       {[]string{"KRUN_RLIMITS=7=many:1"}, ""},
-		`user "nobody": not in the image's /etc/pas`: {nil, `{"User": "nobody"}`},
-		`group "none": not in the image's /etc/grou`: {nil, `{"User": "u:none"}`},
+		`user "nobody": not in the image's /etc/pas`: {nil, `{"args": ["p"], "User": "nobody"}`},
+		`group "none": not in the image's /etc/grou`: {nil, `{"args": ["p"], "User": "u:none"}`},
+		"no program to run: the configuration":       {nil, `{"env": ["A=1"], "Entrypoint": [], "config": {"Cmd": null}}`},
 	} {
 		if _, err := resolve(t, c.environ, nil, c.config, ""); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Resolve() = %v, want %s", err, want)

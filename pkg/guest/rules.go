@@ -1,6 +1,10 @@
 package guest
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/krunbox/krunbox/pkg/exec"
+)
 
 // Rule says which sources can set something. The first of them that does wins.
 type Rule struct {
@@ -12,9 +16,11 @@ type Rule struct {
 func Rules() []Rule {
 	return []Rule{
 		{"program and arguments", []string{"KRUN_INIT with init's arguments",
-			"configuration: Entrypoint, then args or Cmd", "init's arguments", "/bin/sh"}},
+			"configuration: Entrypoint, then args or Cmd", "init's arguments",
+			"/bin/sh, if there is no configuration"}},
 		{"working directory", []string{"KRUN_WORKDIR", "configuration", "/"}},
 		{"variable", []string{"environment that the host gives init", "configuration"}},
+		{"PATH", []string{"environment that the host gives init", "configuration", exec.DefaultPath}},
 		{"HOME", []string{"KRUN_HOME", "configuration", "HOME that the host gives init, unless it is /",
 			"the image's /etc/passwd, by the user's number", "/"}},
 		{"TERM", []string{"KRUN_TERM", "configuration", "TERM that the host gives init"}},

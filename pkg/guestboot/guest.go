@@ -62,11 +62,12 @@ type Guest struct {
 	// over.
 	Settings guest.Settings
 
-	signals *loop.Signals
-	pid     int             // of the workload; 0: not started
-	status  unix.WaitStatus // of the workload, once it has ended
-	failure error           // that ended the boot; nil: the workload ran
-	code    int             // exit code for the host
+	hasConfig bool // there is a configuration
+	signals   *loop.Signals
+	pid       int             // of the workload; 0: not started
+	status    unix.WaitStatus // of the workload, once it has ended
+	failure   error           // that ended the boot; nil: the workload ran
+	code      int             // exit code for the host
 
 	platform
 }
@@ -153,6 +154,7 @@ func (g *Guest) setConfig(file string, data []byte, err error) error {
 	if g.Config, err = guestconfig.Parse(data); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
+	g.hasConfig = true
 	return nil
 }
 
@@ -160,7 +162,8 @@ func (g *Guest) setConfig(file string, data []byte, err error) error {
 // group file, count as empty.
 func (g *Guest) prepareSettings() (err error) {
 	const limit = 1 << 20
-	s := guest.Sources{Params: g.Params, Config: g.Config, LeaseHostname: g.leaseHostname}
+	s := guest.Sources{Params: g.Params, Config: g.Config, HasConfig: g.hasConfig,
+		LeaseHostname: g.leaseHostname}
 	const passwd = "/etc/passwd"
 	if !slices.Contains(g.Config.Linux.MaskedPaths, passwd) { // masking follows
 		s.Passwd, _ = imagefile.Read(g.Root+passwd, limit)

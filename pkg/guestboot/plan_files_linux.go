@@ -103,6 +103,11 @@ func (g *Guest) planHosts() ([]op.Op, error) {
 // planSystem returns what the configuration wants of the kernel and of /dev.
 func (g *Guest) planSystem() ([]op.Op, error) {
 	ops := system.Sysctls(g.Config.Linux.Sysctl)
+	for _, l := range g.Settings.Process.Rlimits {
+		if l.Type == "RLIMIT_NOFILE" {
+			ops = append(ops, system.RaiseOpenFiles{Limit: l.Hard})
+		}
+	}
 	for _, d := range g.Config.Linux.Devices {
 		ops = append(ops, system.Device(d))
 	}

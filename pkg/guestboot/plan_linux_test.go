@@ -55,7 +55,7 @@ func planCases() []planCase {
 			name: "block-root",
 			env: append(kernel, "KRUN_BLOCK_ROOT_DEVICE=UUID=0a1b", "KRUN_BLOCK_ROOT_FSTYPE=ext4",
 				"KRUN_BLOCK_ROOT_OPTIONS=defaults,noatime,data=ordered", "KRUN_BLOCK_ROOT_TIMEOUT_MS=100"),
-			config: `{"linux": {"namespaces": [{"type": "mount"}]}, "mounts": [
+			config: `{"args": ["p"], "linux": {"namespaces": [{"type": "mount"}]}, "mounts": [
 				{"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro"]},
 				{"destination": "/share", "type": "virtiofs", "source": "tag"},
 				{"destination": "/run/lock", "type": "tmpfs", "source": "tmpfs"}]}`,
@@ -63,7 +63,7 @@ func planCases() []planCase {
 		{
 			name: "overlay",
 			env:  append(kernel, "KRUN_ROOT_OVERLAY=LABEL=changes", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_RUN_TMPFS=0"),
-			config: `{"root": {"path": "rootfs", "readonly": true}, "linux": {"rootfsPropagation": "rslave", "maskedPaths": ["/proc/keys", "/sys/firmware"],
+			config: `{"args": ["p"], "root": {"path": "rootfs", "readonly": true}, "linux": {"rootfsPropagation": "rslave", "maskedPaths": ["/proc/keys", "/sys/firmware"],
 				"readonlyPaths": ["/proc/sys"]}}`,
 		},
 		{

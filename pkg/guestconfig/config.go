@@ -46,7 +46,8 @@ type Config struct {
 	Linux specs.Linux
 	// Unsupported names what the file asks for but does not get: fields, such as "linux.seccomp",
 	// and values after the name of their field, such as unknown capabilities. Fields that are for
-	// the host and unknown fields are not reported.
+	// the host and unknown fields are not reported, nor is, beside a mount namespace, what a
+	// container engine enforces itself: seccomp, SELinux and AppArmor.
 	Unsupported []string
 }
 
@@ -59,6 +60,7 @@ type Config struct {
 //	User                    user and group
 //	StopSignal              signal
 //	process                 object; all of the above may be in it too
+//	config, Config          object of an image; may have the above that begin with a capital
 //	process.user            uid, gid, additionalGids, umask, username
 //	process.rlimits         list of type, soft, hard
 //	process.capabilities    bounding, effective, inheritable, permitted, ambient

@@ -93,6 +93,18 @@ func TestParseSpellings(t *testing.T) {
 			ofProcess(specs.Process{Args: []string{"e", "a"}, Env: []string{"A=1"}, Cwd: "/w"}),
 		},
 		{`{"process": {"WorkingDir": "/w"}}`, cwd("/w")},
+		{
+			`{"architecture": "amd64", "os": "linux", "config": {"User": "u", "Env": ["A=1"], "Entrypoint": ["e"],
+			  "Cmd": ["a"], "WorkingDir": "/w", "StopSignal": "SIGQUIT", "ExposedPorts": {"80/tcp": {}}},
+			  "container_config": {"Cmd": ["no"]}, "rootfs": {"type": "layers", "diff_ids": []}, "history": [{"created_by": "x"}]}`,
+			Config{
+				Process: specs.Process{Args: []string{"e", "a"}, Env: []string{"A=1"}, Cwd: "/w"},
+				User:    "u", StopSignal: 3,
+			},
+		},
+		{`{"Id": "x", "Config": {"Cmd": ["a"], "Entrypoint": null}, "Args": ["no"]}`, args("a")},
+		{`{"config": {"Cmd": ["a"], "WorkingDir": "/w"}, "Cmd": ["b"]}`, ofProcess(specs.Process{Args: []string{"b"}, Cwd: "/w"})},
+		{`{"config": {"Entrypoint": ["e"], "Cmd": ["a"]}, "process": {"args": ["b"]}}`, args("e", "b")},
 		{`{"hostname": "box"}`, Config{Hostname: "box"}},
 		{`{"Hostname": "box"}`, Config{Hostname: "box"}},
 		{`{"domainname": "example.org"}`, Config{Domainname: "example.org"}},
@@ -413,6 +425,11 @@ func TestParseUnsupported(t *testing.T) {
 			`{"process": {"selinuxLabel": "a"},
 			  "process": {"selinuxLabel": "b", "apparmorProfile": "c", "selinuxLabel": ""}}`,
 			[]string{"process.apparmorProfile", "process.selinuxLabel"},
+		},
+		{
+			`{"process": {"selinuxLabel": "a", "apparmorProfile": "b"}, "linux": {"seccomp": {"a": 1},
+			  "personality": {"domain": "LINUX32"}, "namespaces": [{"type": "pid"}, {"type": "mount"}]}}`,
+			[]string{"linux.personality"}, // the engine enforces the others
 		},
 		{`{"seccomp": {"a": 1}, "linux": {"selinuxLabel": "a"}}`, nil},
 		{

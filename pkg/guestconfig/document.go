@@ -15,6 +15,10 @@ type document struct {
 	Env   []string `json:"env"`
 	Cwd   string   `json:"cwd"`
 	Image image    `json:",embed"`
+	// The configuration of an image has the fields of image in a member, which "docker inspect"
+	// spells in upper case.
+	Config  image `json:"config"`
+	Inspect image `json:"Config"`
 
 	Process       process       `json:"process"`
 	Hostname      string        `json:"hostname"`
@@ -62,7 +66,7 @@ type linux struct {
 
 // config returns what the document asks for, choosing between fields with the same meaning.
 func (doc *document) config(unsupported []string) Config {
-	inner, outer := &doc.Process.Image, &doc.Image
+	inner, outer := &doc.Process.Image, doc.image()
 	process := doc.Process.Process
 	command := firstList(process.Args, inner.Cmd, doc.Args, outer.Cmd)
 	process.Args = slices.Concat(firstList(inner.Entrypoint, outer.Entrypoint), command)
@@ -74,6 +78,10 @@ func (doc *document) config(unsupported []string) Config {
 		doc.Cwd, outer.Cwd, outer.WorkingDir)
 	if !process.Terminal {
 		process.ConsoleSize = nil
+	}
+	isMount := func(n specs.LinuxNamespace) bool { return n.Type == specs.MountNamespace }
+	if slices.ContainsFunc(doc.Linux.Namespaces, isMount) {
+		unsupported = slices.DeleteFunc(unsupported, enforcedByEngine)
 	}
 	c := Config{
 		Process:      process,
@@ -113,6 +121,25 @@ func (doc *document) config(unsupported []string) Config {
 		c.reportValue("StopSignal", signal)
 	}
 	return c
+}
+
+// enforcedByEngine reports whether a container engine, which runs the virtual machine in a container,
+// confines the machine by the field.
+func enforcedByEngine(field string) bool {
+	return field == "linux.seccomp" || field == "process.selinuxLabel" ||
+		field == "process.apparmorProfile"
+}
+
+// image returns the fields in the spelling of images, from the first object that has them.
+func (doc *document) image() *image {
+	all := doc.Image
+	for _, i := range []*image{&doc.Config, &doc.Inspect} {
+		all.Cmd, all.Entrypoint = firstList(all.Cmd, i.Cmd), firstList(all.Entrypoint, i.Entrypoint)
+		all.Env = firstList(all.Env, i.Env)
+		all.Cwd, all.WorkingDir = cmp.Or(all.Cwd, i.Cwd), cmp.Or(all.WorkingDir, i.WorkingDir)
+		all.User, all.StopSignal = cmp.Or(all.User, i.User), cmp.Or(all.StopSignal, i.StopSignal)
+	}
+	return &all
 }
 
 func firstList(lists ...[]string) []string {

@@ -77,7 +77,6 @@ func TestParseOCIFile(t *testing.T) {
 				{Type: "pid"}, {Type: "network", Path: "/run/netns/orchard"}, {Type: "mount"},
 			},
 		},
-		Unsupported: []string{"linux.seccomp"},
 	}
 	if got, err := Parse(ociFile(t)); err != nil || !equal(got, want) {
 		t.Errorf("Parse(oci.json) = %+v, %v, want %+v", got, err, want)

@@ -3,6 +3,9 @@ package oci
 // system is the system whose resources the table lists.
 const system = "FreeBSD"
 
+// MaxOpenFiles is the greatest limit RLIMIT_NOFILE. The kernel lowers it to kern.maxfilesperproc.
+const MaxOpenFiles uint64 = 1<<63 - 1
+
 // resources holds the name of each resource at the index of its number, sys/resource.h of FreeBSD
 // 14. Names that Linux has too mean the same there.
 var resources = [...]string{

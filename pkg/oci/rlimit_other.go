@@ -6,6 +6,9 @@ package oci
 // guests.
 const system = "Linux"
 
+// MaxOpenFiles is the greatest limit RLIMIT_NOFILE: that of the sysctl fs.nr_open.
+const MaxOpenFiles uint64 = 1<<31 - 64
+
 // resources holds the OCI runtime-spec's name of each resource at the index of its number,
 // include/uapi/asm-generic/resource.h of Linux.
 var resources = [...]string{

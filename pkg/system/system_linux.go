@@ -4,10 +4,12 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -44,6 +46,30 @@ func (s Sysctl) Do() (err error) {
 	defer f.Close()
 	_, err = f.WriteString(s.Value)
 	return err
+}
+
+// RaiseOpenFiles raises the sysctl fs.nr_open, the greatest limit RLIMIT_NOFILE that any process can
+// have, to Limit or the greatest value that the kernel takes. It never lowers it.
+type RaiseOpenFiles struct{ Limit uint64 }
+
+func (r RaiseOpenFiles) Describe() op.Description {
+	return op.Describe("sysctl", "fs.nr_open", "value", r.value(), "if", "lower")
+}
+
+func (r RaiseOpenFiles) value() string {
+	return strconv.FormatUint(min(r.Limit, oci.MaxOpenFiles), 10)
+}
+
+func (r RaiseOpenFiles) Do() error {
+	text, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
+		return err
+	}
+	now, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err == nil && now >= r.Limit {
+		return nil
+	}
+	return Sysctl{"fs.nr_open", r.value()}.Do()
 }
 
 // sysctlPath returns the path of a parameter below /proc/sys. As for sysctl(8), the first . or / in
