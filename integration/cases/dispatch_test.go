@@ -57,7 +57,7 @@ var bareInitGuest = inGuest("bare-init", func(t *testing.T) {
 	if !errors.As(err, &exit) || exit.ExitCode() != 9 {
 		t.Errorf("init without arguments and environment = %v, want exit code 9", err)
 	}
-	if want := "1\nHOME=/root\n"; string(got) != want {
+	if want := "1\nHOME=/root\n" + defaultPath + "\n"; string(got) != want {
 		t.Errorf("output of the workload = %q, want %q", got, want)
 	}
 })

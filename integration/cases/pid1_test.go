@@ -17,7 +17,7 @@ var pid1Guest = inGuest("pid1", func(t *testing.T) {
 	if want := []string{"first", "", "--"}; !slices.Equal(os.Args[1:], want) {
 		t.Errorf("arguments = %q, want %q", os.Args[1:], want)
 	}
-	if env, want := os.Environ(), []string{"TERM=linux", "A=1", "HOME=/root"}; !slices.Equal(env, want) {
+	if env, want := os.Environ(), []string{"TERM=linux", "A=1", "HOME=/root", defaultPath}; !slices.Equal(env, want) {
 		t.Errorf("environment = %q, want %q", env, want)
 	}
 	if dir, err := os.Getwd(); dir != "/tmp" {

@@ -52,7 +52,7 @@ const (
 func probeState(change func(*state)) *state {
 	s := &state{
 		Args:         []string{"/probe", "-test.run=^TestFreeBSDBoot$"},
-		Env:          []string{"PROBE=state", "HOME=/root"},
+		Env:          []string{"PROBE=state", "HOME=/root", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
 		Dir:          "/",
 		Umask:        0o22,
 		Open:         []int{0, 1, 2},

@@ -41,7 +41,7 @@ func planOf(t *testing.T, spec specs.Spec) plan {
 	if err := os.WriteFile(file, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), krunbox, "init", "-n", "-json", "-config", file)
+	cmd := exec.CommandContext(t.Context(), krunbox, "init", "-n", "-json", "-config", file, "--", "program")
 	cmd.Env = []string{"PATH=/bin"}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr

@@ -58,11 +58,6 @@ func Resolve(s Sources) (Settings, error) {
 	}
 	process := &settings.Process
 	process.Args = Argv(p.Init, c.Process.Args, p.Args)
-	if process.Args == nil && s.HasConfig {
-		return Settings{}, errNoProgram
-	} else if process.Args == nil {
-		process.Args = []string{exec.Shell}
-	}
 	process.Cwd = first(p.Workdir, c.Process.Cwd)
 	var err error
 	if process.Rlimits, err = s.rlimits(); err != nil {
@@ -72,6 +67,11 @@ func Resolve(s Sources) (Settings, error) {
 		return Settings{}, err
 	}
 	process.Env = s.env(process.User.UID)
+	if process.Args == nil && s.HasConfig {
+		return Settings{}, errNoProgram
+	} else if process.Args == nil {
+		process.Args = []string{exec.Shell}
+	}
 	return settings, nil
 }
 
