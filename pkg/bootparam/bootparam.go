@@ -35,6 +35,8 @@ type Params struct {
 	SignalGroup bool          // KRUN_SIGNAL_GROUP
 	Debug       bool          // KRUN_DEBUG
 
+	MachineDefaults bool // KRUN_MACHINE_DEFAULTS
+
 	// Args are the arguments of init without its name, argv[1:].
 	Args []string
 	// Environ is the environment without the variables meant for init: entries NAME=VALUE, one for
@@ -99,6 +101,8 @@ func Parse(argv, environ []string) Params {
 		BlockRoot:   BlockRoot{Timeout: DefaultBlockRootTimeout},
 		RunTmpfs:    true,
 		StopTimeout: DefaultStopTimeout,
+
+		MachineDefaults: true,
 	}
 	if len(argv) > 1 {
 		p.Args = argv[1:]

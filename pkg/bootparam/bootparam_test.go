@@ -103,7 +103,7 @@ func TestParseDHCP(t *testing.T) {
 // setDefaults sets the fields whose default is not the zero value.
 func (p *Params) setDefaults() {
 	p.DHCPTimeout, p.BlockRoot.Timeout, p.StopTimeout = 500*time.Millisecond, 5*time.Second, 10*time.Second
-	p.RunTmpfs = true
+	p.RunTmpfs, p.MachineDefaults = true, true
 }
 
 func TestParseTimes(t *testing.T) {
@@ -160,10 +160,13 @@ func TestParseChoices(t *testing.T) {
 	}
 }
 
-// KRUN_RUN_TMPFS=0 is the one value that changes something.
-func TestParseRunTmpfs(t *testing.T) {
+// 0 is the one value that changes something.
+func TestParseOn(t *testing.T) {
 	if Parse(nil, []string{"KRUN_RUN_TMPFS=0"}).RunTmpfs || !Parse(nil, nil).RunTmpfs {
 		t.Error("Parse().RunTmpfs is not false with KRUN_RUN_TMPFS=0 alone")
+	}
+	if Parse(nil, []string{"KRUN_MACHINE_DEFAULTS=0"}).MachineDefaults {
+		t.Error("Parse().MachineDefaults is true with KRUN_MACHINE_DEFAULTS=0")
 	}
 }
 
@@ -174,7 +177,7 @@ func TestFormat(t *testing.T) {
 		"KRUN_HOME": {"", "/h"}, "KRUN_TERM": {"", "vt100"}, "HOSTNAME": {"", "h"}, "KRUN_DHCP": {"", "1", "eth1,eth2", "all", "1,"},
 		"KRUN_DHCP_TIMEOUT_MS": {"", "0", "600000"}, "KRUN_TIMESYNC": {"", "slew", "0"}, "KRUN_INIT_PID1": {"", "1"},
 		"KRUN_BLOCK_ROOT_DEVICE": {"", "LABEL=x"}, "KRUN_BLOCK_ROOT_FSTYPE": {"", "ext4"}, "KRUN_BLOCK_ROOT_OPTIONS": {"", "ro"},
-		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"},
+		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"}, "KRUN_MACHINE_DEFAULTS": {"", "0"},
 		"KRUN_STOP_TIMEOUT": {"", "3"}, "KRUN_SIGNAL_GROUP": {"", "1"}, "KRUN_DEBUG": {"", "1"},
 	} {
 		row := find(name)

@@ -75,6 +75,9 @@ var table = []Parameter{
 	choice("KRUN_RUN_TMPFS", "1", "0", func(p *Params) *bool { return &p.RunTmpfs },
 		"0: leave /run as the image has it; default: a tmpfs, unless the configuration mounts "+
 			"something there"),
+	choice("KRUN_MACHINE_DEFAULTS", "1", "0", func(p *Params) *bool { return &p.MachineDefaults },
+		"0: leave permissions in /dev, kernel parameters, limits and the owner of the cgroup as the "+
+			"kernel has them; default: as a distribution sets them"),
 	timeout("KRUN_STOP_TIMEOUT", time.Second, DefaultStopTimeout, MaxStopTimeout,
 		func(p *Params) *time.Duration { return &p.StopTimeout },
 		"how long a workload that was asked to stop may take, in seconds, default 10; then it is killed"),

@@ -52,9 +52,11 @@ var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 
 func Resolve(s Sources) (Settings, error) {
 	p, c := &s.Params, &s.Config
 	settings := Settings{
-		Process:        c.Process,
-		DefaultRlimits: []specs.POSIXRlimit{defaultNoFile},
-		Hostname:       first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+		Process:  c.Process,
+		Hostname: first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+	}
+	if p.MachineDefaults {
+		settings.DefaultRlimits = []specs.POSIXRlimit{defaultNoFile}
 	}
 	process := &settings.Process
 	process.Args = Argv(p.Init, c.Process.Args, p.Args)

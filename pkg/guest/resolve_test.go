@@ -45,6 +45,7 @@ func TestResolve(t *testing.T) {
 	user := func(s Settings) any { return s.Process.User }
 	setUser := func(s Settings) any { return s.SetUser }
 	rlimits := func(s Settings) any { return s.Process.Rlimits }
+	defaults := func(s Settings) any { return s.DefaultRlimits }
 	for _, c := range []struct {
 		name    string
 		environ []string
@@ -85,6 +86,9 @@ func TestResolve(t *testing.T) {
 		{"limits", []string{"KRUN_RLIMITS=7=1:2"}, nil,
 			`{"args": ["p"], "process": {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 5, "hard": 6}, {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]}}`, "",
 			rlimits, []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}, {Type: "RLIMIT_NOFILE", Soft: 1, Hard: 2}}},
+
+		{"default limits", nil, nil, "", "", defaults, []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20}}},
+		{"no default limits", []string{"KRUN_MACHINE_DEFAULTS=0"}, nil, "", "", defaults, []specs.POSIXRlimit(nil)},
 
 		{"host name: configuration", []string{"HOSTNAME=h"}, nil, `{"args": ["p"], "hostname": "c"}`, "l", hostname, "c"},
 		{"host name: host", []string{"HOSTNAME=h"}, nil, "", "l", hostname, "h"},

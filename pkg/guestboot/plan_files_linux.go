@@ -11,6 +11,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/guest"
 	"github.com/krunbox/krunbox/pkg/mount"
+	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/system"
@@ -105,7 +106,8 @@ func (g *Guest) planSystem() ([]op.Op, error) {
 	ops := system.Sysctls(g.Config.Linux.Sysctl)
 	for _, l := range g.Settings.Process.Rlimits {
 		if l.Type == "RLIMIT_NOFILE" {
-			ops = append(ops, system.RaiseOpenFiles{Limit: l.Hard})
+			most := min(l.Hard, oci.MaxOpenFiles)
+			ops = append(ops, system.Raise{Name: "fs.nr_open", Value: most})
 		}
 	}
 	for _, d := range g.Config.Linux.Devices {
@@ -122,6 +124,21 @@ func (g *Guest) planTerminal() ([]op.Op, error) {
 	}}, nil
 }
 
+// planControllers enables the controllers of cgroups. Later, when there are cgroups below the first
+// one, it would take the kernel longer.
 func (g *Guest) planControllers() ([]op.Op, error) {
-	return []op.Op{mount.EnableControllers{Dir: "/sys/fs/cgroup"}}, nil
+	return []op.Op{system.EnableControllers{Dir: system.CgroupDir}}, nil
+}
+
+func (g *Guest) wantsDefaults() bool { return g.Params.MachineDefaults }
+
+func (g *Guest) planDefaults() ([]op.Op, error) { return system.Defaults(), nil }
+
+// planDelegation gives the cgroup of the workload to its user. Root needs no permission.
+func (g *Guest) planDelegation() ([]op.Op, error) {
+	uid := g.Settings.Process.User.UID
+	if !g.Settings.SetUser || uid == 0 {
+		return nil, nil
+	}
+	return []op.Op{system.DelegateCgroup{Dir: system.CgroupDir, UID: uid}}, nil
 }

@@ -62,7 +62,8 @@ func planCases() []planCase {
 		},
 		{
 			name: "overlay",
-			env:  append(kernel, "KRUN_ROOT_OVERLAY=LABEL=changes", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_RUN_TMPFS=0"),
+			env: append(kernel, "KRUN_ROOT_OVERLAY=LABEL=changes", "KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_RUN_TMPFS=0",
+				"KRUN_MACHINE_DEFAULTS=0"),
 			config: `{"args": ["p"], "root": {"path": "rootfs", "readonly": true}, "linux": {"rootfsPropagation": "rslave", "maskedPaths": ["/proc/keys", "/sys/firmware"],
 				"readonlyPaths": ["/proc/sys"]}}`,
 		},

@@ -12,6 +12,7 @@ func stagesUp() []boot.Stage[*Guest] {
 	notPID1 := boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
 	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
 	clock := boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
+	defaults := boot.If("KRUN_MACHINE_DEFAULTS is not 0", g.wantsDefaults)
 	debug := boot.If("KRUN_DEBUG is 1", g.wantsReport)
 
 	return []boot.Stage[g]{
@@ -28,6 +29,8 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "clock", OnError: boot.Warn, If: clock, Prepare: g.prepareClock, Plan: g.planClock},
 		{Name: "network", OnError: boot.Warn, If: dhcp, Prepare: g.prepareNetwork, Plan: g.planNetwork},
 		{Name: "file systems", OnError: boot.Warn, Plan: g.planFileSystems},
+		{Name: "controllers", OnError: boot.Warn, Plan: g.planControllers},
+		{Name: "machine defaults", OnError: boot.Silent, If: defaults, Plan: g.planDefaults},
 		{Name: "propagation", OnError: boot.Warn, Plan: g.planPropagation},
 		{Name: "standard streams", OnError: boot.Warn, Prepare: g.prepareStreams, Plan: g.planStreams},
 		{Name: "parameters", OnError: boot.Warn, Prepare: g.prepareParameters},
@@ -45,18 +48,15 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "hostname", OnError: boot.Warn, Plan: g.planHostname},
 		{Name: "hosts file", OnError: boot.Silent, Plan: g.planHosts},
 		{Name: "kernel parameters and devices", OnError: boot.Warn, Plan: g.planSystem},
+		{Name: "cgroup delegation", OnError: boot.Warn, If: defaults, Plan: g.planDelegation},
 		{Name: "terminal", OnError: boot.Warn, Plan: g.planTerminal},
 		{Name: "working directory", OnError: boot.Fatal,
 			If: boot.If("KRUN_WORKDIR or the configuration names one", g.hasWorkdir), Plan: g.planWorkdir},
 		{Name: "time", OnError: boot.Warn, If: clock, Prepare: g.prepareTime, Plan: g.planTime},
 		{Name: "sidecars", OnError: boot.Warn, If: pid1, Plan: g.planSidecars},
 		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
-		{Name: "controllers, PID 1 mode", OnError: boot.Warn, If: pid1, Plan: g.planControllers},
 		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
-		// The workload does not wait for these: the kernel takes longer for the controllers than for
-		// all mounts.
-		{Name: "controllers", OnError: boot.Warn, If: notPID1, Plan: g.planControllers},
 		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
 		{Name: "supervision", OnError: boot.Fatal, If: notPID1,
 			Prepare: g.prepareSupervision, Plan: g.planSupervision},

@@ -88,7 +88,8 @@ func (anyParams) Generate(r *rand.Rand, _ int) reflect.Value {
 	} {
 		*s = word()
 	}
-	for _, b := range []*bool{&p.InitPID1, &p.RunTmpfs, &p.SignalGroup, &p.Debug} {
+	for _, b := range []*bool{&p.InitPID1, &p.RunTmpfs, &p.SignalGroup, &p.Debug,
+		&p.MachineDefaults} {
 		*b = some()
 	}
 	p.Timesync = bootparam.Timesync(r.Intn(3))

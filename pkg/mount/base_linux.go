@@ -1,9 +1,7 @@
 package mount
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 
@@ -52,8 +50,6 @@ func Optional(pristine *bool) []op.Op {
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
 		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},
 		Symlink{Target: "/proc/self/fd/2", Path: "/dev/stderr"},
-		// Every user of the guest may run virtual machines.
-		Chmod{Path: "/dev/kvm", Mode: 0o666},
 	}
 }
 
@@ -75,63 +71,6 @@ func (s Symlink) Describe() op.Description {
 func (s Symlink) Do() error {
 	if err := os.Symlink(s.Target, s.Path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
-	}
-	return nil
-}
-
-// Chmod sets the permissions of a file. It does nothing if the file is missing.
-type Chmod struct {
-	Path string
-	Mode uint32
-}
-
-func (c Chmod) Describe() op.Description {
-	return op.Describe("chmod", c.Path, "mode", fmt.Sprintf("%#o", c.Mode), "missing", "ok")
-}
-
-func (c Chmod) Do() error {
-	if err := unix.Chmod(c.Path, c.Mode); err != nil && err != unix.ENOENT {
-		return fmt.Errorf("chmod %s: %w", c.Path, err)
-	}
-	return nil
-}
-
-// EnableControllers enables all controllers of the cgroup (version 2) at Dir for its child cgroups.
-// A controller that cannot be enabled is left out. It does nothing if there is no cgroup at Dir, or
-// a read-only one. The kernel takes some milliseconds for it.
-type EnableControllers struct{ Dir string }
-
-func (e EnableControllers) Describe() op.Description {
-	return op.Describe("enable controllers", e.Dir, "for", "child cgroups")
-}
-
-func (e EnableControllers) Do() error {
-	list, err := os.ReadFile(e.Dir + "/cgroup.controllers")
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var all []byte
-	for name := range bytes.FieldsSeq(list) {
-		all = fmt.Appendf(all, "+%s ", name)
-	}
-	if all == nil {
-		return nil
-	}
-	f, err := os.OpenFile(e.Dir+"/cgroup.subtree_control", os.O_WRONLY, 0)
-	if errors.Is(err, unix.EROFS) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(all); err != nil { // the kernel has enabled none of them
-		for name := range bytes.FieldsSeq(all) {
-			_, _ = f.Write(name)
-		}
 	}
 	return nil
 }

@@ -47,21 +47,3 @@ func TestProtectInNamespace(t *testing.T) {
 		}
 	})
 }
-
-func TestEnableControllers(t *testing.T) {
-	dir := t.TempDir()
-	for list, want := range map[string]string{"cpuset cpu io\n": "+cpuset +cpu +io ", "\n": ""} {
-		put(t, dir+"/cgroup.controllers", list)
-		put(t, dir+"/cgroup.subtree_control", "")
-		do(t, EnableControllers{dir})
-		wantFile(t, dir+"/cgroup.subtree_control", want)
-	}
-	do(t, EnableControllers{dir + "/nowhere"})
-	put(t, dir+"/cgroup.controllers", "cpu")
-	if err := os.Remove(dir + "/cgroup.subtree_control"); err != nil {
-		t.Fatal(err)
-	}
-	if err := (EnableControllers{dir}).Do(); !errors.Is(err, unix.ENOENT) {
-		t.Errorf("without subtree_control = %v, want ENOENT", err)
-	}
-}

@@ -1,6 +1,7 @@
 //go:build linux || freebsd
 
-// Package system sets machine-wide state: sysctls, device nodes, host name, NIS domain, /etc/hosts.
+// Package system sets machine-wide state: sysctls, device nodes, cgroups, host name, NIS domain,
+// /etc/hosts.
 package system
 
 import "github.com/krunbox/krunbox/pkg/op"

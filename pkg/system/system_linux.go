@@ -2,14 +2,11 @@ package system
 
 import (
 	"maps"
-	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -39,37 +36,17 @@ func (s Sysctl) Describe() op.Description { return op.Describe("sysctl", s.Name,
 
 func (s Sysctl) Do() (err error) {
 	defer op.Wrap(&err, "set sysctl %s to %q", s.Name, s.Value)
-	f, err := os.OpenFile("/proc/sys/"+sysctlPath(s.Name), os.O_WRONLY|unix.O_NOFOLLOW, 0)
+	fd, err := openSysctl(s.Name, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	_, err = f.WriteString(s.Value)
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, []byte(s.Value))
 	return err
 }
 
-// RaiseOpenFiles raises the sysctl fs.nr_open, the greatest limit RLIMIT_NOFILE that any process can
-// have, to Limit or the greatest value that the kernel takes. It never lowers it.
-type RaiseOpenFiles struct{ Limit uint64 }
-
-func (r RaiseOpenFiles) Describe() op.Description {
-	return op.Describe("sysctl", "fs.nr_open", "value", r.value(), "if", "lower")
-}
-
-func (r RaiseOpenFiles) value() string {
-	return strconv.FormatUint(min(r.Limit, oci.MaxOpenFiles), 10)
-}
-
-func (r RaiseOpenFiles) Do() error {
-	text, err := os.ReadFile("/proc/sys/fs/nr_open")
-	if err != nil {
-		return err
-	}
-	now, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
-	if err == nil && now >= r.Limit {
-		return nil
-	}
-	return Sysctl{"fs.nr_open", r.value()}.Do()
+func openSysctl(name string, mode int) (fd int, err error) {
+	return unix.Open("/proc/sys/"+sysctlPath(name), mode|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
 // sysctlPath returns the path of a parameter below /proc/sys. As for sysctl(8), the first . or / in
@@ -78,10 +55,20 @@ func (r RaiseOpenFiles) Do() error {
 func sysctlPath(name string) string {
 	path := name
 	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '.' {
-		path = strings.NewReplacer(".", "/", "/", ".").Replace(name)
+		path = strings.Map(swap, name)
 	}
 	if slices.Contains(strings.Split(path, "/"), "..") {
 		return "-" // no parameter has this name
 	}
 	return path
+}
+
+func swap(r rune) rune {
+	switch r {
+	case '.':
+		return '/'
+	case '/':
+		return '.'
+	}
+	return r
 }
