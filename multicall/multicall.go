@@ -283,7 +283,8 @@ func (b *builder) appletsSource(commands []command) ([]byte, error) {
 
 // compile compiles the generated tree to the file output, with additional linker flags.
 func (b *builder) compile(ctx context.Context, output string, linkerFlags ...string) error {
-	flags := append([]string{"-s", "-w", "-buildid="}, linkerFlags...)
+	// The linker's default alignment of 32 bytes for amd64 makes the binary 1 % larger.
+	flags := append([]string{"-s", "-w", "-buildid=", "-funcalign=16"}, linkerFlags...)
 	if b.opts.Version != "" {
 		flags = append(flags, "-X=main.version="+b.opts.Version)
 	}

@@ -23,6 +23,7 @@ const (
 )
 
 func main() {
+	growStack(false)
 	choice := dispatch.Choose(os.Args, os.Getpid() == 1, func(name string) bool {
 		return slices.Contains(bbmain.ListCmds(), command(name))
 	})
@@ -55,4 +56,18 @@ func show(text string) {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", dispatch.Binary, err)
 		os.Exit(exitFailure)
 	}
+}
+
+// growStack enlarges the stack of the calling goroutine to what applets need: Go's runtime does so
+// before the first statement of a function with a frame of this size. While few functions are on
+// the stack, that is cheap. Growing later reads the runtime's tables about each function on it,
+// pages of the file that a boot does not need otherwise. The array is not written to: use is false.
+//
+//go:noinline
+func growStack(use bool) byte {
+	if !use {
+		return 0
+	}
+	var room [24 << 10]byte
+	return room[len(os.Args)]
 }

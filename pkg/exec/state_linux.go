@@ -212,9 +212,12 @@ func (s *Spec) prepareIdentity(im *image) error {
 // dropBounding leaves only the given capabilities in the bounding set.
 func (im *image) dropBounding(keep oci.CapabilitySet) {
 	for number := range 64 {
+		if keep.Has(number) {
+			continue
+		}
 		has, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
-		if err == nil && has != 0 && !keep.Has(number) {
-			op := "drop " + capabilityName(number) + " from the bounding set"
+		if err == nil && has != 0 {
+			op := "drop " + oci.CapabilityName(number) + " from the bounding set"
 			im.do(op, unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, uintptr(number))
 		}
 	}
@@ -224,12 +227,12 @@ func (im *image) dropBounding(keep oci.CapabilitySet) {
 // does not have.
 func (im *image) raiseAmbient(set oci.CapabilitySet) {
 	for number := range 64 {
-		_, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0)
-		if err == nil && set.Has(number) {
-			im.do("set the ambient capability "+capabilityName(number), unix.SYS_PRCTL,
+		if !set.Has(number) {
+			continue
+		}
+		if _, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(number), 0, 0, 0); err == nil {
+			im.do("set the ambient capability "+oci.CapabilityName(number), unix.SYS_PRCTL,
 				unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, uintptr(number))
 		}
 	}
 }
-
-func capabilityName(number int) string { return oci.CapabilitySet(1 << number).Names()[0] }

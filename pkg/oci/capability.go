@@ -66,11 +66,14 @@ func (s CapabilitySet) Names() []string {
 	var names []string
 	for number := range 64 {
 		if s.Has(number) {
-			names = append(names, nameOf(capabilities[:], number))
+			names = append(names, CapabilityName(number))
 		}
 	}
 	return names
 }
+
+// CapabilityName returns the name of a capability with a number from 0 to 63, such as CAP_CHOWN.
+func CapabilityName(number int) string { return nameOf(capabilities[:], number) }
 
 // Has reports whether the set has the capability with a number from 0 to 63.
 func (s CapabilitySet) Has(number int) bool { return s>>number&1 != 0 }
