@@ -178,6 +178,7 @@ func (c *client) acquire() int {
 	if c.offerOnly || c.once || !slices.ContainsFunc(all, configured) {
 		return code
 	}
+	n.ConfirmAfterSleep()
 	return c.keep(&l)
 }
 
@@ -196,6 +197,7 @@ func (c *client) takeOver() int {
 	if len(n.Interfaces()) == 0 {
 		return failed
 	}
+	n.ConfirmAfterSleep()
 	return c.keep(&loop.Loop{Tasks: []loop.Task{n}, Warn: c.warn})
 }
 

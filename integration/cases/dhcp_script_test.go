@@ -151,6 +151,11 @@ func TestServersThatMisbehave(t *testing.T) {
 			}
 			return r
 		},
+		"both answers slow": func(s *network.Segment, m message) []network.Reply {
+			r := replies(s, grant(m))
+			r[0].After = 400 * time.Millisecond
+			return r
+		},
 		"everything three times": func(s *network.Segment, m message) []network.Reply {
 			return replies(s, grant(m), grant(m), grant(m))
 		},
@@ -179,7 +184,11 @@ func TestServersThatMisbehave(t *testing.T) {
 				t.Fatal(err)
 			}
 			cfg := onNetwork(t, "amd64", []string{"to=" + to.String()}, s.Network)
-			cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000")
+			limit := "20000"
+			if name == "both answers slow" {
+				limit = "600" // less than both take
+			}
+			cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS="+limit)
 			got := seen(t, cfg)
 			if got.Uptime > 15 {
 				t.Errorf("the workload started after %v s, want at most 15 s", got.Uptime)
@@ -213,7 +222,7 @@ func TestLeaseInTheBackground(t *testing.T) {
 	}
 	cfg := onNetwork(t, "amd64", []string{"mark", "until=nameserver 192.0.2.53", "to=" + to.String()}, s.Network)
 	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=700")
-	got := seen(t, cfg)
+	got := seen(t, cfg, "warning: lease: eth0: no DHCP server answered within 700ms; the workload starts without a lease")
 	got.wantLease(t, scriptedLease)
 	if got.Greeting != "hello\n" {
 		t.Errorf("the connection returned %q, want a greeting", got.Greeting)
@@ -222,6 +231,63 @@ func TestLeaseInTheBackground(t *testing.T) {
 	// The timeout starts when init has nothing else left to do.
 	if at := markedAt(t, s.Network); at < limit || at > limit+1500*time.Millisecond {
 		t.Errorf("the workload started %v after the first DISCOVER, want about %v", at, limit)
+	}
+}
+
+// TestServerThatPings has a server that tries for three seconds whether the address is free.
+func TestServerThatPings(t *testing.T) {
+	t.Parallel()
+	s := segment(t, network.SegmentOptions{}, network.Dnsmasq{Lease: scriptedLease, Ping: true})
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.53"}, s.Network)
+	got := seen(t, cfg, "warning: lease: eth0: no DHCP server answered within 500ms; the workload starts without a lease")
+	got.wantLease(t, scriptedLease)
+}
+
+// TestOfferWithoutAck has a server that offers an address, and confirms it much later.
+func TestOfferWithoutAck(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		r := replies(s, grant(m))
+		if m.MessageType() == request {
+			r[0].After = 6 * time.Second
+		}
+		return r
+	})
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.53"}, s.Network)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=900")
+	got := seen(t, cfg, "warning: lease: eth0: a DHCP server offered an address, but did not confirm it within 900ms; "+
+		"the workload starts without a lease")
+	got.wantLease(t, scriptedLease)
+}
+
+// TestHostnameAndSleep has a configuration with a host name, which the server must get with the
+// REQUEST, and a workload that sets the clock forward, as the host's time does when the host has
+// slept. The guest must ask at once whether its lease is still valid.
+func TestHostnameAndSleep(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		return replies(s, grant(m, dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.100", "run=date -s @$(($(date +%s) + 3600)) >/dev/null",
+		"until=nameserver 192.0.2.101", "run=date -s @$(($(date +%s) - 7200)) >/dev/null; sleep 1"}, s.Network)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000", "HOSTNAME=host")
+	cfg.GuestConfig = []byte(`{"hostname": "configured"}`)
+	if got := seen(t, cfg).Hostname; got != "configured" {
+		t.Errorf("host name = %q, want configured", got)
+	}
+	all := requests(t, s.Network)
+	exchanges := map[dhcpv4.TransactionID]bool{}
+	for _, r := range all {
+		exchanges[r.TransactionID] = true
+		if got := r.HostName(); got != "configured" {
+			t.Errorf("host name = %q in %v, want configured", got, r.Summary())
+		}
+	}
+	if len(exchanges) != 2 {
+		t.Fatalf("%d exchanges with requests, want two: the clock was set forward once", len(exchanges))
+	}
+	if last := all[len(all)-1]; last.to != "255.255.255.255" || !last.ClientIPAddr.Equal(scriptedAddress) {
+		t.Errorf("request after the sleep, to %s: %v, want a broadcast for the leased address", last.to, last.Summary())
 	}
 }
 

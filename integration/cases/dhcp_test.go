@@ -250,13 +250,19 @@ func onNetwork(t *testing.T, arch string, args []string, networks ...*network.Ne
 }
 
 // seen boots a machine that onNetwork made, and returns what its workload observed. The test fails
-// if init prints a warning.
-func seen(t *testing.T, cfg vm.Config) networkState {
+// if init does not print the given messages, once each and no others.
+func seen(t *testing.T, cfg vm.Config, messages ...string) networkState {
 	t.Helper()
 	result := run(t, cfg, 0)
 	text := console(result)
-	if strings.Contains(text, "krunbox: ") {
-		t.Errorf("console: %s\nwant no messages of init", text)
+	var got []string
+	for line := range strings.Lines(text) {
+		if message, found := strings.CutPrefix(line, "krunbox: "); found {
+			got = append(got, strings.TrimSpace(message))
+		}
+	}
+	if !slices.Equal(got, messages) {
+		t.Errorf("console: %s\nwant the messages of init %q", text, messages)
 	}
 	return stateOn(t, text)
 }

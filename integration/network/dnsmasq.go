@@ -13,6 +13,7 @@ import (
 type Dnsmasq struct {
 	Lease
 	RapidCommit bool // answers DISCOVER with ACK if the guest requests it, RFC 4039
+	Ping        bool // before it offers an address, it pings it for three seconds
 }
 
 func (d Dnsmasq) start(ctx context.Context, s *Segment, dir string) (service, error) {
@@ -20,13 +21,17 @@ func (d Dnsmasq) start(ctx context.Context, s *Segment, dir string) (service, er
 	if err != nil {
 		return nil, err
 	}
-	config := fmt.Sprintf("dhcp-range=%v,static,%v,%d\n",
+	config := fmt.Sprintf("no-ping\ndhcp-range=%v,static,%v,%d\n",
 		host.Masked().Addr(), mask(host), seconds(leaseTime(d.Time)))
 	config += fmt.Sprintf("dhcp-host=%v,%v", s.MAC, d.Address.Addr())
 	if d.Hostname != "" {
 		config += "," + d.Hostname
 	}
 	config += "\n"
+	if d.Ping { // it does not ping the address of a host that it knows
+		config = fmt.Sprintf("dhcp-range=%v,%[1]v,%v,%d\n",
+			d.Address.Addr(), mask(host), seconds(leaseTime(d.Time)))
+	}
 	option := func(name, value string) {
 		if value != "" {
 			value = "," + value
@@ -106,7 +111,6 @@ pid-file=
 port=0
 interface=%s
 bind-interfaces
-no-ping
 dhcp-authoritative
 dhcp-leasefile=%s/leases
 `, segmentInterface, dir)

@@ -50,8 +50,8 @@ var table = []Parameter{
 		notOnFreeBSD, parseDHCP, formatDHCP},
 	timeout("KRUN_DHCP_TIMEOUT_MS", time.Millisecond, DefaultDHCPTimeout, MaxDHCPTimeout,
 		func(p *Params) *time.Duration { return &p.DHCPTimeout },
-		"how long the workload waits for a lease, in milliseconds, default 500; "+
-			"a later lease is applied while it runs"),
+		"how long the workload waits for a lease, in milliseconds, default 500, and up to as long "+
+			"again for a server that has offered one; a later lease is applied while it runs"),
 	{"KRUN_TIMESYNC", "slew: also correct the clock, gradually, where it is off by less than " +
 		"100 ms; 0: never set it; default: step it where it is off by more",
 		notOnFreeBSD, parseTimesync, formatTimesync},

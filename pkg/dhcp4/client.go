@@ -118,6 +118,14 @@ func (c *Client) Deadline() time.Duration { return c.deadline }
 // Listening reports whether the client expects answers, so that a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
+// SetHostname changes Config.Hostname, for the next message and all after it.
+func (c *Client) SetHostname(name string) {
+	c.config.Hostname = name
+	if c.Listening() { // it may be sent again
+		c.buf = c.message().ToBytes()
+	}
+}
+
 // Start begins to acquire a lease.
 func (c *Client) Start(now time.Duration) Action {
 	c.began = now

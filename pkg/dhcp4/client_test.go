@@ -302,6 +302,29 @@ func TestConfirm(t *testing.T) {
 	e.expect(Selecting, mtDiscover)
 }
 
+// A name that is set during an exchange is in the messages from then on, also in those sent again.
+func TestSetHostname(t *testing.T) {
+	for _, state := range allStates {
+		e := reach(t, state)
+		xid := uint32(0)
+		if e.c.Listening() {
+			xid = e.c.xid
+		}
+		e.c.SetHostname("later")
+		if e.c.State() == Init {
+			e.start()
+		} else {
+			e.tick()
+		}
+		if got := e.sent.HostName(); got != "later" {
+			t.Errorf("in %v: host name = %q, want later", state, got)
+		}
+		if xid != 0 && state < Bound && e.c.xid != xid {
+			t.Errorf("in %v: the message that is sent again has another transaction ID", state)
+		}
+	}
+}
+
 func TestRelease(t *testing.T) {
 	for _, state := range allStates {
 		e := reach(t, state)

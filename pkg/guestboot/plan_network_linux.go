@@ -47,8 +47,10 @@ func (g *Guest) planNetwork() ([]op.Op, error) {
 	return []op.Op{network.Start{Network: g.network}}, nil
 }
 
+// planRequest answers with the name that the configuration gives the guest, so that servers and
+// neighbours know it by that.
 func (g *Guest) planRequest() ([]op.Op, error) {
-	return []op.Op{network.Answer{Network: g.network}}, nil
+	return []op.Op{network.Answer{Network: g.network, Hostname: g.Config.Hostname}}, nil
 }
 
 // planLease waits for leases, so that the workload starts with a network and name servers.

@@ -74,6 +74,9 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 
 func (g *Guest) prepareSupervision() error {
 	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
+	if g.network != nil {
+		g.network.ConfirmAfterSleep() // not before: the boot itself may set the clock
+	}
 	return nil
 }
 

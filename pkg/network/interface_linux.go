@@ -55,6 +55,18 @@ func (i *Interface) start() (err error) {
 // connected starts IPv4 and IPv6, or confirms their configuration, when there is a carrier.
 func (i *Interface) connected() error { return errors.Join(i.v4.start(), i.v6.start()) }
 
+// confirm asks whether the configuration is still valid, after the machine slept.
+func (i *Interface) confirm() error {
+	var err error
+	if i.v4.lease != nil {
+		err = i.v4.start()
+	}
+	if i.v6.advertisements != nil {
+		err = errors.Join(err, i.v6.start())
+	}
+	return err
+}
+
 // look handles that the interface has appeared, disappeared, or got a carrier.
 func (i *Interface) look() error {
 	link, err := i.network.conn.Link(i.Name)

@@ -62,6 +62,17 @@ func (v *ipv4) newClient() error {
 // waiting reports whether a lease is expected.
 func (v *ipv4) waiting() bool { return v.client != nil && v.lease == nil }
 
+// obstacle says why there is no lease while one is expected.
+func (v *ipv4) obstacle() string {
+	switch {
+	case v.refused:
+		return "a DHCP server refused a lease, and granted no other one"
+	case v.client.State() == dhcp4.Requesting:
+		return "a DHCP server offered an address, but did not confirm it"
+	}
+	return "no DHCP server answered"
+}
+
 // poll appends the descriptor to read from, and returns the time at which run has work to do.
 func (v *ipv4) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if v.client == nil {

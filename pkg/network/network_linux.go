@@ -63,6 +63,7 @@ type Network struct {
 	monitor    *netif.Monitor
 	interfaces []*Interface
 	resolv     resolvconf.File
+	sleep      sleepWatch
 	buf        [2048]byte // for packets
 
 	advertisements int // received so far
@@ -103,6 +104,19 @@ func (n *Network) Start() (err error) {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// setHostname sets the name that is sent to DHCP servers, if it is valid and not empty.
+func (n *Network) setHostname(name string) {
+	if name == n.cfg.Hostname || !dnsname.Valid(name) {
+		return
+	}
+	n.cfg.Hostname = name
+	for _, i := range n.interfaces {
+		if i.v4.client != nil {
+			i.v4.client.SetHostname(name)
+		}
+	}
 }
 
 // validName reports whether an interface can have that name. Such a name is also safe in a path.
@@ -187,6 +201,8 @@ func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if n.monitor != nil {
 		fds = append(fds, unix.PollFd{Fd: int32(n.monitor.FD()), Events: unix.POLLIN})
 	}
+	fds, err := n.sleep.poll(fds)
+	n.warn(err)
 	for _, i := range n.interfaces {
 		var at4, at6 time.Duration
 		fds, at4 = i.v4.poll(fds)
@@ -235,6 +251,11 @@ func (n *Network) Run() {
 		i.v4.run(now)
 		i.v6.run(now)
 	}
+	if n.sleep.ended() {
+		for _, i := range n.interfaces {
+			n.warn(i.confirm())
+		}
+	}
 	n.collect()
 }
 
@@ -263,6 +284,7 @@ func (n *Network) Close() {
 	if n.conn != nil {
 		n.conn.Close()
 	}
+	n.sleep.close()
 	n.interfaces, n.monitor, n.conn = nil, nil, nil
 }
 

@@ -1,11 +1,13 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
@@ -31,20 +33,27 @@ func (c *Config) names() string {
 }
 
 // Answer is the operation that handles the messages that have arrived. It does not wait for any.
-type Answer struct{ Network *Network }
+// Hostname, unless empty or invalid, is sent to DHCP servers from now on, see Config.Hostname.
+type Answer struct {
+	Network  *Network
+	Hostname string
+}
 
 func (a Answer) Describe() op.Description {
-	return op.Describe("answer servers", a.Network.cfg.names())
+	return op.Describe("answer servers", a.Network.cfg.names(),
+		"hostname", op.If(a.Hostname != "", a.Hostname))
 }
 
 func (a Answer) Do() error {
+	a.Network.setHostname(a.Hostname)
 	a.Network.Run()
 	return nil
 }
 
-// Wait is the operation that waits until a Network is settled, at most for Limit. It runs the tasks
-// of Loop meanwhile, which should include the Network. It is not an error if there is no lease at
-// the end.
+// Wait is the operation that waits until a Network is settled, at most for Limit. For a server that
+// has offered an address it waits up to Limit longer. It runs the tasks of Loop meanwhile, which
+// should include the Network. Do returns an error for each interface that no server has answered,
+// unless Limit is 0.
 type Wait struct {
 	Network *Network
 	Limit   time.Duration
@@ -53,12 +62,34 @@ type Wait struct {
 
 func (w Wait) Describe() op.Description {
 	limit := fmt.Sprintf("%dms", w.Limit.Milliseconds())
-	return op.Describe("wait for leases", w.Network.cfg.names(), "atMost", limit)
+	return op.Describe("wait for leases", w.Network.cfg.names(), "atMost", limit,
+		"longer", "for a server that has offered an address")
 }
 
 func (w Wait) Do() error {
-	w.Network.Run() // handle what has already arrived, even if Limit is 0
-	return wait(w.Loop, w.Limit, w.Network.Settled)
+	n := w.Network
+	n.Run() // handle what has already arrived, even if Limit is 0
+	if err := wait(w.Loop, w.Limit, n.Settled); err != nil {
+		return err
+	}
+	if err := wait(w.Loop, w.Limit, func() bool { return !n.requesting() }); err != nil {
+		return err
+	}
+	var missing []error
+	for _, i := range n.interfaces {
+		if i.v4.waiting() && !i.v6.heard && w.Limit > 0 {
+			missing = append(missing, fmt.Errorf("%s: %s within %v; the workload starts without a lease",
+				i.Name, i.v4.obstacle(), w.Limit))
+		}
+	}
+	return errors.Join(missing...)
+}
+
+// requesting reports whether a server has offered an address and has not confirmed it yet.
+func (n *Network) requesting() bool {
+	return slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
+		return i.v4.waiting() && i.v4.client.State() == dhcp4.Requesting
+	})
 }
 
 // wait runs the tasks of a loop until done returns true, at most for limit.

@@ -92,14 +92,18 @@ func TestOperationsInNamespace(t *testing.T) {
 		}
 		const limit = 150 * time.Millisecond
 		began := loop.Now()
-		if err := (Wait{Network: r.n, Limit: limit, Loop: &r.loop}).Do(); err != nil {
-			t.Fatal(err)
+		err := Wait{Network: r.n, Limit: limit, Loop: &r.loop}.Do()
+		if text := "eth0: no DHCP server answered within 150ms; the workload starts without a lease"; err == nil || err.Error() != text {
+			t.Errorf("Wait without an answer = %v, want %s", err, text)
 		}
 		if took := loop.Now() - began; took < limit || r.n.Settled() {
 			t.Errorf("Wait took %v, settled: %v, want %v and no lease", took, r.n.Settled(), limit)
 		}
+		if err := (Wait{Network: r.n, Loop: &r.loop}).Do(); err != nil {
+			t.Errorf("Wait for nothing = %v, want nil", err)
+		}
 		h.silent = false
-		err := (Wait{Network: r.n, Limit: time.Minute, Loop: &r.loop}).Do()
+		err = Wait{Network: r.n, Limit: time.Minute, Loop: &r.loop}.Do()
 		if err != nil || !r.n.Settled() {
 			t.Errorf("Wait = %v, settled: %v, want a lease", err, r.n.Settled())
 		}
@@ -120,11 +124,13 @@ func TestOperationsInNamespace(t *testing.T) {
 			untilReadable(t, socket)
 		}
 		answer()
-		if err := (Answer{r.n}).Do(); err != nil {
+		if err := (Answer{r.n, "box"}).Do(); err != nil {
 			t.Error(err)
 		}
 		answer()
-		h.last(dhcpv4.MessageTypeRequest)
+		if m := h.last(dhcpv4.MessageTypeRequest); m.HostName() != "box" {
+			t.Errorf("host name in the REQUEST = %q, want box", m.HostName())
+		}
 		if err := (Wait{Network: r.n, Limit: 0, Loop: &r.loop}).Do(); err != nil || !r.n.Settled() {
 			t.Errorf("Wait after an answer = %v, settled: %v, want a lease", err, r.n.Settled())
 		}

@@ -1,0 +1,82 @@
+package network
+
+import (
+	"fmt"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sleepWatch notices that the machine slept: that it was suspended, or that its clock was set
+// forward, because the host had slept and then told the time. poll(2) alone does not notice either.
+type sleepWatch struct {
+	wanted bool
+	timer  int           // of timerfd_create(2); 0: not open yet, -1: not possible
+	ahead  time.Duration // by how much CLOCK_REALTIME is ahead of CLOCK_MONOTONIC
+}
+
+// minSleep is the shortest sleep that counts. Smaller steps correct a clock that is fast or slow.
+const minSleep = time.Second
+
+// ConfirmAfterSleep makes the Network ask servers, from the next call of Poll on, whether its
+// configuration is still valid when the machine has slept.
+func (n *Network) ConfirmAfterSleep() { n.sleep.wanted = true }
+
+// poll adds the descriptor that tells of a sleep. The first call opens it.
+func (s *sleepWatch) poll(fds []unix.PollFd) ([]unix.PollFd, error) {
+	var err error
+	if s.wanted && s.timer == 0 {
+		err = s.open()
+	}
+	if s.timer > 0 {
+		fds = append(fds, unix.PollFd{Fd: int32(s.timer), Events: unix.POLLIN})
+	}
+	return fds, err
+}
+
+func (s *sleepWatch) open() error {
+	s.timer = -1
+	fd, err := unix.TimerfdCreate(unix.CLOCK_REALTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+	if err != nil {
+		return fmt.Errorf("timerfd_create: %w", err)
+	}
+	// The timer is not meant to expire. What sets the clock cancels it, and wakes who polls it.
+	const flags = unix.TFD_TIMER_ABSTIME | unix.TFD_TIMER_CANCEL_ON_SET
+	never := unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 33}}
+	if err := unix.TimerfdSettime(fd, flags, &never, nil); err != nil {
+		unix.Close(fd)
+		return fmt.Errorf("timerfd_settime: %w", err)
+	}
+	s.timer, s.ahead = fd, ahead()
+	return nil
+}
+
+// ended reports whether the machine has slept since the last call.
+func (s *sleepWatch) ended() bool {
+	if s.timer <= 0 {
+		return false
+	}
+	var expirations [8]byte
+	if _, err := unix.Read(s.timer, expirations[:]); err != unix.ECANCELED {
+		return false
+	}
+	before := s.ahead
+	s.ahead = ahead()
+	return s.ahead-before >= minSleep
+}
+
+func (s *sleepWatch) close() {
+	if s.timer > 0 {
+		unix.Close(s.timer)
+	}
+	*s = sleepWatch{}
+}
+
+// ahead returns by how much CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. A suspension adds to that,
+// and so does a step of the clock.
+func ahead() time.Duration {
+	var real, monotonic unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &real) // cannot fail for a clock that exists
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic)
+	return time.Duration(real.Nano() - monotonic.Nano())
+}
