@@ -1,9 +1,17 @@
 package cases
 
 import (
+	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/integration/diskimage"
 	"github.com/krunbox/krunbox/integration/vm"
@@ -197,5 +205,72 @@ func wantHostFile(t *testing.T, cfg vm.Config, name, want string) {
 	t.Helper()
 	if got, err := os.ReadFile(filepath.Join(cfg.Root, name)); err != nil || string(got) != want {
 		t.Errorf("/%s = %.100q, %v, want %.100q", name, got, err, want)
+	}
+}
+
+// reportingGuest reports exit code 99 to the host again and again, as a process can that the
+// workload has left behind, whoever it belongs to.
+var reportingGuest = inGuest("reporting", func(t *testing.T) {
+	signal.Ignore(unix.SIGHUP, unix.SIGTERM)
+	root, err := unix.Open("/", unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const exitCode = 0x7602
+	for i := 0; ; i++ {
+		if err := unix.IoctlSetInt(root, exitCode, 99); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			if err := os.WriteFile("/dev/shm/ready", nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+})
+
+// TestExitCodeIsLast checks that the host's last word is init's, not that of a process that the
+// workload left behind.
+func TestExitCodeIsLast(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "setsid "+reportingGuest.path()+" &\nuntil [ -e /dev/shm/ready ]; do usleep 10000; done; exit 7\n")
+	args := cfg.Args
+	reportingGuest.addTo(t, &cfg)
+	cfg.Args = args
+	result, err := vm.Run(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if codes := result.ExitCodes; !slices.Contains(codes, 99) || codes[len(codes)-1] != 7 {
+		t.Errorf("exit codes = %v, want some 99, and 7 at last; console:\n%s", codes, result.Console)
+	}
+}
+
+// TestLostData has the host fail writes to one sector of a disk, which the workload fills. The
+// workload does not notice; the host is told.
+func TestLostData(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ code, want int }{{0, 125}, {7, 7}} {
+		t.Run(strconv.Itoa(tt.code), func(t *testing.T) {
+			t.Parallel()
+			disk := newImage(t, diskimage.FileSystem{Type: "ext2"})
+			cfg := script(t, "amd64", fmt.Sprintf("mkdir /tmp/disk; mount -t ext2 /dev/vda /tmp/disk && dd if=/dev/zero of=/tmp/disk/file bs=64k; exit %d\n", tt.code))
+			cfg.Devices = []vm.Device{{Args: func([]int) []string {
+				return []string{
+					"-blockdev", "driver=blkdebug,node-name=failing,image.driver=file,image.filename=" + disk +
+						",inject-error.0.event=none,inject-error.0.iotype=write,inject-error.0.errno=5,inject-error.0.sector=23456",
+					"-device", "virtio-blk-device,drive=failing",
+				}
+			}}}
+			const want = "krunbox: warning: unmount: write /tmp/disk to its disk: data is lost: input/output error\n"
+			result, err := vm.Run(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.ExitCode != tt.want || !strings.Contains(console(result), want) {
+				t.Errorf("exit code = %d, console = %q, want %d and %q", result.ExitCode, console(result), tt.want, want)
+			}
+		})
 	}
 }

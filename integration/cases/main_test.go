@@ -168,8 +168,8 @@ func script(t *testing.T, arch, text string) vm.Config {
 	return cfg
 }
 
-// run boots a machine and waits until it stops. It fails the test unless the host received exactly
-// one exit code, which must be want.
+// run boots a machine and waits until it stops. It fails the test unless the host received the exit
+// code want, and no other. Where processes were left behind it comes twice.
 func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	t.Helper()
 	ports := make([]bytes.Buffer, len(cfg.Ports)) // their output, for failure messages
@@ -181,7 +181,8 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 		}
 	}
 	result, err := vm.Run(t.Context(), cfg)
-	if err == nil && slices.Equal(result.ExitCodes, []int{want}) {
+	codes := slices.Compact(slices.Clone(result.ExitCodes))
+	if err == nil && slices.Equal(codes, []int{want}) {
 		return result
 	}
 	for i, port := range cfg.Ports {

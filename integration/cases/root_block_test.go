@@ -353,16 +353,19 @@ func TestRootByName(t *testing.T) {
 }
 
 // TestConfigurationOfBlockRoot boots with a configuration in the image, one of the host, or both.
-// The one in the image takes precedence.
+// The host's takes precedence, and a warning names the other.
 func TestConfigurationOfBlockRoot(t *testing.T) {
 	for name, tt := range map[string]struct {
 		image, host string
 		want        string // host name
+		warning     string
 	}{
 		"in the image":  {image: `{"args": ["/script"], "hostname": "image"}`, want: "image"},
 		"of the host's": {host: `{"args": ["/script"], "hostname": "host"}`, want: "host"},
-		"both": {image: `{"args": ["/script"], "hostname": "image"}`, host: `{"args": ["false"], "hostname": "host"}`,
-			want: "image"},
+		"both": {image: `{"args": ["false"], "hostname": "image"}`, host: `{"args": ["/script"], "hostname": "host"}`,
+			want: "host", warning: "krunbox: warning: configuration: /.krun_config.json of the image: ignored, the host has one\n"},
+		"both the same": {image: `{"args": ["/script"], "hostname": "both"}`, host: `{"args": ["/script"], "hostname": "both"}`,
+			want: "both"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -377,7 +380,7 @@ func TestConfigurationOfBlockRoot(t *testing.T) {
 			if tt.host != "" {
 				cfg.GuestConfig = []byte(tt.host)
 			}
-			wantConsole(t, run(t, cfg, 7), tt.want+"\n")
+			wantConsole(t, run(t, cfg, 7), tt.warning+tt.want+"\n")
 			wantClean(t, disk, "ext4")
 		})
 	}

@@ -215,3 +215,19 @@ func TestOverlayOverDirectory(t *testing.T) {
 		}
 	})
 }
+
+// TestWorkdirOutsideOfRoot asks for a working directory that leads through a descriptor of init to
+// the directory below an overlay, in which a workload could change the host's files.
+func TestWorkdirOutsideOfRoot(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", `for fd in /proc/1/fd/*; do [ -d $fd ] && echo /proc/self/fd/${fd##*/}; done; exit 7`)
+	cfg.Env = []string{"KRUN_ROOT_OVERLAY=tmpfs"}
+	dirs := strings.Fields(console(run(t, cfg, 7)))
+	if len(dirs) == 0 {
+		t.Error("init has no descriptor of a directory: does the test look for the right thing?")
+	}
+	for _, dir := range dirs {
+		cfg.Env = []string{"KRUN_ROOT_OVERLAY=tmpfs", "KRUN_WORKDIR=" + dir}
+		wantLine(t, console(run(t, cfg, 125)), "krunbox: ", "working directory "+dir, "not below the root")
+	}
+}

@@ -9,6 +9,7 @@
 package exec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -86,7 +87,8 @@ func (e Exec) Describe() op.Description { return e.Spec.describe("execute") }
 func (e Exec) Do() error { return e.Spec.Exec() }
 
 // Workdir is the operation that changes to a working directory, process.cwd of the runtime-spec.
-// It creates a missing directory.
+// It creates a missing directory. It fails for one outside the root, which a descriptor of this
+// process may lead to by /proc/self/fd.
 type Workdir struct{ Path string }
 
 func (w Workdir) Describe() op.Description { return op.Describe("change directory", w.Path) }
@@ -100,7 +102,13 @@ func (w Workdir) Do() (err error) {
 		err = unix.Chdir(w.Path)
 	}
 	defer op.Wrap(&err, "change to the working directory %s", w.Path)
-	return err
+	if err != nil {
+		return err
+	}
+	if _, err := unix.Getwd(); err == unix.ENOENT { // see getcwd(2) about "(unreachable)"
+		return errors.New("it is not below the root")
+	}
+	return nil
 }
 
 func (s *Spec) describe(verb string) op.Description {

@@ -14,12 +14,15 @@ import (
 const (
 	// stopGrace is how long processes that the workload left behind have to end when asked to.
 	stopGrace = 2 * time.Second
-	// endLimit is how long the stages down may take. Then the machine ends, whatever hangs.
-	endLimit = 60 * time.Second
+	// endLimit is how long the stages down may take without writing to disks, and longestEnd how
+	// long in any case. Then the machine ends, whatever hangs.
+	endLimit   = 60 * time.Second
+	longestEnd = 15 * time.Minute
 )
 
 func (g *Guest) planDeadline() ([]op.Op, error) {
-	return []op.Op{poweroff.Deadline{After: endLimit}}, nil
+	limit := poweroff.Deadline{After: endLimit, Most: longestEnd, Unwritten: mount.Unwritten}
+	return []op.Op{limit}, nil
 }
 
 func (g *Guest) planExitCode() ([]op.Op, error) {
@@ -38,7 +41,7 @@ func (g *Guest) planFailedStreams() ([]op.Op, error) {
 
 // planStop ends the processes that the workload left behind.
 func (g *Guest) planStop() ([]op.Op, error) {
-	return []op.Op{supervise.StopOthers{Signals: g.signals, Grace: stopGrace}}, nil
+	return []op.Op{supervise.StopOthers{Signals: g.signals, Grace: stopGrace, Left: &g.left}}, nil
 }
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
@@ -46,11 +49,22 @@ func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, 
 // planUnmount leaves file systems on disks clean, among them the one that takes an overlay's
 // changes, which is mounted nowhere.
 func (g *Guest) planUnmount() ([]op.Op, error) {
-	ops := []op.Op{mount.Teardown{}}
+	ops := []op.Op{mount.Teardown{Lost: &g.lost}}
 	if g.rootConfig().Overlay != "" {
 		ops = append(ops, rootfs.MakeOverlayReadOnly{Original: &g.originalRoot})
 	}
 	return ops, nil
+}
+
+func (g *Guest) mustReportAgain() bool { return g.left || g.lost }
+
+// prepareFinalCode makes a failure of a workload that ended well but whose data could not be
+// written.
+func (g *Guest) prepareFinalCode() error {
+	if g.lost && g.code == 0 {
+		g.code = poweroff.InitFailed
+	}
+	return nil
 }
 
 func (g *Guest) planEnd() ([]op.Op, error) { return []op.Op{poweroff.PowerOff{}}, nil }

@@ -1,6 +1,7 @@
 package guestboot
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -48,17 +49,19 @@ func (g *Guest) hasBlockRoot() bool { return g.rootConfig().Device != "" }
 // hasOtherRoot reports whether another root is asked for than the one that the kernel has mounted.
 func (g *Guest) hasOtherRoot() bool { return g.hasBlockRoot() || g.rootConfig().Overlay != "" }
 
-// prepareConfiguration reads the configuration, on which the stages after it depend. It is the
-// image's or, if that has none, the one where init came from.
+// prepareConfiguration reads the configuration, on which the stages after it depend. It is the one
+// where init came from, which is the host's, or else the one of a block root or an overlay.
 func (g *Guest) prepareConfiguration() error {
 	path, file := g.configPath()
 	data, err := imagefile.Read(file, guestconfig.MaxSize)
-	if errors.Is(err, fs.ErrNotExist) && g.hasOtherRoot() {
+	if g.hasOtherRoot() {
 		if fd, ok := g.originalRoot.FD(); ok {
-			file := fmt.Sprintf("/proc/self/fd/%d/%s", fd, path)
-			original, originalErr := imagefile.Read(file, guestconfig.MaxSize)
-			if !errors.Is(originalErr, fs.ErrNotExist) {
-				data, err = original, originalErr
+			host, hostErr := imagefile.Read(fmt.Sprintf("/proc/self/fd/%d/%s", fd, path), guestconfig.MaxSize)
+			if !errors.Is(hostErr, fs.ErrNotExist) {
+				if err == nil && !bytes.Equal(data, host) {
+					g.warnOf("configuration")(fmt.Errorf("%s of the image: ignored, the host has one", path))
+				}
+				data, err = host, hostErr
 			}
 		}
 	}

@@ -23,6 +23,8 @@ type platform struct {
 	clock        *timesync.Sync   // nil: not wanted
 	network      *network.Network // nil: not asked for
 	tasks        loop.Loop        // what goes on while the workload runs
+	left         bool             // processes outlived the workload
+	lost         bool             // data could not be written to a disk
 
 	leaseHostname string
 	outcomes      []boot.Outcome // for the report

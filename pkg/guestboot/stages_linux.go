@@ -76,6 +76,10 @@ func stagesDown() []boot.Stage[*Guest] {
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
 		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
+		// The host keeps the last code, and every process can report one.
+		{Name: "final exit code", OnError: boot.Warn,
+			If:      boot.If("processes were left behind, or data is lost", g.mustReportAgain),
+			Prepare: g.prepareFinalCode, Plan: g.planExitCode},
 		{Name: "end", OnError: boot.Warn, Plan: g.planEnd},
 	}
 }

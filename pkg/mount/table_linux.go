@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
@@ -131,4 +132,30 @@ func readAt(dir *os.File, name string) ([]byte, error) {
 	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, maxProcFile))
+}
+
+// Unwritten returns how much data file systems have to write to their devices, in KiB: Dirty and
+// Writeback of proc_meminfo(5).
+func Unwritten() (kib uint64, err error) {
+	proc, err := OpenProc()
+	if err != nil {
+		return 0, err
+	}
+	defer proc.Close()
+	info, err := readAt(proc, "meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("read /proc/meminfo: %w", err)
+	}
+	for line := range strings.Lines(string(info)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "Dirty:" && fields[0] != "Writeback:" {
+			continue
+		}
+		n, err := strconv.ParseUint(fields[1], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/meminfo: %s %w", fields[0], err)
+		}
+		kib += n
+	}
+	return kib, nil
 }

@@ -15,7 +15,10 @@ import (
 // unmounted, with everything mounted below them; those that are in use are made read-only. It is
 // for the end of a machine, when no other process is left. Without disks it only reads the mount
 // table.
-type Teardown struct{}
+type Teardown struct {
+	// Lost is set to true if the kernel could not write data to a disk.
+	Lost *bool
+}
 
 func (Teardown) Describe() op.Description {
 	return op.Describe("unmount", "file systems on disks", "inUse", "read-only")
@@ -25,7 +28,7 @@ func (Teardown) Describe() op.Description {
 // one pass is needed for mounts that were moved, or whose mount point another mount covers.
 const maxPasses = 16
 
-func (Teardown) Do() error {
+func (t Teardown) Do() error {
 	// The workload may have mounted anything on /proc.
 	proc, err := OpenProc()
 	if err != nil {
@@ -33,6 +36,7 @@ func (Teardown) Do() error {
 	}
 	defer proc.Close()
 	var dirty []*mountinfo.Info
+	var errs error
 	for pass := range maxPasses {
 		table, err := readAt(proc, "self/mountinfo")
 		if err != nil { // the root, at least, is known
@@ -43,6 +47,8 @@ func (Teardown) Do() error {
 		if pass == 0 && len(dirty) != 0 {
 			swaps, _ := readAt(proc, "swaps") // a kernel without swapping has no such file
 			swapOff(swapFiles(string(swaps)))
+			errs = flush(dirty)
+			*t.Lost = errs != nil
 		}
 		changed := false
 		for _, m := range unmount {
@@ -54,11 +60,37 @@ func (Teardown) Do() error {
 			break
 		}
 	}
-	var errs error
 	for _, m := range dirty {
 		errs = errors.Join(errs, makeReadOnly(m.Mountpoint))
 	}
 	return errs
+}
+
+// flush writes file systems to their disks, syncfs(2). It returns an error for each that has lost
+// data since the last flush, which sync(2) does not tell.
+func flush(mounts []*mountinfo.Info) (errs error) {
+	flushed := map[[2]int]bool{}
+	for _, m := range mounts {
+		device := [2]int{m.Major, m.Minor}
+		if flushed[device] {
+			continue
+		}
+		flushed[device] = true
+		fd, err := openAny(m.Mountpoint)
+		if err != nil {
+			continue // a mount over it hides it
+		}
+		if err := unix.Syncfs(fd); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("write %s to its disk: data is lost: %w", m.Mountpoint, err))
+		}
+		unix.Close(fd)
+	}
+	return errs
+}
+
+// openAny opens a mount point, which may be a file of any kind.
+func openAny(point string) (fd int, err error) {
+	return unix.Open(point, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 }
 
 // makeReadOnly makes the file system on point read-only, wherever it is mounted. If a writer
@@ -78,9 +110,7 @@ const fiFreeze = 0xc0045877
 
 // freeze suspends writing to the file system on point, ioctl_fs(2).
 func freeze(point string) error {
-	// The mount point may be a file of any kind.
-	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
-	fd, err := unix.Open(point, flags, 0)
+	fd, err := openAny(point)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@
 package poweroff
 
 import (
+	"math"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -62,20 +63,55 @@ func (PowerOff) Do() (err error) {
 // by PowerOff, even if a system call of another operation hangs: sync(2) on a file system whose
 // server is gone, an unmount, a write to a console that nobody reads. It does nothing where
 // PowerOff does nothing.
-type Deadline struct{ After time.Duration }
+type Deadline struct {
+	// After is the time without progress, Most the time in any case.
+	After, Most time.Duration
+	// Unwritten, unless nil, returns how much data file systems still have to write, in any unit.
+	// It is progress if that is less than ever before. Unwritten is called in another goroutine.
+	Unwritten func() (uint64, error)
+}
 
 func (d Deadline) Describe() op.Description {
-	return op.Describe("limit", "the end", "to", d.After, "then", "RB_AUTOBOOT")
+	return op.Describe("limit", "the end", "to", d.After, "then", "RB_AUTOBOOT",
+		"whileWriting", op.If(d.Unwritten != nil, d.Most))
 }
 
 func (d Deadline) Do() error {
 	if isMachine() {
-		rebootAfter(d.After)
+		d.start()
 	}
 	return nil
 }
 
-// rebootAfter calls reboot in a goroutine of its own when the time has passed.
-func rebootAfter(after time.Duration) {
-	time.AfterFunc(after, func() { _ = reboot() })
+func (d Deadline) start() {
+	// Most is kept by a timer of its own: Unwritten may hang.
+	time.AfterFunc(max(d.After, d.Most), func() { _ = reboot() })
+	if d.Unwritten != nil {
+		go d.watch()
+	}
+}
+
+// watch ends the machine when no progress has been made for too long.
+func (d Deadline) watch() {
+	const interval = time.Second
+	p := progress{since: time.Now(), least: math.MaxUint64}
+	for time.Since(p.since) < d.After {
+		time.Sleep(interval)
+		if left, err := d.Unwritten(); err == nil {
+			p.update(time.Now(), left)
+		}
+	}
+	_ = reboot()
+}
+
+// progress is the least amount of unwritten data so far, and since when.
+type progress struct {
+	since time.Time
+	least uint64
+}
+
+func (p *progress) update(now time.Time, left uint64) {
+	if left < p.least {
+		p.since, p.least = now, left
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -66,16 +67,16 @@ func TestEndInNamespace(t *testing.T) {
 	})
 }
 
-// rebootAfter works while the only thread that may run Go code is stuck in the kernel. The test has
+// Deadline works while the only thread that may run Go code is stuck in the kernel. The test has
 // a process reboot a PID namespace inside another one: the kernel ends all processes in it, and its
 // first one looks as if killed by SIGHUP, see reboot(2).
-func TestRebootAfter(t *testing.T) {
+func TestDeadline(t *testing.T) {
 	const marker = "KRUNBOX_TEST_REBOOT"
 	if dir := os.Getenv(marker); dir != "" {
 		if os.Getpid() != 1 || isMachine() {
 			t.Fatal("this is not the namespace of the test")
 		}
-		rebootAfter(100 * time.Millisecond)
+		Deadline{After: 100 * time.Millisecond}.start()
 		t.Fatal(unix.Chdir(dir + "/file")) // never returns
 	}
 	nstest.Run(t, func(t *testing.T, dir string) {
@@ -102,6 +103,21 @@ func TestRebootAfter(t *testing.T) {
 			t.Errorf("the namespace ended with %v, want signal: hangup", err)
 		}
 	})
+}
+
+// Only a new least amount of unwritten data is progress: other processes may write, too.
+func TestProgress(t *testing.T) {
+	start := time.Now()
+	p := progress{since: start, least: math.MaxUint64}
+	for i, tt := range []struct {
+		left  uint64
+		since int // seconds
+	}{{1000, 1}, {1000, 1}, {999, 3}, {1200, 3}, {1000, 3}, {998, 6}, {0, 7}, {0, 7}, {5, 7}} {
+		p.update(start.Add(time.Duration(i+1)*time.Second), tt.left)
+		if got := p.since.Sub(start); got != time.Duration(tt.since)*time.Second {
+			t.Errorf("after %d s with %d left: last progress at %v, want %d s", i+1, tt.left, got, tt.since)
+		}
+	}
 }
 
 // killed reports whether a process has been killed, even if a thread of it still waits: then its
