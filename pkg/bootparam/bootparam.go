@@ -91,6 +91,7 @@ type BlockRoot struct {
 	FSType  string        // type of its file system; empty: the type found on it
 	Options string        // mount options, comma-separated
 	Timeout time.Duration // how long to wait for the device: 0 to MaxBlockRootTimeout
+	Grow    bool          // grow the file system to the size of the device
 }
 
 // Parse sorts the arguments and the environment of init. Both may be empty; argv may lack even

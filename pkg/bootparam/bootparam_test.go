@@ -177,7 +177,7 @@ func TestFormat(t *testing.T) {
 		"KRUN_HOME": {"", "/h"}, "KRUN_TERM": {"", "vt100"}, "HOSTNAME": {"", "h"}, "KRUN_DHCP": {"", "1", "eth1,eth2", "all", "1,"},
 		"KRUN_DHCP_TIMEOUT_MS": {"", "0", "600000"}, "KRUN_TIMESYNC": {"", "slew", "0"}, "KRUN_INIT_PID1": {"", "1"},
 		"KRUN_BLOCK_ROOT_DEVICE": {"", "LABEL=x"}, "KRUN_BLOCK_ROOT_FSTYPE": {"", "ext4"}, "KRUN_BLOCK_ROOT_OPTIONS": {"", "ro"},
-		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"}, "KRUN_MACHINE_DEFAULTS": {"", "0"},
+		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"}, "KRUN_MACHINE_DEFAULTS": {"", "0"}, "KRUN_BLOCK_ROOT_GROW": {"", "1"},
 		"KRUN_STOP_TIMEOUT": {"", "3"}, "KRUN_SIGNAL_GROUP": {"", "1"}, "KRUN_DEBUG": {"", "1"},
 	} {
 		row := find(name)

@@ -70,6 +70,9 @@ var table = []Parameter{
 	timeout("KRUN_BLOCK_ROOT_TIMEOUT_MS", time.Millisecond, DefaultBlockRootTimeout,
 		MaxBlockRootTimeout, func(p *Params) *time.Duration { return &p.BlockRoot.Timeout },
 		"how long to wait for a device that is not there yet, in milliseconds, default 5000"),
+	choice("KRUN_BLOCK_ROOT_GROW", "0", "1", func(p *Params) *bool { return &p.BlockRoot.Grow },
+		"1: grow its file system (ext4, xfs, btrfs) to the size of the device, unless there is an "+
+			"overlay; so does x-systemd.growfs in its options"),
 	text("KRUN_ROOT_OVERLAY", notOnFreeBSD, func(p *Params) *string { return &p.RootOverlay },
 		"where changes to the root go, so that it stays as it is: tmpfs, or a device named as above"),
 	choice("KRUN_RUN_TMPFS", "1", "0", func(p *Params) *bool { return &p.RunTmpfs },

@@ -54,7 +54,7 @@ func planCases() []planCase {
 		{
 			name: "block-root",
 			env: append(kernel, "KRUN_BLOCK_ROOT_DEVICE=UUID=0a1b", "KRUN_BLOCK_ROOT_FSTYPE=ext4",
-				"KRUN_BLOCK_ROOT_OPTIONS=defaults,noatime,data=ordered", "KRUN_BLOCK_ROOT_TIMEOUT_MS=100"),
+				"KRUN_BLOCK_ROOT_OPTIONS=defaults,noatime,data=ordered,x-systemd.growfs", "KRUN_BLOCK_ROOT_TIMEOUT_MS=100"),
 			config: `{"args": ["p"], "linux": {"namespaces": [{"type": "mount"}]}, "mounts": [
 				{"destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro"]},
 				{"destination": "/share", "type": "virtiofs", "source": "tag"},

@@ -46,6 +46,17 @@ func (g *Guest) planRoot() ([]op.Op, error) {
 // hasBlockRoot reports whether the root is a block device.
 func (g *Guest) hasBlockRoot() bool { return g.rootConfig().Device != "" }
 
+// planGrowth grows file systems whose devices have become larger. The root below an overlay is
+// read-only.
+func (g *Guest) planGrowth() (ops []op.Op, err error) {
+	root := g.rootConfig()
+	wanted := g.Params.BlockRoot.Grow || mount.WantsGrowth(root.Options)
+	if wanted && g.hasBlockRoot() && root.Overlay == "" {
+		ops = append(ops, mount.Grow{Target: "/"})
+	}
+	return append(ops, mount.Growth(g.Config.Mounts)...), nil
+}
+
 // hasOtherRoot reports whether another root is asked for than the one that the kernel has mounted.
 func (g *Guest) hasOtherRoot() bool { return g.hasBlockRoot() || g.rootConfig().Overlay != "" }
 

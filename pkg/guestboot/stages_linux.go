@@ -41,6 +41,7 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "lease request", OnError: boot.Warn, If: dhcp, Plan: g.planRequest},
 		{Name: "unsupported configuration", OnError: boot.Warn, Prepare: g.reportUnsupported},
 		{Name: "configured mounts", OnError: boot.Warn, Plan: g.planMounts},
+		{Name: "growth", OnError: boot.Warn, Plan: g.planGrowth},
 		{Name: "initramfs", OnError: boot.Warn, If: boot.If("the root is a block device", g.hasBlockRoot),
 			Plan: g.planFree},
 		{Name: "lease", OnError: boot.Warn, If: dhcp, Plan: g.planLease},

@@ -89,7 +89,7 @@ func (anyParams) Generate(r *rand.Rand, _ int) reflect.Value {
 		*s = word()
 	}
 	for _, b := range []*bool{&p.InitPID1, &p.RunTmpfs, &p.SignalGroup, &p.Debug,
-		&p.MachineDefaults} {
+		&p.MachineDefaults, &p.BlockRoot.Grow} {
 		*b = some()
 	}
 	p.Timesync = bootparam.Timesync(r.Intn(3))
