@@ -98,7 +98,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 
 // bootGuest boots this machine. It returns the exit code where there is no machine to switch off.
 func bootGuest(args, environ []string) int {
-	o := guestboot.Options{Params: bootparam.Parse(args, environ), Print: stdio.PrintLine}
+	o := guestboot.Options{Params: bootparam.Parse(args, environ), Print: new(stdio.Printer).Print}
 	if len(args) > 0 { // a kernel may give none
 		o.Name = args[0]
 	}

@@ -15,6 +15,11 @@ func explain(errno syscall.Errno, candidates []string, refused int) error {
 	path := candidates[refused]
 	var st unix.Stat_t
 	statErr := unix.Stat(path, &st)
+	for _, other := range candidates {
+		if errno == unix.ENOENT && statErr != nil { // others may lack only what they need to run
+			path, statErr = other, unix.Stat(other, &st)
+		}
+	}
 	head := readHead(path)
 	switch {
 	case errno == unix.ENOENT && statErr == nil && bytes.HasPrefix(head, []byte("#!")):

@@ -165,12 +165,14 @@ func (im *image) execute() failure {
 	for i := range im.paths {
 		_, _, errno := syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(im.paths[i])),
 			uintptr(unsafe.Pointer(&im.argv[0])), uintptr(unsafe.Pointer(&im.envv[0])))
-		switch errno {
-		case unix.ENOENT, unix.ENOTDIR, unix.ESTALE, unix.ENODEV, unix.ETIMEDOUT:
+		switch {
+		case errno == unix.ENOTDIR && len(im.paths) > 1: // a file in PATH
+		case errno == unix.ENOENT, errno == unix.ENOTDIR, errno == unix.ESTALE,
+			errno == unix.ENODEV, errno == unix.ETIMEDOUT:
 			if f.errno == unix.ENOENT {
 				f.path, f.errno = i, errno
 			}
-		case unix.EACCES:
+		case errno == unix.EACCES:
 			f.path, f.errno = i, errno
 		default:
 			return failure{call: len(im.calls), path: i, errno: errno}

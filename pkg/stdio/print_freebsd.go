@@ -2,10 +2,13 @@ package stdio
 
 import "golang.org/x/sys/unix"
 
-// PrintLine writes a line, after the name of the program, to a descriptor. The end of the
-// workload's session takes its terminal from every process: where the write fails, the line goes to
+// Printer writes lines for people.
+type Printer struct{}
+
+// Print writes a line, after the name of the program, to a descriptor. The end of the workload's
+// session takes its terminal from every process: where the write fails, the line goes to
 // /dev/console, opened anew.
-func PrintLine(fd int, line string) {
+func (*Printer) Print(fd int, line string) {
 	if _, err := unix.Write(fd, text(line)); err == nil {
 		return
 	}

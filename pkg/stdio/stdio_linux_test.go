@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -157,5 +158,40 @@ func TestPreferred(t *testing.T) {
 		if got := preferred(consoles); got != want {
 			t.Errorf("preferred(%q) = %q, want %q", consoles, got, want)
 		}
+	}
+}
+
+// Only the first line waits for a descriptor that takes none. Where it takes one again, lines go
+// there again.
+func TestPrinterDoesNotWaitTwice(t *testing.T) {
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_NONBLOCK|unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	full := make([]byte, 1<<20)
+	if _, err := unix.Write(pipe[1], full); err != nil {
+		t.Fatal(err)
+	}
+	const lines = 30
+	var p Printer
+	start := time.Now()
+	for range lines {
+		p.Print(pipe[1], "a line of a test, on standard error")
+	}
+	if took := time.Since(start); took < printTimeout || took > lines/2*printTimeout {
+		t.Errorf("%d lines took %v, want one time-out of %v", lines, took, printTimeout)
+	}
+	if _, err := unix.Read(pipe[0], full); err != nil {
+		t.Fatal(err)
+	}
+	p.Print(pipe[1], "line")
+	n, err := unix.Read(pipe[0], full)
+	if got, want := string(full[:max(n, 0)]), "krunbox: line\n"; err != nil || got != want {
+		t.Errorf("the descriptor got %q, %v, want %q", got, err, want)
+	}
+	if len(p.stuck) != 0 {
+		t.Errorf("stuck = %v, want none", p.stuck)
 	}
 }

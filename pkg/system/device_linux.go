@@ -45,6 +45,9 @@ func (d Device) Do() (err error) {
 		if err == nil && !same {
 			err = unix.EEXIST
 		}
+		if _, notLink := os.Readlink(d.Path); err == nil && notLink == nil {
+			return nil // what a link leads to is not the configuration's
+		}
 	}
 	if err == nil && (created || d.FileMode != nil) { // whatever the umask is
 		err = unix.Chmod(d.Path, d.mode())

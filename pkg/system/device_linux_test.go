@@ -43,7 +43,7 @@ func TestDeviceInNamespace(t *testing.T) {
 		if err := os.Symlink("deep/er/fuse", dir+"/link"); err != nil {
 			t.Fatal(err)
 		}
-		fuse.Path, fuse.UID = dir+"/link", nil
+		fuse.Path, fuse.UID, fuse.FileMode = dir+"/link", new(uint32(7)), new(os.FileMode(0o600))
 		check(fuse, unix.S_IFCHR|0o640, 1000, 5)
 
 		if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
