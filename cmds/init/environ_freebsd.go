@@ -2,5 +2,8 @@ package main
 
 import "github.com/krunbox/krunbox/pkg/bootparam"
 
-// kernelEnviron returns the variables for init in the kernel environment.
-func kernelEnviron() []string { return bootparam.Kenv(bootparam.KernelVariable) }
+// guestEnviron returns the environment of PID 1, and the variables for init in the kernel
+// environment.
+func guestEnviron(environ []string) []string {
+	return append(environ, bootparam.Kenv(bootparam.KernelVariable)...)
+}

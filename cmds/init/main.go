@@ -60,7 +60,7 @@ Variables:
 
 func run(args, environ []string, stdout, stderr io.Writer) int {
 	if os.Getpid() == 1 {
-		return bootGuest(args, append(environ, kernelEnviron()...))
+		return bootGuest(args, guestEnviron(environ))
 	}
 	var printOnly, asJSON, force bool
 	var cmdline string

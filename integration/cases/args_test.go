@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -111,4 +112,15 @@ func TestHomeAndTerm(t *testing.T) {
 			observe(t, cfg).wantEnv(t, tt.want...)
 		})
 	}
+}
+
+// TestVariablesOfGo checks that variables for Go's runtime reach the workload, and do nothing to
+// the one of init: neither lines on the console nor a limit of its memory.
+func TestVariablesOfGo(t *testing.T) {
+	eachArch(t, func(t *testing.T, arch string) {
+		cfg := script(t, arch, "env | grep ^GO | sort; sleep 1; exit 7\n")
+		cfg.Env = []string{"GODEBUG=schedtrace=100,inittrace=1,gctrace=1", "GOGC=1", "GOMEMLIMIT=1MiB", "GOTRACEBACK=crash", "GOAL=7"}
+		want := slices.Sorted(slices.Values(cfg.Env))
+		wantConsole(t, run(t, cfg, 7), strings.Join(want, "\n")+"\n")
+	})
 }

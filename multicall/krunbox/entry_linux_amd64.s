@@ -1,7 +1,7 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed.
+// if they are closed, and in PID 1 hides variables of the environment from Go's runtime.
 //
 // The kernel starts init with them closed if it finds no console. Go's runtime opens /dev/null for
 // each closed one, and aborts before main if it fails. The /dev of a guest's root may be empty, so
@@ -12,6 +12,10 @@
 //
 // The loop counts up from 0. So the lowest free descriptor, which open(2) returns, is the one that
 // was found closed. An ordinary start costs three calls of fcntl(2) and one of getpid(2).
+//
+// Variables whose names begin with GO are for the workload. GODEBUG, GOGC, GOMEMLIMIT, GOMAXPROCS
+// and GOTRACEBACK would also set up the runtime of PID 1, before any code in Go runs. So their first
+// byte becomes 1 here, and init gives them to the workload with the G that they had.
 
 #define SYS_open	2
 #define SYS_getpid	39
@@ -27,6 +31,21 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOVL	$SYS_getpid, AX
 	SYSCALL
 	MOVQ	AX, R12
+
+	CMPL	R12, $1
+	JNE	hidden
+	MOVQ	0(SP), AX		// argc
+	LEAQ	16(SP)(AX*8), DX	// envp, which comes after argv and its NULL
+hide:
+	MOVQ	(DX), AX
+	ADDQ	$8, DX
+	TESTQ	AX, AX
+	JEQ	hidden
+	CMPW	(AX), $0x4F47		// "GO"
+	JNE	hide
+	MOVB	$1, (AX)
+	JMP	hide
+hidden:
 
 	XORL	BX, BX
 check:

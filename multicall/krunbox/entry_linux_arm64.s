@@ -1,7 +1,8 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed: entry_linux_amd64.s says why and how.
+// if they are closed, and in PID 1 hides variables of the environment from Go's runtime:
+// entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
@@ -18,6 +19,24 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOVD	$SYS_getpid, R8
 	SVC
 	MOVD	R0, R10
+
+	CMP	$1, R10
+	BNE	hidden
+	MOVD	0(RSP), R0	// argc
+	MOVD	RSP, R1
+	ADD	R0<<3, R1
+	ADD	$16, R1		// envp, which comes after argv and its NULL
+	MOVD	$0x4F47, R3	// "GO"
+hide:
+	MOVD.P	8(R1), R0
+	CBZ	R0, hidden
+	MOVHU	(R0), R2
+	CMP	R3, R2
+	BNE	hide
+	MOVD	$1, R2
+	MOVB	R2, (R0)
+	B	hide
+hidden:
 
 	MOVD	$0, R9
 check:

@@ -1,7 +1,8 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed: entry_linux_amd64.s says why and how.
+// if they are closed, and in PID 1 hides variables of the environment from Go's runtime:
+// entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
@@ -18,6 +19,27 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOV	$SYS_getpid, A7
 	ECALL
 	MOV	A0, S3
+
+	MOV	$1, T0
+	BNE	S3, T0, hidden
+	MOV	0(X2), A1	// argc
+	SLL	$3, A1
+	ADD	X2, A1
+	ADD	$16, A1		// envp, which comes after argv and its NULL
+hide:
+	MOV	(A1), A2
+	ADD	$8, A1
+	BEQ	A2, ZERO, hidden
+	MOVBU	(A2), A3
+	MOV	$0x47, T0	// G
+	BNE	A3, T0, hide
+	MOVBU	1(A2), A3
+	MOV	$0x4F, T0	// O
+	BNE	A3, T0, hide
+	MOV	$1, T0
+	MOVB	T0, (A2)
+	JMP	hide
+hidden:
 
 	MOV	$0, S2
 check:
