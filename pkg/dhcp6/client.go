@@ -78,6 +78,7 @@ const (
 	extendTimeout     = 10 * time.Second       // REN_TIMEOUT, REB_TIMEOUT
 	maxExtendTimeout  = 10 * time.Minute       // REN_MAX_RT, REB_MAX_RT
 	maxRequests       = 10                     // REQ_MAX_RC
+	triesPerID        = 8                      // messages without an answer with the same transaction ID
 	maxInformDelay    = time.Second            // INF_MAX_DELAY
 )
 
@@ -148,6 +149,9 @@ func (c *Client) Tick(now time.Duration) Action {
 		return c.begin(now, Rebinding)
 	case c.state == Bound:
 		return c.begin(now, Renewing)
+	case (c.state == Soliciting || c.state == Informing) && c.tries%triesPerID == 0:
+		// Without a server, the exchange has no end, and somebody could guess an ID of 24 bits.
+		c.recompose()
 	}
 	return c.transmit(now)
 }
@@ -307,9 +311,14 @@ func (c *Client) lose(now time.Duration) Action {
 // begin enters a state and begins its exchange.
 func (c *Client) begin(now time.Duration, state State) Action {
 	c.state, c.began, c.tries, c.timeout = state, now, 0, 0
+	c.recompose()
+	return c.transmit(now)
+}
+
+// recompose composes the message of the exchange, with a new transaction ID.
+func (c *Client) recompose() {
 	m := c.compose()
 	c.xid, c.message = m.TransactionID, m.ToBytes()
-	return c.transmit(now)
 }
 
 // transmit sends the message of the exchange, and sets the time to send it again (section 15). The

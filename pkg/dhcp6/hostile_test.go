@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/insomniacslk/dhcp/iana"
@@ -169,4 +170,30 @@ func FuzzClient(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestNewTransactionID checks that an exchange without an answer does not keep its transaction ID,
+// which somebody could guess, and that its intervals go on growing.
+func TestNewTransactionID(t *testing.T) {
+	for _, stateful := range []bool{false, true} {
+		var random uint32
+		c := NewClient(Config{DUID: []byte{0, 3, 0, 1, 2}, Stateful: stateful, Random: func() uint32 {
+			random++
+			return random
+		}})
+		a := c.Start(0)
+		ids := map[string]int{}
+		var last time.Duration
+		for range 4 * triesPerID {
+			ids[string(a.Send[1:headerSize])]++
+			if interval := c.timeout; interval < last-last/5 {
+				t.Fatalf("an interval of %v follows one of %v", interval, last)
+			}
+			last = c.timeout
+			a = c.Tick(c.Deadline())
+		}
+		if len(ids) != 4 {
+			t.Errorf("stateful %t: %d messages have %d transaction IDs, want 4", stateful, 4*triesPerID, len(ids))
+		}
+	}
 }

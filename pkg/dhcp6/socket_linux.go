@@ -19,11 +19,17 @@ const (
 // allServers is ff02::1:2, All_DHCP_Relay_Agents_and_Servers: section 7.1.
 var allServers = [16]byte{0: 0xff, 1: 0x02, 13: 1, 15: 2}
 
-// Socket sends the messages of a Client on one interface and receives the answers.
+// linkLocalPrefix is the beginning of fe80::/10, as in memory on a little-endian machine.
+const linkLocalPrefix, linkLocalMask = 0x80fe, 0xc0ff
+
+// Socket sends the messages of a Client on one interface and receives the answers. It takes only
+// what arrived by that interface and was sent to a link-local address: nothing that a process of
+// this machine or a host beyond a router has sent.
 type Socket struct {
 	fd      int
 	ifindex int
 	name    string
+	control [64]byte
 }
 
 // OpenSocket opens a socket on the interface with that index. The name is for error messages.
@@ -32,12 +38,14 @@ func OpenSocket(ifindex int, name string) (*Socket, error) {
 		return cmp.Or( // the first error
 			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1),
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BINDTOIFINDEX, ifindex),
+			recvmsg.TakeOnlyFrom(fd, ifindex),
+			unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
 			unix.Bind(fd, &unix.SockaddrInet6{Port: clientPort}))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open a socket for DHCPv6 on %s: %w", name, err)
 	}
-	return &Socket{fd, ifindex, name}, nil
+	return &Socket{fd: fd, ifindex: ifindex, name: name}, nil
 }
 
 // FD returns the descriptor to poll for answers.
@@ -60,9 +68,11 @@ func (s *Socket) Send(payload []byte) error {
 // datagram is queued, the error is unix.EAGAIN.
 func (s *Socket) Receive(buf []byte) (d Datagram, err error) {
 	var from unix.RawSockaddrInet6
-	err = recvmsg.Next(s.fd, buf, nil, &from, func(payload, _ []byte) bool {
+	err = recvmsg.Next(s.fd, buf, s.control[:], &from, func(payload, control []byte) bool {
 		d = Datagram{payload, netip.AddrFrom16(from.Addr)}
-		return true
+		// The destination, with which struct in6_pktinfo of ipv6(7) begins.
+		to := recvmsg.ControlValue(control, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO)
+		return to&linkLocalMask == linkLocalPrefix
 	})
 	if err != nil && err != unix.EAGAIN {
 		err = fmt.Errorf("receive a DHCPv6 message on %s: %w", s.name, err)

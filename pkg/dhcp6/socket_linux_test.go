@@ -252,6 +252,47 @@ func TestSocketReceiveInNamespace(t *testing.T) {
 	})
 }
 
+// Receive skips what processes of this machine send, and what is sent to an address that hosts
+// beyond the link can reach.
+func TestSocketSkipsInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		p := openPair(t, "veth0", true)
+		s := open(t, p.ours)
+		defer s.Close()
+		send(t, s, []byte("question"))
+		_, client := p.read()
+		global, err := netlink.ParseAddr("2001:db8::2/64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		global.Flags = unix.IFA_F_NODAD
+		peer, err := netlink.ParseAddr("2001:db8::1/64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.Flags = unix.IFA_F_NODAD
+		if err := errors.Join(netlink.AddrAdd(p.ours, global), netlink.AddrAdd(p.server, peer)); err != nil {
+			t.Fatal(err)
+		}
+
+		local, err := net.DialUDP("udp6", nil, &net.UDPAddr{IP: client.IP, Zone: "veth0", Port: clientPort})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer local.Close()
+		if _, err := local.Write([]byte("from this machine")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.conn.WriteToUDP([]byte("to a global address"), &net.UDPAddr{IP: global.IP, Port: clientPort}); err != nil {
+			t.Fatal(err)
+		}
+		p.write(client, []byte("answer"))
+		if d := receive(t, s, make([]byte, 100)); string(d.Payload) != "answer" {
+			t.Errorf("received %q, want only the server's answer to the link-local address", d.Payload)
+		}
+	})
+}
+
 // Send fails while the link-local address is tentative, and succeeds later.
 func TestSocketBeforeAddressInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, _ string) {

@@ -26,6 +26,21 @@ func Open(domain, kind, protocol int, setup func(fd int) error) (fd int, err err
 	return fd, nil
 }
 
+// TakeOnlyFrom makes a socket drop what did not arrive by the interface with that index. The kernel
+// takes a datagram that a process of this machine sends to an address of the interface for one that
+// arrived there, also with SO_BINDTOIFINDEX; a filter sees that it came by the loopback interface.
+func TakeOnlyFrom(fd, ifindex int) error {
+	const arrivedBy = 1<<32 - 0x1000 + 8 // SKF_AD_OFF + SKF_AD_IFINDEX of linux/filter.h
+	filter := [...]unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: arrivedBy},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(ifindex), Jf: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0xffff},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]})
+}
+
 // Receive calls recvmsg(2) without waiting. It returns the length of the datagram, which exceeds
 // that of buf if the datagram was truncated, and the length of the control messages. Its error is
 // an errno: unix.EAGAIN if no datagram is queued.
