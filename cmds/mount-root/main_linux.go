@@ -94,7 +94,6 @@ type command struct {
 	printOnly, force bool
 
 	original rootfs.OriginalRoot
-	pristine bool // nothing was mounted before
 }
 
 // stages returns what mount-root does, in order.
@@ -117,8 +116,8 @@ func (c *command) planRoot() ([]op.Op, error) {
 	return append([]op.Op{open}, rootfs.Plan(c.root, &c.original)...), nil
 }
 
-func (c *command) planEssential() ([]op.Op, error) { return mount.Essential(&c.pristine), nil }
-func (c *command) planOptional() ([]op.Op, error)  { return mount.Optional(&c.pristine), nil }
+func (c *command) planEssential() ([]op.Op, error) { return mount.Essential(), nil }
+func (c *command) planOptional() ([]op.Op, error)  { return mount.Optional(), nil }
 
 func (c *command) planInitramfs() ([]op.Op, error) {
 	return []op.Op{rootfs.FreeInitramfs{Original: &c.original}}, nil

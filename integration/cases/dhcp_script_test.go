@@ -206,7 +206,8 @@ func TestServersThatMisbehave(t *testing.T) {
 }
 
 // TestLeaseInTheBackground has a server that does not answer until after the timeout. It checks
-// that the workload starts after the timeout and that the guest still acquires a lease.
+// that the workload starts after the timeout, that the guest still acquires a lease, and that the hosts
+// file has the new address then.
 func TestLeaseInTheBackground(t *testing.T) {
 	t.Parallel()
 	const limit = 700 * time.Millisecond
@@ -220,10 +221,14 @@ func TestLeaseInTheBackground(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := onNetwork(t, "amd64", []string{"mark", "until=nameserver 192.0.2.53", "to=" + to.String()}, s.Network)
-	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=700")
-	got := seen(t, cfg, "warning: lease: eth0: no DHCP server answered within 700ms; the workload starts without a lease")
-	got.wantLease(t, scriptedLease)
+	inHosts := func(address string) string { return "run=grep -q '^" + address + "\tbox$' /etc/hosts" }
+	cfg := onNetwork(t, "amd64", []string{
+		"mark", inHosts("127.0.1.1"), "until=nameserver 192.0.2.53", inHosts(scriptedLease.Address.Addr().String()), "to=" + to.String(),
+	}, s.Network)
+	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=700", "HOSTNAME=box")
+	got, want := seen(t, cfg, "warning: lease: eth0: no DHCP server answered within 700ms; the workload starts without a lease"), scriptedLease
+	want.Hostname = "box"
+	got.wantLease(t, want)
 	if got.Greeting != "hello\n" {
 		t.Errorf("the connection returned %q, want a greeting", got.Greeting)
 	}

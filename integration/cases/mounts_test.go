@@ -108,8 +108,8 @@ var tmpfsGuest = inGuest("tmpfs", func(t *testing.T) {
 			t.Errorf("no mount %v in %v", want, table)
 		}
 	}
-	if len(table) != 8+3 {
-		t.Errorf("%d mounts, want 11: %v", len(table), table)
+	if len(table) != 7+3 {
+		t.Errorf("%d mounts, want 10: %v", len(table), table)
 	}
 	for path, want := range map[string]os.FileMode{"/made/with parents": 0o711, "/dev/shm": os.ModeSticky | 0o777} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeDir|want {
@@ -146,7 +146,8 @@ func TestConfiguredMounts(t *testing.T) {
 			{"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
 			{"destination": "/made/with parents", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "noatime", "mode=711", "size=1m"]},
 			{"destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
-		]
+		],
+		"linux": {"namespaces": [{"type": "mount"}]}
 	}`)
 	wantConsole(t, run(t, cfg, 0), passed)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-// lateScript is executed by the kernel in place of init. It unbinds the driver from the disk,
-// executes init, and binds the driver again half a second after init has started, because QEMU
-// cannot add a virtio-mmio device to a running machine. The script makes its mounts in a mount
+// lateScript is executed by the kernel in place of init. It unbinds the driver from the disk, and from
+// the share with the tag "late" if there is one, executes init, and binds the driver again half a
+// second after init has started, because QEMU cannot add a virtio-mmio device to a running machine. The script makes its mounts in a mount
 // namespace of its own, so that init does not see them.
 const lateScript = `#!/bin/sh
 unshare -m /bin/sh -c '
@@ -20,10 +20,15 @@ unshare -m /bin/sh -c '
 	cd /sys/bus/virtio/drivers/virtio_blk
 	disk=$(echo virtio*)
 	echo $disk >unbind
+	for fs in /sys/fs/virtiofs/*; do
+		[ "$(cat $fs/tag)" = late ] && share=$(basename $(readlink -f $fs/device))
+	done
+	[ "$share" ] && echo $share >../virtiofs/unbind
 	echo >/ready
 	until [ "$(cat /proc/1/comm)" = init.krun ]; do :; done
 	usleep 500000
 	echo $disk >bind
+	[ "$share" ] && echo $share >../virtiofs/bind
 ' &
 until [ -e /ready ]; do :; done
 exec /init.krun "$@"

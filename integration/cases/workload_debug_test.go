@@ -14,7 +14,7 @@ import (
 func TestDebug(t *testing.T) {
 	t.Parallel()
 	// Init may write the stage of the workload to the file after the start of the workload.
-	cfg := script(t, "amd64", `while ! grep -q '"stage": "workload"' /run/krunbox/boot.json; do sleep 0.1; done; cat /run/krunbox/boot.json >/report; echo running; exit 3`)
+	cfg := script(t, "amd64", `while ! grep -q '"stage": "workload"' /dev/.boot.json; do sleep 0.1; done; cat /dev/.boot.json >/report; echo running; exit 3`)
 	cfg.Env = []string{"KRUN_DEBUG=1", "KRUN_NEW=1"}
 	text := console(run(t, cfg, 3))
 

@@ -3,6 +3,7 @@ package cases
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/krunbox/krunbox/integration/network"
 	"github.com/krunbox/krunbox/integration/probe"
 	"github.com/krunbox/krunbox/integration/vm"
 )
@@ -167,31 +169,39 @@ func TestReportedFields(t *testing.T) {
 	wantLine(t, console(run(t, cfg, 3)), "krunbox: warning: ", "linux.seccomp", "process.apparmorProfile", "process.selinuxLabel")
 }
 
-// hostsGuest resolves names through package net.
+// hostsGuest resolves names through package net. The argument is the address that the host name must
+// have.
 var hostsGuest = inGuest("hosts", func(t *testing.T) {
 	name, err := os.Hostname()
 	if err != nil || name != "box" {
 		t.Errorf("host name = %q, %v, want box", name, err)
 	}
-	for _, name := range []string{"localhost", name} {
+	for name, want := range map[string]string{"localhost": "127.0.0.1", name: os.Args[1]} {
 		addrs, err := net.LookupHost(name)
-		if err != nil || !slices.ContainsFunc(addrs, func(addr string) bool { return net.ParseIP(addr).IsLoopback() }) {
-			t.Errorf("addresses of %s = %q, %v, want a loopback address", name, addrs, err)
+		if err != nil || !slices.Contains(addrs, want) {
+			t.Errorf("addresses of %s = %q, %v, want %s", name, addrs, err, want)
 		}
 	}
 })
 
-// TestHosts boots from an image without /etc/hosts, which init then provides, and from an image
-// with the file, which stays unchanged. The files on the host must not change.
+// TestHosts checks that the guest's own name has an address: in images without /etc/hosts, or without
+// the name there. With a lease, it is the address at which others reach the guest. The files on the
+// host must not change.
 func TestHosts(t *testing.T) {
-	for _, own := range []string{"", "127.1.2.3 localhost box\n"} {
-		t.Run(own, func(t *testing.T) {
+	for _, tt := range []struct {
+		own   string
+		lease bool
+		want  string
+	}{
+		{own: "", want: "127.0.1.1"},
+		{own: "127.0.0.1 localhost\n", want: "127.0.1.1"},
+		{own: "127.0.0.1 localhost\n", lease: true, want: "10.0.2.15"},
+		{own: "127.0.0.1 localhost\n127.1.2.3 box\n", want: "127.1.2.3"},
+	} {
+		t.Run(fmt.Sprint(tt), func(t *testing.T) {
 			t.Parallel()
 			cfg := withBusybox(t, "amd64")
-			files := map[string]string{"etc/hosts": own, "etc/hostname": ""}
-			if own != "" {
-				files["etc/hostname"] = "image\n"
-			}
+			files := map[string]string{"etc/hosts": tt.own, "etc/hostname": "image\n"}
 			for name, text := range files {
 				if text == "" {
 					continue
@@ -200,8 +210,17 @@ func TestHosts(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			hostsGuest.addTo(t, &cfg)
+			hostsGuest.addTo(t, &cfg, tt.want)
 			cfg.Env = []string{"HOSTNAME=box"}
+			if tt.lease {
+				n, err := network.Slirp(network.Options{Log: t.Output()}, network.Lease{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				closing(t, n)
+				n.AddTo(&cfg)
+				cfg.Env = append(cfg.Env, "KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=30000")
+			}
 			wantConsole(t, run(t, cfg, 0), passed)
 			for name, want := range files {
 				got, err := os.ReadFile(filepath.Join(cfg.Root, name))

@@ -42,7 +42,8 @@ func (p Policy) String() string {
 // out about it.
 type Stage[G any] struct {
 	Name string
-	// OnError is the meaning of a failure of Prepare, Plan or an operation.
+	// OnError is the meaning of a failure of Prepare, Plan or an operation. The failure of an
+	// op.Lenient is a warning where others are fatal.
 	OnError Policy
 	// If decides whether the stage takes place. The zero value is a stage that always does.
 	If Condition[G]
@@ -109,12 +110,16 @@ func Run[G any](r *Runner, stages []Stage[G], g G) error {
 // boot.
 func run[G any](r *Runner, s Stage[G], g G, o *Outcome) error {
 	_, ops, err := s.plan(g)
-	if err := r.judge(o, err); err != nil {
+	if err := r.judge(o, s.OnError, err); err != nil {
 		return err
 	}
 	for _, operation := range ops {
 		o.Ops++
-		if err := r.judge(o, op.Protect(operation.Do)); err != nil {
+		policy := s.OnError
+		if _, ok := operation.(op.Lenient); ok && policy == Fatal {
+			policy = Warn
+		}
+		if err := r.judge(o, policy, op.Protect(operation.Do)); err != nil {
 			return err
 		}
 	}
@@ -142,14 +147,14 @@ func (s Stage[G]) plan(g G) (left bool, ops []op.Op, err error) {
 	return left, ops, err
 }
 
-// judge applies the policy of o's stage to a failure, if err is one. Errors joined by errors.Join
-// are reported one by one.
-func (r *Runner) judge(o *Outcome, err error) error {
+// judge applies a policy to a failure in o's stage, if err is one. Errors joined by errors.Join are
+// reported one by one.
+func (r *Runner) judge(o *Outcome, policy Policy, err error) error {
 	if err == nil {
 		return nil
 	}
-	o.Errors = append(o.Errors, each(err)...)
-	switch o.OnError {
+	o.Errors, o.OnError = append(o.Errors, each(err)...), policy
+	switch policy {
 	case Fatal:
 		return &Error{o.Stage, err}
 	case Warn:
@@ -190,8 +195,8 @@ func Line(err error) string {
 // Outcome is what became of a stage.
 type Outcome struct {
 	Stage   string
-	OnError Policy
-	Ops     int // operations that were carried out
+	OnError Policy // of the last failure, or of the stage
+	Ops     int    // operations that were carried out
 	// Start is by the Runner's Clock.
 	Start, Duration time.Duration
 	// Errors are the failures, whatever OnError says of them.

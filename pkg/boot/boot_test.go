@@ -72,6 +72,33 @@ func TestRunPolicies(t *testing.T) {
 	}
 }
 
+// A lenient operation is a warning where others are fatal.
+func TestRunLenient(t *testing.T) {
+	var done, warnings []string
+	var outcome Outcome
+	bad := errors.New("bad")
+	runner := Runner{
+		Warn:  func(err error) { warnings = append(warnings, err.Error()) },
+		Ended: func(o Outcome) { outcome = o },
+		Clock: func() time.Duration { return 0 },
+	}
+	ops := []op.Op{op.Lenient{Op: note{"one", bad, &done}}, note{"two", nil, &done}}
+	stage := Stage[none]{Name: "stage", OnError: Fatal, Plan: fixed(ops...)}
+	if err := Run(&runner, []Stage[none]{stage}, none{}); err != nil || len(done) != 2 {
+		t.Errorf("Run() = %v, done = %q, want both", err, done)
+	}
+	if want := []string{"stage: bad"}; !reflect.DeepEqual(warnings, want) || outcome.OnError != Warn {
+		t.Errorf("warnings = %q, outcome %v, want %q", warnings, outcome, want)
+	}
+	stage.OnError, warnings = Silent, nil
+	if err := Run(&runner, []Stage[none]{stage}, none{}); err != nil || warnings != nil {
+		t.Errorf("Run() of a silent stage = %v, warnings %q, want none", err, warnings)
+	}
+	if got, want := ops[0].Describe().String(), "do one onError=warn"; got != want {
+		t.Errorf("Describe() = %q, want %q", got, want)
+	}
+}
+
 func TestRunPlansInTurn(t *testing.T) {
 	var done []string
 	stages := []Stage[none]{

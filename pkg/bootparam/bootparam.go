@@ -30,7 +30,7 @@ type Params struct {
 	Timesync    Timesync      // KRUN_TIMESYNC
 	BlockRoot   BlockRoot     // KRUN_BLOCK_ROOT_*
 	RootOverlay string        // KRUN_ROOT_OVERLAY: "tmpfs", or a device named as BlockRoot.Device is
-	RunTmpfs    bool          // KRUN_RUN_TMPFS
+	RunTmpfs    RunTmpfs      // KRUN_RUN_TMPFS
 	StopTimeout time.Duration // KRUN_STOP_TIMEOUT: 0 to MaxStopTimeout
 	SignalGroup bool          // KRUN_SIGNAL_GROUP
 	Debug       bool          // KRUN_DEBUG
@@ -82,6 +82,16 @@ const (
 	TimesyncOff
 )
 
+// RunTmpfs says when a tmpfs is mounted on /run.
+type RunTmpfs uint8
+
+const (
+	// RunTmpfsIfNeeded: the image's directory is missing, empty or not writable.
+	RunTmpfsIfNeeded RunTmpfs = iota
+	RunTmpfsAlways
+	RunTmpfsNever
+)
+
 // BlockRoot describes a block device to be mounted as root, mount(8). There is one to mount if
 // Device is set.
 type BlockRoot struct {
@@ -100,7 +110,6 @@ func Parse(argv, environ []string) Params {
 	p := Params{
 		DHCPTimeout: DefaultDHCPTimeout,
 		BlockRoot:   BlockRoot{Timeout: DefaultBlockRootTimeout},
-		RunTmpfs:    true,
 		StopTimeout: DefaultStopTimeout,
 
 		MachineDefaults: true,

@@ -103,7 +103,7 @@ func TestParseDHCP(t *testing.T) {
 // setDefaults sets the fields whose default is not the zero value.
 func (p *Params) setDefaults() {
 	p.DHCPTimeout, p.BlockRoot.Timeout, p.StopTimeout = 500*time.Millisecond, 5*time.Second, 10*time.Second
-	p.RunTmpfs, p.MachineDefaults = true, true
+	p.MachineDefaults = true
 }
 
 func TestParseTimes(t *testing.T) {
@@ -142,7 +142,6 @@ func TestParseChoices(t *testing.T) {
 		"KRUN_TIMESYNC=slew":  {Timesync: TimesyncSlew},
 		"KRUN_TIMESYNC=fast":  {Malformed: []string{"KRUN_TIMESYNC=fast"}},
 		"KRUN_RUN_TMPFS=":     {},
-		"KRUN_RUN_TMPFS=1":    {},
 		"KRUN_RUN_TMPFS=no":   {Malformed: []string{"KRUN_RUN_TMPFS=no"}},
 		"KRUN_ROOT_OVERLAY=x": {RootOverlay: "x"},
 		"KRUN_SIGNAL_GROUP=1": {SignalGroup: true},
@@ -160,10 +159,12 @@ func TestParseChoices(t *testing.T) {
 	}
 }
 
-// 0 is the one value that changes something.
-func TestParseOn(t *testing.T) {
-	if Parse(nil, []string{"KRUN_RUN_TMPFS=0"}).RunTmpfs || !Parse(nil, nil).RunTmpfs {
-		t.Error("Parse().RunTmpfs is not false with KRUN_RUN_TMPFS=0 alone")
+func TestParseRunTmpfs(t *testing.T) {
+	for value, want := range map[string]RunTmpfs{"": RunTmpfsIfNeeded, "1": RunTmpfsAlways, "0": RunTmpfsNever, "yes": RunTmpfsIfNeeded} {
+		p := Parse(nil, []string{"KRUN_RUN_TMPFS=" + value})
+		if malformed := len(p.Malformed) > 0; p.RunTmpfs != want || malformed != (value == "yes") {
+			t.Errorf("Parse(KRUN_RUN_TMPFS=%s) = %v, malformed %q, want %v", value, p.RunTmpfs, p.Malformed, want)
+		}
 	}
 	if Parse(nil, []string{"KRUN_MACHINE_DEFAULTS=0"}).MachineDefaults {
 		t.Error("Parse().MachineDefaults is true with KRUN_MACHINE_DEFAULTS=0")
@@ -177,7 +178,7 @@ func TestFormat(t *testing.T) {
 		"KRUN_HOME": {"", "/h"}, "KRUN_TERM": {"", "vt100"}, "HOSTNAME": {"", "h"}, "KRUN_DHCP": {"", "1", "eth1,eth2", "all", "1,"},
 		"KRUN_DHCP_TIMEOUT_MS": {"", "0", "600000"}, "KRUN_TIMESYNC": {"", "slew", "0"}, "KRUN_INIT_PID1": {"", "1"},
 		"KRUN_BLOCK_ROOT_DEVICE": {"", "LABEL=x"}, "KRUN_BLOCK_ROOT_FSTYPE": {"", "ext4"}, "KRUN_BLOCK_ROOT_OPTIONS": {"", "ro"},
-		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0"}, "KRUN_MACHINE_DEFAULTS": {"", "0"}, "KRUN_BLOCK_ROOT_GROW": {"", "1"},
+		"KRUN_BLOCK_ROOT_TIMEOUT_MS": {"", "7"}, "KRUN_ROOT_OVERLAY": {"", "tmpfs"}, "KRUN_RUN_TMPFS": {"", "0", "1"}, "KRUN_MACHINE_DEFAULTS": {"", "0"}, "KRUN_BLOCK_ROOT_GROW": {"", "1"},
 		"KRUN_STOP_TIMEOUT": {"", "3"}, "KRUN_SIGNAL_GROUP": {"", "1"}, "KRUN_DEBUG": {"", "1"},
 	} {
 		row := find(name)

@@ -69,15 +69,16 @@ var table = []Parameter{
 		"its mount options, as in fstab"),
 	timeout("KRUN_BLOCK_ROOT_TIMEOUT_MS", time.Millisecond, DefaultBlockRootTimeout,
 		MaxBlockRootTimeout, func(p *Params) *time.Duration { return &p.BlockRoot.Timeout },
-		"how long to wait for a device that is not there yet, in milliseconds, default 5000"),
+		"how long to wait for a device, of the root or of a configured mount, that is not there yet, "+
+			"in milliseconds, default 5000"),
 	choice("KRUN_BLOCK_ROOT_GROW", "0", "1", func(p *Params) *bool { return &p.BlockRoot.Grow },
 		"1: grow its file system (ext4, xfs, btrfs) to the size of the device, unless there is an "+
 			"overlay; so does x-systemd.growfs in its options"),
 	text("KRUN_ROOT_OVERLAY", notOnFreeBSD, func(p *Params) *string { return &p.RootOverlay },
 		"where changes to the root go, so that it stays as it is: tmpfs, or a device named as above"),
-	choice("KRUN_RUN_TMPFS", "1", "0", func(p *Params) *bool { return &p.RunTmpfs },
-		"0: leave /run as the image has it; default: a tmpfs, unless the configuration mounts "+
-			"something there"),
+	{"KRUN_RUN_TMPFS", "1: a tmpfs on /run, with the image's directories and links; 0: never; " +
+		"default: only where the image's /run is missing, empty or not writable",
+		notOnFreeBSD, parseRunTmpfs, formatRunTmpfs},
 	choice("KRUN_MACHINE_DEFAULTS", "1", "0", func(p *Params) *bool { return &p.MachineDefaults },
 		"0: leave permissions in /dev, kernel parameters, limits and the owner of the cgroup as the "+
 			"kernel has them; default: as a distribution sets them"),
@@ -88,7 +89,7 @@ var table = []Parameter{
 		"1: signals go to the workload's process group"),
 	choice("KRUN_DEBUG", "0", "1", func(p *Params) *bool { return &p.Debug },
 		"1: print each stage of the boot with its time and outcome; the same is in "+
-			"/run/krunbox/boot.json"),
+			"/dev/.boot.json"),
 }
 
 const onFreeBSD, notOnFreeBSD = true, false
@@ -164,6 +165,20 @@ func parseTimesync(p *Params, value string) bool {
 
 func formatTimesync(p *Params) string {
 	return map[Timesync]string{TimesyncSlew: "slew", TimesyncOff: "0"}[p.Timesync]
+}
+
+func parseRunTmpfs(p *Params, value string) bool {
+	mode, ok := map[string]RunTmpfs{
+		"": RunTmpfsIfNeeded, "1": RunTmpfsAlways, "0": RunTmpfsNever,
+	}[value]
+	if ok {
+		p.RunTmpfs = mode
+	}
+	return ok
+}
+
+func formatRunTmpfs(p *Params) string {
+	return map[RunTmpfs]string{RunTmpfsAlways: "1", RunTmpfsNever: "0"}[p.RunTmpfs]
 }
 
 func parseInitPID1(p *Params, value string) bool {

@@ -5,9 +5,7 @@ package guest
 
 import (
 	"errors"
-	"path"
 	"slices"
-	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -69,9 +67,10 @@ func Resolve(s Sources) (Settings, error) {
 		return Settings{}, err
 	}
 	process.Env = s.env(process.User.UID)
-	if process.Args == nil && s.HasConfig {
-		return Settings{}, errNoProgram
-	} else if process.Args == nil {
+	if process.Args == nil {
+		if s.HasConfig {
+			return Settings{}, errNoProgram
+		}
 		process.Args = []string{exec.Shell}
 	}
 	return settings, nil
@@ -134,15 +133,6 @@ func (s *Sources) env(uid uint32) []string {
 		env.Set("PATH", exec.DefaultPath)
 	}
 	return env.List()
-}
-
-// RunTmpfs reports whether a tmpfs is to be mounted on /run: the host does not object, and the
-// configuration mounts nothing there or below.
-func RunTmpfs(p bootparam.Params, c guestconfig.Config) bool {
-	return p.RunTmpfs && !slices.ContainsFunc(c.Mounts, func(m specs.Mount) bool {
-		target := path.Clean("/" + m.Destination)
-		return target == "/run" || strings.HasPrefix(target, "/run/")
-	})
 }
 
 // first returns the first of values that is not empty.

@@ -122,27 +122,6 @@ func TestResolveErrors(t *testing.T) {
 	}
 }
 
-func TestRunTmpfs(t *testing.T) {
-	for _, c := range []struct {
-		param       string
-		destination string
-		want        bool
-	}{
-		{"", "/data", true},
-		{"1", "/runner", true},
-		{"0", "/data", false},
-		{"", "/run", false},
-		{"", "/run/lock", false},
-		{"1", "run/", false},
-	} {
-		p := bootparam.Parse(nil, []string{"KRUN_RUN_TMPFS=" + c.param})
-		config := guestconfig.Config{Mounts: []specs.Mount{{Destination: c.destination}}}
-		if got := RunTmpfs(p, config); got != c.want {
-			t.Errorf("RunTmpfs(%q, mount on %s) = %v, want %v", c.param, c.destination, got, c.want)
-		}
-	}
-}
-
 var update = flag.Bool("update", false, "write the table in README anew")
 
 // README's table of rules is the one that the package has.

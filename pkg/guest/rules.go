@@ -37,8 +37,9 @@ func Rules() []Rule {
 		{"configuration file", []string{"KRUN_CONFIG", "/.krun_config.json"}},
 		{"root of the configuration file", []string{"the block root",
 			"the root that the kernel mounted"}},
-		{"/run", []string{"the image's, if KRUN_RUN_TMPFS is 0",
-			"what the configuration mounts there", "tmpfs"}},
+		{"/run", []string{"what the configuration mounts there", "the image's, if KRUN_RUN_TMPFS is 0",
+			"a tmpfs with the image's directories and links, if it is 1, or if the image's is not writable",
+			"the image's", "a tmpfs, if the image has none or an empty one"}},
 	}
 }
 

@@ -3,13 +3,13 @@ package guestboot
 import (
 	"errors"
 	"os"
+	"path"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
-	"github.com/krunbox/krunbox/pkg/guest"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
@@ -48,22 +48,37 @@ func (g *Guest) prepareParameters() error {
 	return errors.Join(append([]error{err}, g.paramErrors()...)...)
 }
 
-// planMounts returns the mounts of the configuration, and one for /run.
+// prepareMounts looks at the image's links and its /run.
+func (g *Guest) prepareMounts() error {
+	g.targets = mount.Targets(g.Root, g.Config.Mounts)
+	g.run = mount.FindRun(g.Root)
+	return nil
+}
+
+// planMounts returns a mount for /run, and the mounts of the configuration.
 func (g *Guest) planMounts() ([]op.Op, error) {
-	mounts := g.Config.Mounts
+	mounts, targets := g.Config.Mounts, g.targets
 	if propagation := g.Config.Linux.RootfsPropagation; propagation != "" {
 		root := specs.Mount{Destination: "/", Options: []string{propagation}}
-		mounts = append(slices.Clip(mounts), root)
+		mounts, targets = append(slices.Clip(mounts), root), append(slices.Clip(targets), "/")
 	}
-	ops := mount.Configured(mounts, mount.Host{
+	return mount.Configured(mounts, mount.Host{
 		BlockRoot:     g.hasBlockRoot(),
 		RuntimeMounts: g.hasMountNamespace(),
-		Pristine:      &g.pristine,
-	})
-	if guest.RunTmpfs(g.Params, g.Config) {
-		ops = append(ops, mount.Run(&g.pristine))
+		Targets:       targets,
+		Wait:          g.Params.BlockRoot.Timeout,
+		First:         g.runTmpfs(),
+	}), nil
+}
+
+// runTmpfs returns the tmpfs for /run, nil if there is none.
+func (g *Guest) runTmpfs() *mount.Tmpfs {
+	mode, t := g.Params.RunTmpfs, g.run.Tmpfs()
+	if mode == bootparam.RunTmpfsNever || slices.Contains(g.targets, g.run.Path) {
+		return nil
 	}
-	return ops, nil
+	t.IfReadOnly = mode == bootparam.RunTmpfsIfNeeded && !g.run.Empty && !g.Config.RootReadonly
+	return &t
 }
 
 // hasMountNamespace reports whether the configuration was written for a container with a mount
@@ -96,9 +111,20 @@ func (g *Guest) planHostname() ([]op.Op, error) {
 	return ops, nil
 }
 
+// keepsHosts reports whether the hosts file is the image's, not one that the configuration mounts.
+func (g *Guest) keepsHosts() bool {
+	return !slices.ContainsFunc(g.Config.Mounts, func(m specs.Mount) bool {
+		return path.Clean("/"+m.Destination) == system.HostsFile
+	})
+}
+
 // planHosts makes the host name resolvable. Its failure is silent: a root without the file works.
 func (g *Guest) planHosts() ([]op.Op, error) {
-	return []op.Op{system.Hosts{Hostname: g.Settings.Hostname}}, nil
+	return []op.Op{g.hostsFile()}, nil
+}
+
+func (g *Guest) hostsFile() op.Op {
+	return system.Hosts{Hostname: g.Settings.Hostname, Address: g.leaseAddress, State: &g.hosts}
 }
 
 // planSystem returns what the configuration wants of the kernel and of /dev.

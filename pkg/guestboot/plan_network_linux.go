@@ -31,6 +31,7 @@ func (g *Guest) prepareNetwork() error {
 		IPv6:       true,
 		Hostname:   g.Params.Hostname,
 		Warn:       g.warnOf("network"),
+		OnAddress:  g.updateHosts,
 		OnHostname: g.setLeaseHostname,
 	}
 	if g.Params.DHCP[0] != bootparam.AllInterfaces {
@@ -58,13 +59,34 @@ func (g *Guest) planLease() ([]op.Op, error) {
 	return []op.Op{network.Wait{Network: g.network, Limit: g.Params.DHCPTimeout, Loop: &g.tasks}}, nil
 }
 
+// leaseAddress returns the address of the first interface that has a lease.
+func (g *Guest) leaseAddress() (address netip.Addr) {
+	if g.network != nil {
+		for _, i := range g.network.Interfaces() {
+			if lease := i.Status().Lease; lease != nil {
+				return lease.Address.Addr()
+			}
+		}
+	}
+	return address
+}
+
 // setLeaseHostname takes the host name of a lease. One that comes while the workload runs changes
 // the name of the machine, unless the host or the configuration gives one.
 func (g *Guest) setLeaseHostname(name string) {
 	g.leaseHostname = name
 	if g.Params.Hostname == "" && g.Config.Hostname == "" && g.pid != 0 {
+		g.Settings.Hostname = name
 		if err := (system.Hostname{Name: name}).Do(); err != nil {
 			g.warnOf("network")(err)
 		}
+		g.updateHosts()
+	}
+}
+
+// updateHosts changes the hosts file for a lease that comes while the workload runs.
+func (g *Guest) updateHosts() {
+	if g.pid != 0 && g.keepsHosts() {
+		_ = g.hostsFile().Do()
 	}
 }

@@ -93,8 +93,8 @@ func (g *Guest) planFree() ([]op.Op, error) {
 	return []op.Op{rootfs.FreeInitramfs{Original: &g.originalRoot}}, nil
 }
 
-func (g *Guest) planEssential() ([]op.Op, error)   { return mount.Essential(&g.pristine), nil }
-func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(&g.pristine), nil }
+func (g *Guest) planEssential() ([]op.Op, error)   { return mount.Essential(), nil }
+func (g *Guest) planFileSystems() ([]op.Op, error) { return mount.Optional(), nil }
 
 // planPropagation makes mounts reach the mount namespaces that the workload creates.
 func (g *Guest) planPropagation() ([]op.Op, error) {

@@ -6,9 +6,11 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/kmodule"
 	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
+	"github.com/krunbox/krunbox/pkg/system"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
@@ -16,7 +18,9 @@ import (
 type platform struct {
 	originalRoot rootfs.OriginalRoot
 	modules      []kmodule.Module
-	pristine     bool // nobody has mounted anything before
+	run          mount.RunDir
+	hosts        system.HostsState
+	targets      []string // mount points of the configuration's mounts
 	streams      *stdio.Streams
 	streamsFound bool             // stage "standard streams" is over
 	console      string           // device behind /dev/console, if the workload is to have it

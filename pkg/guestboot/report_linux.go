@@ -22,29 +22,24 @@ func (g *Guest) ended(o boot.Outcome) {
 
 func monotonic() time.Duration { return loop.Now() }
 
-// planReport writes the outcomes of the stages so far to /run.
+// planReport writes the outcomes of the stages so far to a file in memory.
 func (g *Guest) planReport() ([]op.Op, error) { return []op.Op{writeReport{&g.outcomes}}, nil }
 
-// reportDir is the directory of the boot report.
-const reportDir = "/run/krunbox"
+// reportFile is the boot report. It is not in /run, which may be a directory of the host.
+const reportFile = "/dev/.boot.json"
 
-// writeReport writes outcomes to boot.json in reportDir. A root without /run has no report.
+// writeReport writes outcomes to reportFile.
 type writeReport struct{ outcomes *[]boot.Outcome }
 
-func (writeReport) Describe() op.Description {
-	return op.Describe("write", reportDir+"/boot.json", "unless", "no /run")
-}
+func (writeReport) Describe() op.Description { return op.Describe("write", reportFile) }
 
 func (w writeReport) Do() error {
-	if err := os.Mkdir(reportDir, 0o755); err != nil && !os.IsExist(err) {
-		return err
-	}
 	var b bytes.Buffer
 	if err := boot.WriteOutcomes(&b, *w.outcomes); err != nil {
 		return err
 	}
 	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	f, err := os.OpenFile(reportDir+"/boot.json", flags, 0o644)
+	f, err := os.OpenFile(reportFile, flags, 0o644)
 	if err != nil {
 		return err
 	}

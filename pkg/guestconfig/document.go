@@ -123,8 +123,8 @@ func (doc *document) config(unsupported []string) Config {
 	return c
 }
 
-// enforcedByEngine reports whether a container engine, which runs the virtual machine in a container,
-// confines the machine by the field.
+// enforcedByEngine reports whether a container engine, which runs the virtual machine in a
+// container, confines the machine by the field.
 func enforcedByEngine(field string) bool {
 	return field == "linux.seccomp" || field == "process.selinuxLabel" ||
 		field == "process.apparmorProfile"

@@ -20,7 +20,7 @@ const (
 )
 
 // NewParams returns parameters with their defaults. In contrast, bootparam.Params{} has timeouts of
-// zero, and no tmpfs on /run.
+// zero.
 func NewParams() bootparam.Params { return bootparam.Parse(nil, nil) }
 
 // Environ returns the environment of init, entries NAME=VALUE, that bootparam.Parse reads as p,

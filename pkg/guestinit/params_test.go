@@ -88,11 +88,11 @@ func (anyParams) Generate(r *rand.Rand, _ int) reflect.Value {
 	} {
 		*s = word()
 	}
-	for _, b := range []*bool{&p.InitPID1, &p.RunTmpfs, &p.SignalGroup, &p.Debug,
+	for _, b := range []*bool{&p.InitPID1, &p.SignalGroup, &p.Debug,
 		&p.MachineDefaults, &p.BlockRoot.Grow} {
 		*b = some()
 	}
-	p.Timesync = bootparam.Timesync(r.Intn(3))
+	p.Timesync, p.RunTmpfs = bootparam.Timesync(r.Intn(3)), bootparam.RunTmpfs(r.Intn(3))
 	p.DHCP = [][]string{
 		nil, {"eth0"}, {"all"}, {"0"}, {"1"}, {"eth0", "eth1"}, {"br\xff-1"},
 	}[r.Intn(7)]
@@ -170,7 +170,7 @@ func TestEnviron(t *testing.T) {
 		},
 		{
 			func(p *bootparam.Params) {
-				p.Timesync, p.RunTmpfs, p.Debug = bootparam.TimesyncOff, false, true
+				p.Timesync, p.RunTmpfs, p.Debug = bootparam.TimesyncOff, bootparam.RunTmpfsNever, true
 			},
 			"KRUN_TIMESYNC=0 KRUN_RUN_TMPFS=0 KRUN_DEBUG=1",
 		},

@@ -12,14 +12,13 @@ import (
 
 const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
 
-// Essential returns the mounts of /dev and /proc, which every workload and this package need. It
-// sets *pristine to whether /proc was not mounted before. In that case this is the machine's first
-// program: the kernel may have mounted /dev, but nothing is mounted below it yet.
-func Essential(pristine *bool) []op.Op {
+// Essential returns the mounts of /dev and /proc, which every workload and this package need.
+func Essential() []op.Op {
 	return []op.Op{
 		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME},
+		// Since Linux 5.8 a second mount of a proc file system succeeds.
 		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted,
-			Made: pristine},
+			Once: true},
 	}
 }
 
@@ -33,8 +32,8 @@ func IsBase(target string) bool {
 }
 
 // Optional returns the mounts of the base file systems that a workload may run without, and creates
-// the names in /dev that programs expect. pristine is the result of Essential.
-func Optional(pristine *bool) []op.Op {
+// the names in /dev that programs expect.
+func Optional() []op.Op {
 	return []op.Op{
 		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
 		Mount{Type: "cgroup2", Source: "cgroup2", Target: "/sys/fs/cgroup",
@@ -42,23 +41,15 @@ func Optional(pristine *bool) []op.Op {
 		// grantpt(3) needs mode 0620 and group 5 (tty). ptmxmode lets every user open a
 		// pseudo-terminal.
 		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: restricted,
-			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true, Pristine: pristine},
+			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true},
 		// A configuration can't change the source later. Container engines give this one.
 		Mount{Type: "tmpfs", Source: "shm", Target: "/dev/shm", Flags: restricted,
-			Data: "mode=1777", Once: true, Pristine: pristine},
+			Data: "mode=1777", Once: true},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
 		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},
 		Symlink{Target: "/proc/self/fd/2", Path: "/dev/stderr"},
 	}
-}
-
-// Run returns the mount of a tmpfs for runtime data on /run. It does nothing if the image has no
-// such directory or something is mounted there already. pristine is the result of Essential.
-func Run(pristine *bool) op.Op {
-	return Mount{Type: "tmpfs", Source: "tmpfs", Target: "/run",
-		Flags: unix.MS_NOSUID | unix.MS_NODEV, Data: "mode=0755",
-		Optional: true, Once: true, Pristine: pristine}
 }
 
 // Symlink makes Path a symbolic link to Target, unless something exists there.

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -19,8 +20,12 @@ type Host struct {
 	// RuntimeMounts says that a container runtime on the host has made all mounts, in its own mount
 	// namespace, before it started the machine.
 	RuntimeMounts bool
-	// Pristine is passed on to the mounts of the plan, see Mount.Pristine.
-	Pristine *bool
+	// Targets are the mount points of the mounts, as Targets returns them; nil: their destinations.
+	Targets []string
+	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
+	Wait time.Duration
+	// First, unless nil, is mounted first.
+	First *Tmpfs
 }
 
 // Configured returns the operations for the mounts of an OCI configuration, in their order.
@@ -28,29 +33,49 @@ type Host struct {
 // Base file systems (IsBase) exist already: only their attributes change, such as read-only and
 // nosuid. The source of a bind is a path in the guest. If a runtime on the host has made the mounts
 // and the root is the host's directory, binds are visible already and left alone, unless their
-// source is on a file system that the plan itself mounts. A bind from such a root whose source is
-// missing is skipped, because the source may be a path on the host.
+// source is on a file system that the plan itself mounts. One that a file system of the guest
+// covers is made visible again.
+//
+// An operation is lenient (op.Lenient) if the workload can do without it: if the mount has the
+// option nofail, shows the kernel (proc, for example), or changes a base file system, and if it is
+// a bind of a runtime's host, whose source may be there. Without other data that the configuration
+// asks for, the workload must not start: it would write into the root instead.
 func Configured(mounts []specs.Mount, host Host) []op.Op {
 	p := planner{host: host}
-	for _, m := range mounts {
-		p.add(m)
+	if host.First != nil {
+		p.do(*host.First, true)
+	}
+	for i, m := range mounts {
+		target := path.Clean("/" + m.Destination)
+		p.destinations = append(p.destinations, target)
+		if host.Targets != nil {
+			target = host.Targets[i]
+		}
+		p.add(m, target)
 	}
 	return p.ops
 }
 
 type planner struct {
-	host    Host
-	mounted []string // targets of the file systems, not binds, that the plan mounts
-	ops     []op.Op
+	host         Host
+	destinations []string // of the mounts so far
+	mounted      []string // targets of the file systems, not binds, that the plan mounts
+	ops          []op.Op
+}
+
+func (p *planner) do(o op.Op, lenient bool) {
+	if lenient {
+		o = op.Lenient{Op: o}
+	}
+	p.ops = append(p.ops, o)
 }
 
 // add plans an entry of the configuration.
-func (p *planner) add(m specs.Mount) {
-	target := path.Clean("/" + m.Destination)
+func (p *planner) add(m specs.Mount, target string) {
 	base := IsBase(target) || target == "/"
 	o := parse(m.Options)
 	if len(o.unsupported) != 0 {
-		p.ops = append(p.ops, IgnoreOptions{Target: target, Options: o.unsupported})
+		p.do(IgnoreOptions{Target: target, Options: o.unsupported}, true)
 	}
 	remount := o.flags&unix.MS_REMOUNT != 0
 	switch {
@@ -68,23 +93,27 @@ func (p *planner) add(m specs.Mount) {
 		after.Set, after.Clear = o.flags&attributes, o.cleared&attributes
 	}
 	source := path.Clean("/" + m.Source)
-	bound := p.host.RuntimeMounts && !p.host.BlockRoot // the runtime has made the binds
+	// A bind that the runtime has made and the root shows. The source of another one may be on the
+	// runtime's host as well, in spite of its path.
+	bound := p.host.RuntimeMounts && !p.host.BlockRoot
+	visible := bound && !p.isMounted(source)
+	lenient := o.noFail || base
 	switch {
 	case remount, target == "/dev/shm" && m.Type == "tmpfs" && !bind && len(m.Options) != 0:
-		p.ops = append(p.ops,
-			Remount{Target: target, Flags: o.flags &^ unix.MS_REMOUNT, Data: o.data})
+		flags := o.flags &^ unix.MS_REMOUNT
+		p.do(Remount{Target: target, Flags: flags, Data: o.data}, lenient)
 	case bind && m.Source == "":
-		p.change(target, after)
-	case base && (!bind || source == target || bound && !p.isMounted(source)):
+		p.change(target, after, lenient)
+	case base && (!bind || source == target || visible):
 		after.Propagation = 0
-		p.change(target, after)
+		p.change(target, after, lenient)
 	case bind:
 		if bound {
 			p.keepVisible(target)
 		}
-		if !bound || p.isMounted(source) {
-			p.ops = append(p.ops, Bind{Source: source, Target: target,
-				Recursive: o.flags&unix.MS_REC != 0, After: after, Lenient: !p.host.BlockRoot})
+		if !visible {
+			p.do(Bind{Source: source, Target: target, Recursive: o.flags&unix.MS_REC != 0,
+				After: after, Lenient: bound}, lenient || p.host.RuntimeMounts)
 		}
 	default:
 		p.mount(m, target, o)
@@ -92,22 +121,21 @@ func (p *planner) add(m specs.Mount) {
 }
 
 // change plans changes to the mount on target, if there are any.
-func (p *planner) change(target string, attrs Attrs) {
+func (p *planner) change(target string, attrs Attrs, lenient bool) {
 	if attrs != (Attrs{}) {
-		p.ops = append(p.ops, Change{Target: target, Attrs: attrs})
+		p.do(Change{Target: target, Attrs: attrs}, lenient)
 	}
 }
 
 // mount plans the mount of a file system.
 func (p *planner) mount(entry specs.Mount, target string, o options) {
-	m := Mount{Type: entry.Type, Source: entry.Source, Target: target,
-		Flags: o.flags, Data: o.data, After: o.after, Parents: true}
+	m := Mount{Type: entry.Type, Source: entry.Source, Target: target, Flags: o.flags,
+		Data: o.data, After: o.after, Parents: true, Wait: p.host.Wait}
 	if m.Source == "" {
 		m.Source = m.Type
 	}
-	if m.Type == "tmpfs" || m.Type == "mqueue" {
-		m.Once, m.Pristine = true, p.host.Pristine
-	}
+	m.Once = m.Type == "tmpfs" || m.Type == "mqueue"
+	m.IfKnown = showsKernel(m.Type)
 	if m.Type == "tmpfs" {
 		if slices.Contains(p.mounted, target) {
 			return
@@ -115,11 +143,21 @@ func (p *planner) mount(entry specs.Mount, target string, o options) {
 		if len(entry.Options) == 0 {
 			m.Flags = unix.MS_NODEV | restricted
 		}
-		p.ops = append(p.ops, Tmpfs{Mount: m, CopyUp: o.copyUp})
+		p.do(Tmpfs{Mount: m, CopyUp: o.copyUp}, o.noFail)
 	} else {
-		p.ops = append(p.ops, m)
+		p.do(m, o.noFail || m.IfKnown)
 	}
-	p.mounted = append(p.mounted, target)
+	p.mounted = append(p.mounted, target, p.destinations[len(p.destinations)-1])
+}
+
+// showsKernel reports whether a type of file system shows objects of the kernel, and has no data.
+func showsKernel(fsType string) bool {
+	switch fsType {
+	case "proc", "sysfs", "mqueue", "cgroup2", "devpts", "devtmpfs", "debugfs", "tracefs",
+		"securityfs", "selinuxfs", "configfs", "fusectl", "pstore", "efivarfs", "bpf", "binfmt_misc":
+		return true
+	}
+	return false
 }
 
 // isMounted reports whether a path is on a file system that the plan mounts.
@@ -127,15 +165,25 @@ func (p *planner) isMounted(name string) bool {
 	return slices.ContainsFunc(p.mounted, func(target string) bool { return within(name, target) })
 }
 
-// keepVisible arranges that a bind made by the host's runtime stays visible if a tmpfs of the plan
-// covers it.
+// keepVisible arranges that a bind made by the host's runtime stays visible if a file system of the
+// guest covers it.
 func (p *planner) keepVisible(target string) {
-	for i, op := range slices.Backward(p.ops) {
-		if t, ok := op.(Tmpfs); ok && within(target, t.Target) {
+	for i, o := range slices.Backward(p.ops) {
+		lenient, isLenient := o.(op.Lenient)
+		if isLenient {
+			o = lenient.Op
+		}
+		if t, ok := o.(Tmpfs); ok && within(target, t.Target) {
 			t.Keep = append(t.Keep, target)
-			p.ops[i] = t
+			if p.ops[i] = t; isLenient {
+				p.ops[i] = op.Lenient{Op: t}
+			}
 			return
 		}
+	}
+	covers := func(dir string) bool { return within(target, dir) }
+	if p.isMounted(target) || slices.ContainsFunc(kernelDirs, covers) {
+		p.do(Uncover{target}, false)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,7 +118,6 @@ func TestConfiguredInNamespace(t *testing.T) {
 			entry(dir+"/all", "none", dir+"/source", "rbind", "rro", "rnoexec", "unbindable"),
 			entry(dir+"/made/here", "", dir+"/source/file", "bind"),
 			entry(dir+"/link", "bind", dir+"/source/file", "ro", "strictatime"),
-			entry(dir+"/missing", "bind", dir+"/nowhere"),
 			entry(dir+"/procfs", "proc", "proc", "nosuid", "noatime"),
 			entry(dir+"/mq", "mqueue", "mqueue", "nosuid", "nodev"),
 			entry(dir+"/over", "overlay", "overlay", overlay),
@@ -139,7 +139,7 @@ func TestConfiguredInNamespace(t *testing.T) {
 		wantMount(t, dir+"/over", "overlay", "rw,relatime", "")
 		wantMount(t, dir+"/ram", "ramfs", "rw,relatime", "")
 		wantMount(t, dir+"/pts", "devpts", "rw,noexec,relatime", "")
-		for _, path := range []string{dir + "/missing", dir + "/bound/sub/deep"} {
+		for _, path := range []string{dir + "/bound/sub/deep"} {
 			if _, err := os.Lstat(path); !errors.Is(err, unix.ENOENT) {
 				t.Errorf("Lstat(%s) = %v, want ENOENT", path, err)
 			}
@@ -174,7 +174,7 @@ func TestConfiguredErrorsInNamespace(t *testing.T) {
 			{entry(x, "bind", file, "rbind", "idmap"), op.ErrUnsupported, "idmap"},
 			{entry(x, "none", "", "rprivate"), unix.EINVAL, "change mount " + x + ": "},
 		} {
-			ops := Configured([]specs.Mount{c.mount}, Host{BlockRoot: true})
+			ops := Configured([]specs.Mount{c.mount}, Host{})
 			wantError(t, ops[0].Describe().String(), ops[0].Do(), c.cause, c.text)
 		}
 		err := Change{file, Attrs{Set: unix.MS_RDONLY}}.Do()
@@ -192,5 +192,106 @@ func TestChangeInNamespace(t *testing.T) {
 		attrs = Attrs{Clear: unix.MS_RDONLY | unix.MS_NOATIME, Propagation: unix.MS_SHARED}
 		do(t, Change{dir + "/m", attrs})
 		wantMount(t, dir+"/m", "tmpfs", "rw,nosuid,nodev,relatime", "shared")
+	})
+}
+
+// TestLenientMounts checks which mounts the workload can do without, and that a first tmpfs keeps
+// what the runtime has bound below.
+func TestLenientMounts(t *testing.T) {
+	for _, c := range []struct {
+		mount specs.Mount
+		host  Host
+		want  bool
+	}{
+		{entry("/d", "virtiofs", "tag"), Host{}, false},
+		{entry("/d", "virtiofs", "tag", "ro", "nofail"), Host{}, true},
+		{entry("/d", "tmpfs", "tmpfs"), Host{}, false},
+		{entry("/d", "tmpfs", "tmpfs", "nofail"), Host{}, true},
+		{entry("/d", "ext4", "/dev/vda"), Host{}, false},
+		{entry("/d", "bind", "/s"), Host{}, false},
+		{entry("/d", "bind", "/s", "nofail"), Host{}, true},
+		{entry("/d", "bind", "/s"), Host{RuntimeMounts: true, BlockRoot: true}, true},
+		{entry("/d", "none", "none", "remount", "ro"), Host{}, false},
+		{entry("/dev/mqueue", "mqueue", "mqueue"), Host{}, true},
+		{entry("/p", "proc", "proc"), Host{}, true},
+		{entry("/sys", "sysfs", "sysfs", "ro"), Host{}, true},
+	} {
+		ops := Configured([]specs.Mount{c.mount}, c.host)
+		if _, got := ops[0].(op.Lenient); got != c.want || len(ops) != 1 {
+			t.Errorf("%v: lenient = %v, want %v", ops[0].Describe(), got, c.want)
+		}
+	}
+
+	first := RunDir{Path: "/run"}.Tmpfs()
+	mounts := []specs.Mount{entry("/var/run/x", "bind", "/s"), entry("/dev/log", "bind", "/s"), entry("/srv", "bind", "/s")}
+	ops := Configured(mounts, Host{RuntimeMounts: true, First: &first, Targets: []string{"/run/x", "/dev/log", "/srv"}})
+	var got []string
+	for _, o := range ops {
+		got = append(got, o.Describe().String())
+	}
+	want := []string{
+		`mount /run type=tmpfs source=tmpfs options=nosuid,nodev copyUp="directories and links" keep=[/run/x] onError=warn`,
+		"keep visible /dev/log missing=ok",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("Configured() = %q, want %q", got, want)
+	}
+}
+
+func TestTargets(t *testing.T) {
+	root := t.TempDir()
+	for _, dir := range []string{"/var/lib", "/etc", "/data/sub", "/x"} {
+		if err := os.MkdirAll(root+dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, link := range map[string]string{
+		"/var/run": "/run", "/var/lock": "../run/lock", "/etc/up": "../../../data", "/loop": "loop",
+		"/etc/resolv.conf": "/run/systemd/resolve/stub-resolv.conf", "/etc/mtab": "/proc/self/mounts",
+		"/data/sub/out": "/etc", "/two": "var/run/..", "/dev": "data",
+	} {
+		if err := os.Symlink(link, root+name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var mounts []specs.Mount
+	var want []string
+	for _, c := range [][2]string{
+		{"/var/run/x", "/run/x"}, // /run is missing
+		{"var/lock/../lock/y/", "/run/lock/y"},
+		{"/etc/up/sub", "/data/sub"},
+		{"/etc/resolv.conf", "/run/systemd/resolve/stub-resolv.conf"},
+		{"/etc/mtab", "/proc/self/mounts"},
+		{"/loop/x", "/loop/x"},
+		{"/data/sub/out/z", "/data/sub/out/z"}, // /data/sub is covered by the mount above
+		{"/two/x", "/x"},
+		{"/../..", "/"},
+		{"/dev/pts", "/dev/pts"}, // whatever the image has there
+	} {
+		mounts, want = append(mounts, entry(c[0], "tmpfs", "")), append(want, c[1])
+	}
+	if got := Targets(root, mounts); !slices.Equal(got, want) {
+		t.Errorf("Targets() = %q, want %q", got, want)
+	}
+}
+
+func TestUncoverInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		put(t, dir+"/dev/termination-log", "bound")
+		put(t, dir+"/dev/dir/file", "bound too")
+		defer enterRoot(t, dir)()
+		if err := unix.Mknod("/dev/null", unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))); err != nil {
+			t.Fatal(err)
+		}
+		do(t, Mount{Type: "tmpfs", Source: "tmpfs", Target: "/dev"})
+		for _, name := range []string{"/dev/termination-log", "/dev/dir", "/dev/null", "/dev/none", "/dev/none/x"} {
+			do(t, Uncover{name})
+		}
+		wantFile(t, "/dev/termination-log", "bound")
+		wantFile(t, "/dev/dir/file", "bound too")
+		entries, err := os.ReadDir("/dev")
+		if err != nil || len(entries) != 2 {
+			t.Errorf("ReadDir(/dev) = %v, %v, want two", entries, err)
+		}
 	})
 }

@@ -18,7 +18,7 @@ func ExampleConfigured() {
 		fmt.Println(o.Describe())
 	}
 	// Output:
-	// change mount /proc options=nosuid
+	// change mount /proc options=nosuid onError=warn
 	// mount /tmp type=tmpfs source=tmpfs options=nodev,size=64m
 	// bind /srv source=/data options=rbind,ro
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,7 +16,7 @@ import (
 
 // Mount mounts a file system; mount(2) explains the fields. A missing mount point is created. It is
 // no error if the same file system is mounted on the target already (EBUSY), unless its source is a
-// device.
+// device. As with mount(8), a device that can't be written is mounted read-only.
 type Mount struct {
 	Type, Source, Target string
 	Flags                uintptr // MS_*
@@ -23,15 +24,14 @@ type Mount struct {
 	After                Attrs   // attributes to set after the mount
 	// Parents creates missing parents of the mount point too.
 	Parents bool
-	// Optional does nothing if the mount point is missing.
+	// Optional does nothing if the mount point is missing and can't be created.
 	Optional bool
-	// Once does nothing if any file system is mounted on the target already.
+	// Once does nothing if any file system is mounted on the target already; see Mounted.
 	Once bool
-	// Made, unless nil, is set to whether the file system was not mounted before.
-	Made *bool
-	// Pristine, unless nil, tells whether nothing is mounted yet but the base file systems. Once
-	// need not read the mount table then. It is read when the operation is carried out.
-	Pristine *bool
+	// IfKnown does nothing if the kernel has no file system of the type.
+	IfKnown bool
+	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
+	Wait time.Duration
 }
 
 func (m Mount) Describe() op.Description { return m.describe() }
@@ -40,6 +40,9 @@ func (m Mount) Describe() op.Description { return m.describe() }
 func (m Mount) describe(more ...any) op.Description {
 	options := optionText(m.Flags, m.Data, m.After.names()...)
 	details := []any{"type", m.Type, "source", m.Source, "options", options}
+	if m.Wait > 0 && (m.Type == "virtiofs" || m.hasDevice()) {
+		details = append(details, "wait", m.Wait)
+	}
 	return op.Describe("mount", m.Target, append(details, more...)...)
 }
 
@@ -52,20 +55,57 @@ func (m Mount) Do() error {
 
 // exists reports whether the mount is to be made once and its target is a mount point already.
 func (m Mount) exists() (bool, error) {
-	if !m.Once || m.Pristine != nil && *m.Pristine {
+	if !m.Once {
 		return false, nil
 	}
-	mounted, err := Mounted(m.Target)
-	// Without /proc there is no mount table. Mounting twice is better than not mounting.
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	return mounted, err
+	return Mounted(m.Target)
 }
 
+// hasDevice reports whether the source is a device.
+func (m Mount) hasDevice() bool {
+	return strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
+}
+
+// Pauses between two looks for a source that is not there yet.
+const (
+	minPause = 5 * time.Millisecond
+	maxPause = 100 * time.Millisecond
+)
+
 func (m Mount) mount() error {
-	device := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
-	if device {
+	err := m.attempt()
+	for start, pause := time.Now(), minPause; m.isLate(err); pause = min(2*pause, maxPause) {
+		if time.Since(start) >= m.Wait {
+			break
+		}
+		time.Sleep(pause)
+		err = m.attempt()
+	}
+	switch {
+	case m.IfKnown && err == unix.ENODEV:
+		return nil
+	case err == unix.ENODEV:
+		return fmt.Errorf("the kernel has no file system of that type: %w", err)
+	case err == unix.EINVAL && m.Type == "virtiofs":
+		return fmt.Errorf("the host shares nothing by that name, or options are wrong: %w", err)
+	case err != nil && (err != unix.EBUSY || m.hasDevice()):
+		return err
+	}
+	return m.After.apply(m.Target)
+}
+
+// isLate reports whether the source may be there later.
+func (m Mount) isLate(err error) bool {
+	if m.Type == "virtiofs" {
+		return err == unix.EINVAL
+	}
+	missing := err == unix.ENOENT || err == unix.ENXIO || err == unix.ENOMEDIUM
+	return missing && m.hasDevice()
+}
+
+// attempt mounts the file system and, if necessary, creates the mount point.
+func (m Mount) attempt() error {
+	if m.hasDevice() {
 		// For a missing device the kernel would print a message on the console, and fail with the
 		// same error as for a missing mount point.
 		if err := unix.Access(m.Source, unix.F_OK); err != nil {
@@ -74,27 +114,20 @@ func (m Mount) mount() error {
 	}
 	// The mount point almost always exists. Trying first saves a request to the host.
 	err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
-	if m.Optional && (err == unix.ENOENT || err == unix.ENOTDIR) {
-		return nil
-	}
 	if err == unix.ENOENT {
 		if err := makePoint(m.Target, true, m.Parents); err != nil {
+			if m.Optional {
+				return nil
+			}
 			return err
 		}
 		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
 	}
-	switch {
-	case err == unix.ENODEV:
-		return fmt.Errorf("the kernel has no file system of that type: %w", err)
-	case err == unix.EINVAL && m.Type == "virtiofs":
-		return fmt.Errorf("the host shares nothing by that name, or options are wrong: %w", err)
-	case err != nil && (err != unix.EBUSY || device):
-		return err
+	readOnly := m.Flags&unix.MS_RDONLY != 0
+	if (err == unix.EROFS || err == unix.EACCES) && m.hasDevice() && !readOnly {
+		err = unix.Mount(m.Source, m.Target, m.Type, m.Flags|unix.MS_RDONLY, m.Data)
 	}
-	if m.Made != nil {
-		*m.Made = err == nil
-	}
-	return m.After.apply(m.Target)
+	return err
 }
 
 func (m Mount) wrap(err error) error {
@@ -177,9 +210,10 @@ func (b Bind) Do() (err error) {
 		if err == unix.ENOENT && b.Lenient {
 			return nil
 		}
-		if err == nil {
-			err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR, true)
+		if err != nil {
+			return fmt.Errorf("look for the source in the guest: %w", err)
 		}
+		err = makePoint(b.Target, st.Mode&unix.S_IFMT == unix.S_IFDIR, true)
 		if err == nil {
 			err = b.bind()
 		}

@@ -13,8 +13,7 @@ import (
 
 // TestIsBase checks that IsBase knows all mounts of Essential and Optional.
 func TestIsBase(t *testing.T) {
-	var pristine bool
-	for _, op := range append(Essential(&pristine), Optional(&pristine)...) {
+	for _, op := range append(Essential(), Optional()...) {
 		if m, ok := op.(Mount); ok && !IsBase(m.Target) {
 			t.Errorf("IsBase(%q) = false, want true", m.Target)
 		}
@@ -45,13 +44,8 @@ func TestMountInNamespace(t *testing.T) {
 		wantSize(t, deep, 64<<10)
 
 		do(t, Mount{Type: "proc", Source: "proc", Target: "/proc"}) // there is one already
-		for _, want := range []bool{true, false} {
-			made := !want
-			do(t, Mount{Type: "sysfs", Source: "sysfs", Target: dir + "/sys", Made: &made})
-			if made != want {
-				t.Errorf("mount sysfs sets Made to %v, want %v", made, want)
-			}
-		}
+		unknown := Mount{Type: "nosuchfs", Source: "x", Target: deep, IfKnown: true}
+		do(t, unknown)
 		err = Mount{Type: "nosuchfs", Target: deep}.Do()
 		wantError(t, "mount of an unknown type", err, unix.ENODEV, "mount nosuchfs on "+deep+": ")
 
@@ -84,23 +78,90 @@ func TestSymlinkInNamespace(t *testing.T) {
 	})
 }
 
-func TestRunInNamespace(t *testing.T) {
+// TestMountedInNamespace checks that nothing is mounted twice where another program has mounted the
+// base file systems before.
+func TestMountedInNamespace(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		defer enterRoot(t, dir)()
-		pristine := true
-		do(t, Run(&pristine)) // does nothing without a mount point
-		if err := unix.Mkdir("/run", 0o700); err != nil {
+		for range 2 {
+			for _, o := range append(Essential(), Optional()...) {
+				if m, ok := o.(Mount); ok && m.Target != "/sys/fs/cgroup" {
+					do(t, m)
+				}
+			}
+		}
+		table, err := os.ReadFile("/proc/self/mounts")
+		if err != nil {
 			t.Fatal(err)
 		}
-		do(t, Run(&pristine))
+		for _, point := range []string{"/dev", "/proc", "/sys", "/dev/pts", "/dev/shm"} {
+			if n := strings.Count(string(table), " "+point+" "); n != 1 {
+				t.Errorf("%d mounts on %s, want 1", n, point)
+			}
+			if got, err := Mounted(point); !got || err != nil {
+				t.Errorf("Mounted(%s) = %v, %v, want true", point, got, err)
+			}
+		}
+		for _, point := range []string{"/dev/fd", "/sys/kernel", "/none", "/none/x", "/dev/null/x"} {
+			if got, err := Mounted(point); got || err != nil {
+				t.Errorf("Mounted(%s) = %v, %v, want false", point, got, err)
+			}
+		}
+	})
+}
+
+func TestRunDirInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		defer enterRoot(t, dir)()
+		do(t, Essential()[1]) // /proc
+		r := FindRun("")
+		if want := (RunDir{Path: "/run", Missing: true, Empty: true}); r != want {
+			t.Errorf("FindRun() = %+v, want %+v", r, want)
+		}
+		do(t, r.Tmpfs())
 		if st := lstat(t, "/run"); st.Mode&0o7777 != 0o755 || st.Dev == lstat(t, "/").Dev {
 			t.Errorf("/run = mode %o, device %d, want a mount with mode 755", st.Mode, st.Dev)
 		}
-		do(t, Mount{Type: "proc", Source: "proc", Target: "/proc"})
 		put(t, "/run/x", "there")
-		pristine = false
-		do(t, Run(&pristine)) // finds the mount
+		do(t, r.Tmpfs()) // finds the mount
 		wantFile(t, "/run/x", "there")
+		if err := errors.Join(unix.Unmount("/run", 0), unix.Chmod("/run", 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if r = FindRun(""); r != (RunDir{Path: "/run", Empty: true}) {
+			t.Errorf("FindRun() of an empty directory = %+v", r)
+		}
+
+		// With files, and behind a link.
+		put(t, "/var/run/app/state", "of the image")
+		put(t, "/var/run/lock/file", "of the image")
+		if err := errors.Join(unix.Chown("/var/run/app", 3, 4), unix.Chmod("/var/run/app", 0o2750),
+			os.Symlink("app", "/var/run/link"), unix.Rmdir("/run"), os.Symlink("var/run", "/run")); err != nil {
+			t.Fatal(err)
+		}
+		if r = FindRun(""); r != (RunDir{Path: "/var/run"}) {
+			t.Errorf("FindRun() of a link = %+v, want /var/run", r)
+		}
+		m := r.Tmpfs()
+		m.IfReadOnly = true
+		do(t, m)
+		wantFile(t, "/run/app/state", "of the image")
+		if err := unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+			t.Fatal(err)
+		}
+		do(t, m)
+		wantMount(t, "/var/run", "tmpfs", "rw,nosuid,nodev,relatime", "")
+		if st := lstat(t, "/run/app"); st.Mode&0o7777 != 0o2750 || st.Uid != 3 || st.Gid != 4 {
+			t.Errorf("/run/app = mode %o, owner %d:%d, want 2750, 3:4", st.Mode, st.Uid, st.Gid)
+		}
+		if link, err := os.Readlink("/run/link"); link != "app" {
+			t.Errorf("Readlink(/run/link) = %q, %v, want app", link, err)
+		}
+		for _, name := range []string{"/run/app/state", "/run/lock/file"} {
+			if _, err := os.Lstat(name); !errors.Is(err, unix.ENOENT) {
+				t.Errorf("Lstat(%s) = %v, want ENOENT: files are not copied", name, err)
+			}
+		}
 	})
 }
 

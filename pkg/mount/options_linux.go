@@ -50,7 +50,8 @@ type options struct {
 	flags   uintptr // MS_* for mount(2), without propagation
 	cleared uintptr // MS_* flags that an option clears and no later option sets
 	data    string  // for the file system
-	copyUp  bool    // tmpcopyup
+	copyUp  Copy    // tmpcopyup
+	noFail  bool    // nofail
 	// after holds the propagation and the recursive attributes, which are set after the mount.
 	after       Attrs
 	unsupported []string
@@ -61,10 +62,11 @@ func parse(list []string) options {
 	var o options
 	var data []string
 	for _, name := range list {
+		o.noFail = o.noFail || name == "nofail"
 		switch {
 		case o.setFlag(name), forUserSpace(name):
 		case name == "tmpcopyup":
-			o.copyUp = true
+			o.copyUp = CopyAll
 		case name == "idmap", name == "ridmap":
 			o.unsupported = append(o.unsupported, name)
 		default:

@@ -47,7 +47,7 @@ func TestParse(t *testing.T) {
 		"rshared,slave":    {after: Attrs{Propagation: unix.MS_SLAVE}},
 		"runbindable":      {after: Attrs{Propagation: unix.MS_UNBINDABLE | unix.MS_REC}},
 		"remount,bind":     {flags: unix.MS_REMOUNT | unix.MS_BIND},
-		"tmpcopyup,size=1": {copyUp: true, data: "size=1"},
+		"tmpcopyup,size=1": {copyUp: CopyAll, data: "size=1"},
 		"idmap,ridmap,ro":  {flags: unix.MS_RDONLY, unsupported: []string{"idmap", "ridmap"}},
 	} {
 		if got := parse(strings.Split(text, ",")); !reflect.DeepEqual(got, want) {
@@ -70,7 +70,7 @@ func TestOptionNames(t *testing.T) {
 		if o.data != "" {
 			t.Errorf("parse(%q) has data %q, want none", name, o.data)
 		}
-		if name == "defaults" || o.copyUp || o.unsupported != nil {
+		if name == "defaults" || o.copyUp != CopyNothing || o.unsupported != nil {
 			continue
 		}
 		o.after.Set, o.after.Clear = o.flags&attributes, o.cleared&attributes

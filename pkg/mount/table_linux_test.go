@@ -38,7 +38,7 @@ func TestParseTable(t *testing.T) {
 
 func TestMounted(t *testing.T) {
 	for target, want := range map[string]bool{
-		"/proc": true, "/": true, "/pro": false, "/proc/": false, "": false,
+		"/proc": true, "/": true, "/pro": false, "/proc/": true, "": false,
 	} {
 		if got, err := Mounted(target); got != want || err != nil {
 			t.Errorf("Mounted(%q) = %v, %v, want %v", target, got, err, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
@@ -16,15 +17,33 @@ import (
 // mode of the directory, as with container runtimes.
 type Tmpfs struct {
 	Mount
-	// CopyUp copies the contents of the directory into the tmpfs.
-	CopyUp bool
+	// CopyUp copies the contents of the directory into the tmpfs, or only directories and symbolic
+	// links.
+	CopyUp Copy
+	// IfReadOnly does nothing if the directory can be written.
+	IfReadOnly bool
 	// Keep lists paths below the mount point at which the file or directory that the tmpfs covers
 	// stays visible. Missing ones are ignored.
 	Keep []string
 }
 
+// Copy is what of a directory is copied.
+type Copy uint8
+
+// What Tmpfs.CopyUp can be.
+const (
+	CopyNothing Copy = iota
+	CopyDirectories
+	CopyAll
+)
+
+func (c Copy) String() string {
+	return [...]string{"nothing", "directories and links", "all"}[c]
+}
+
 func (t Tmpfs) Describe() op.Description {
-	return t.describe("copyUp", op.If(t.CopyUp, "yes"), "keep", op.If(len(t.Keep) != 0, t.Keep))
+	return t.describe("copyUp", op.If(t.CopyUp != CopyNothing, t.CopyUp),
+		"keep", op.If(len(t.Keep) != 0, t.Keep), "if", op.If(t.IfReadOnly, "not writable"))
 }
 
 func (t Tmpfs) Do() error {
@@ -39,15 +58,20 @@ func (t Tmpfs) Do() error {
 		return t.wrap(err)
 	}
 	defer unix.Close(covered)
+	var st unix.Stat_t
+	if err := unix.Fstat(covered, &st); err != nil {
+		return t.wrap(err)
+	}
+	// A server may refuse to write what is mounted writable. This tells, and changes nothing: there is
+	// no such attribute.
+	if t.IfReadOnly && unix.Removexattr(t.Target, "user.krunbox") != unix.EROFS {
+		return nil
+	}
 	if !strings.Contains(","+t.Data, ",mode=") {
-		var st unix.Stat_t
-		if err := unix.Fstat(covered, &st); err != nil {
-			return t.wrap(err)
-		}
 		t.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", t.Data, st.Mode&0o7777), ",")
 	}
 	after := t.After
-	if t.CopyUp || len(t.Keep) != 0 { // it must be writable until then
+	if t.CopyUp != CopyNothing || len(t.Keep) != 0 { // it must be writable until then
 		after.Set |= t.Flags & unix.MS_RDONLY
 		t.Flags &^= unix.MS_RDONLY
 	}
@@ -57,8 +81,8 @@ func (t Tmpfs) Do() error {
 	}
 	// This path leads to the directory although the tmpfs covers it.
 	source := fmt.Sprintf("/proc/self/fd/%d", covered)
-	if t.CopyUp {
-		c := copier{left: maxCopies}
+	if t.CopyUp != CopyNothing {
+		c := copier{what: t.CopyUp, left: maxCopies}
 		if err = c.dir(source, t.Target, maxCopyDepth); err != nil {
 			err = t.wrap(fmt.Errorf("copy up: %w", err))
 		}
@@ -68,6 +92,40 @@ func (t Tmpfs) Do() error {
 		err = errors.Join(err, b.Do())
 	}
 	return errors.Join(err, t.wrap(after.apply(t.Target)))
+}
+
+// RunDir is the directory of an image for data that does not outlive a boot.
+type RunDir struct {
+	Path    string // /run, or where that leads
+	Missing bool
+	Empty   bool // also if it is missing
+}
+
+// FindRun looks at /run of the image in the directory root.
+func FindRun(root string) RunDir {
+	const run = "/run"
+	d, err := os.Open(root + run)
+	if err != nil {
+		missing := errors.Is(err, fs.ErrNotExist)
+		return RunDir{Path: run, Missing: missing, Empty: missing}
+	}
+	defer d.Close()
+	_, err = d.Readdirnames(1)
+	return RunDir{Path: followLinks(root, run, nil), Empty: err == io.EOF}
+}
+
+// Tmpfs returns the mount of a tmpfs on the directory. It has the directory's owner and mode, and
+// copies of the directories and links in it.
+func (r RunDir) Tmpfs() Tmpfs {
+	t := Tmpfs{Mount: Mount{Type: "tmpfs", Source: "tmpfs", Target: r.Path,
+		Flags: unix.MS_NOSUID | unix.MS_NODEV, Optional: r.Missing, Once: true}}
+	if r.Missing {
+		t.Data = "mode=0755"
+	}
+	if !r.Empty {
+		t.CopyUp = CopyDirectories
+	}
+	return t
 }
 
 // Bounds of what is copied up. The size of the tmpfs bounds the bytes.
@@ -83,6 +141,7 @@ var (
 
 // copier copies the contents of a directory with owners, permissions and times.
 type copier struct {
+	what Copy
 	left int // number of files and directories that may still be copied
 }
 
@@ -115,6 +174,9 @@ func (c *copier) entry(from, to string, depth int) error {
 		return fmt.Errorf("stat %s: %w", to, err)
 	}
 	kind := st.Mode & unix.S_IFMT
+	if c.what == CopyDirectories && kind != unix.S_IFDIR && kind != unix.S_IFLNK {
+		return nil
+	}
 	switch kind {
 	case unix.S_IFDIR:
 		if err = unix.Mkdir(to, 0o700); err == nil {

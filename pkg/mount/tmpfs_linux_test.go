@@ -46,7 +46,7 @@ func TestTmpfsInNamespace(t *testing.T) {
 		}
 		do(t, Tmpfs{
 			Mount:  tmpfs(image, 0, ""),
-			CopyUp: true,
+			CopyUp: CopyAll,
 			Keep:   []string{image + "/bound", image + "/bounddir", image + "/not/there"},
 		})
 		wantMount(t, image, "tmpfs", "rw,relatime", "")
@@ -104,7 +104,7 @@ func TestReadOnlyTmpfsInNamespace(t *testing.T) {
 		put(t, dir+"/ro/bound", "bound")
 		m := tmpfs(dir+"/ro", unix.MS_RDONLY|unix.MS_NODEV, "")
 		m.After = Attrs{Propagation: unix.MS_SHARED}
-		do(t, Tmpfs{Mount: m, CopyUp: true, Keep: []string{dir + "/ro/bound"}})
+		do(t, Tmpfs{Mount: m, CopyUp: CopyAll, Keep: []string{dir + "/ro/bound"}})
 		wantMount(t, dir+"/ro", "tmpfs", "ro,nodev,relatime", "shared")
 		wantFile(t, dir+"/ro/file", "text")
 		wantFile(t, dir+"/ro/bound", "bound")
@@ -122,7 +122,7 @@ func TestCopyUpBoundsInNamespace(t *testing.T) {
 		put(t, dir+"/depth"+strings.Repeat("/d", maxCopyDepth+1)+"/f", "")
 		for name, want := range map[string]error{"size": unix.ENOSPC, "depth": errTooDeep} {
 			image := dir + "/" + name
-			err := Tmpfs{Mount: tmpfs(image, 0, "size=1m"), CopyUp: true}.Do()
+			err := Tmpfs{Mount: tmpfs(image, 0, "size=1m"), CopyUp: CopyAll}.Do()
 			wantError(t, name, err, want, "mount tmpfs on "+image+": copy up: ")
 		}
 		put(t, dir+"/files/1", "")
@@ -132,7 +132,7 @@ func TestCopyUpBoundsInNamespace(t *testing.T) {
 			if err := unix.Mkdir(to, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := (&copier{left: left}).dir(dir+"/files", to, 1); !errors.Is(err, want) {
+			if err := (&copier{what: CopyAll, left: left}).dir(dir+"/files", to, 1); !errors.Is(err, want) {
 				t.Errorf("copy of two files, at most %d = %v, want %v", left, err, want)
 			}
 		}

@@ -142,6 +142,9 @@ func (v *ipv4) handle(event dhcp4.Event) error {
 		v.lease, v.acquired = v.client.Lease(), loop.Now()
 		err := v.apply(v.configOf(v.lease))
 		v.failed, v.refused = err != nil, false
+		if n.cfg.OnAddress != nil && (old == nil || old.Address != v.lease.Address) {
+			n.cfg.OnAddress()
+		}
 		name := v.lease.Hostname
 		if name != "" && (old == nil || old.Hostname != name) && n.cfg.OnHostname != nil {
 			n.cfg.OnHostname(name)

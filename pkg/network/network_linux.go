@@ -36,6 +36,8 @@ type Config struct {
 	Warn func(error)
 	// Trace, unless nil, is called with a line for each packet.
 	Trace func(line string)
+	// OnAddress, unless nil, is called when the address of a lease is new or changed.
+	OnAddress func()
 	// OnHostname, unless nil, is called with the host name of a lease when it is new or changed.
 	OnHostname func(name string)
 }

@@ -16,6 +16,16 @@ type Op interface {
 	Do() error
 }
 
+// Lenient is an operation whose failure is a warning, also in a stage whose failures are fatal.
+type Lenient struct{ Op }
+
+// Describe adds the detail onError=warn.
+func (l Lenient) Describe() Description {
+	d := l.Op.Describe()
+	d.Details = append(d.Details, Detail{"onError", "warn"})
+	return d
+}
+
 // ErrUnsupported is wrapped by errors about requests that this version does not serve.
 var ErrUnsupported = errors.New("not supported by this version")
 

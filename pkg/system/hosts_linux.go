@@ -1,55 +1,95 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
 const (
-	hostsFile = "/etc/hosts"
+	// HostsFile is the path of the hosts file, hosts(5).
+	HostsFile = "/etc/hosts"
 	// hostsSource is the file that is mounted there. Like all of /dev, it is in memory.
 	hostsSource = "/dev/.hosts"
+	maxHosts    = 1 << 20 // bytes
 )
 
-// Hosts provides a file /etc/hosts, hosts(5), with localhost and the host's name, if the image has
-// none, or an empty one, as exported images do. It fails if the file can be neither found nor
-// created.
+// Hosts provides a hosts file that has localhost and the host's name: the image's, with a line for
+// the name if it lacks one, or a new file if the image has none or an empty one. It fails if the
+// file can be neither found nor created.
 //
 // The file is mounted, not written, because the root may be a directory of the host, and the root
 // of a guest with another name later. Like a container runtime, it leaves an empty file there.
-type Hosts struct{ Hostname string }
+type Hosts struct {
+	Hostname string
+	// Address returns the address for the name; it is called when the operation is carried out. An
+	// invalid one stands for 127.0.1.1.
+	//
+	// It should be the address at which others reach the host, if it has one. Servers announce what
+	// their own name resolves to (Java RMI, Kafka, Erlang), or listen there (Cassandra, Hadoop), and a
+	// loopback address leads nobody to them. Container engines do the same.
+	Address func() netip.Addr
+	// State is what an earlier operation has done; nil: nothing. With it, the operation can be
+	// carried out again, with another name or address.
+	State *HostsState
+}
+
+// HostsState is what Hosts has done.
+type HostsState struct {
+	mounted bool
+	line    string // that was added to the image's file
+}
 
 func (h Hosts) Describe() op.Description {
-	return op.Describe("mount hosts file", hostsFile, "hostname", h.Hostname,
-		"if", "missing or empty")
+	return op.Describe("mount hosts file", HostsFile, "hostname", h.Hostname,
+		"if", "missing, empty or without it")
 }
 
 func (h Hosts) Do() (err error) {
-	// Creating the file without looking for it first saves a request to the host.
-	err = createFile(hostsFile)
-	if errors.Is(err, fs.ErrExist) {
-		var info fs.FileInfo
-		info, err = os.Stat(hostsFile)
-		if err == nil && (info.Size() > 0 || !info.Mode().IsRegular()) {
+	address := netip.AddrFrom4([4]byte{127, 0, 1, 1})
+	if a := h.Address(); a.IsValid() {
+		address = a
+	}
+	image, err := imagefile.Read(HostsFile, maxHosts)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = createFile(HostsFile); errors.Is(err, fs.ErrExist) { // a link that leads nowhere
 			return nil
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("create %s: %w", hostsFile, err)
+		return fmt.Errorf("read or create %s: %w", HostsFile, err)
 	}
-	if err := os.WriteFile(hostsSource, []byte(hostsText(h.Hostname)), 0o644); err != nil {
+	state := cmp.Or(h.State, &HostsState{})
+	before := strings.Replace(string(image), state.line, "", 1)
+	text := before
+	if text == "" {
+		text = localHosts
+	}
+	line := hostsLine(text, h.Hostname, address)
+	if text += line; text == string(image) {
+		return nil
+	}
+	if err := os.WriteFile(hostsSource, []byte(text), 0o644); err != nil {
 		return err
 	}
-	defer op.Wrap(&err, "mount %s on %s", hostsSource, hostsFile)
-	return unix.Mount(hostsSource, hostsFile, "", unix.MS_BIND, "")
+	state.line = line
+	if state.mounted {
+		return nil
+	}
+	defer op.Wrap(&err, "mount %s on %s", hostsSource, HostsFile)
+	err = unix.Mount(hostsSource, HostsFile, "", unix.MS_BIND, "")
+	state.mounted = err == nil
+	return err
 }
 
 // createFile creates an empty file and, if necessary, its directory. It fails with ErrExist if
@@ -69,18 +109,39 @@ func createFile(name string) error {
 	return f.Close()
 }
 
-// hostsText returns the contents of the file. The host's name gets an address of its own, so that
-// the name of 127.0.0.1 remains localhost. The first part of a full name is added as an alias. A
-// string that is not a name is left out.
-func hostsText(hostname string) string {
-	const local = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+
+// hostsLine returns what the text of a hosts file lacks: a line for a name, "" if it has one. The
+// name gets an address of its own, so that the name of 127.0.0.1 remains localhost. The first part
+// of a full name is added as an alias. A string that is not a name is left out.
+func hostsLine(text, hostname string, address netip.Addr) string {
 	invalid := func(r rune) bool { return r <= ' ' || r == '#' || r == 0x7f }
-	if hostname == "" || hostname == "localhost" || strings.ContainsFunc(hostname, invalid) {
-		return local
+	if hostname == "" || strings.ContainsFunc(hostname, invalid) || hasHost(text, hostname) {
+		return ""
 	}
 	names := hostname
 	if short, _, full := strings.Cut(hostname, "."); full && short != "" {
 		names += " " + short
 	}
-	return local + "127.0.1.1\t" + names + "\n"
+	if hostname == "localhost" {
+		address = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	line := address.String() + "\t" + names + "\n"
+	if !strings.HasSuffix(text, "\n") {
+		return "\n" + line
+	}
+	return line
+}
+
+// hasHost reports whether the text of a hosts file has a line for a name.
+func hasHost(text, name string) bool {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(line, "#")
+		for i, field := range strings.Fields(line) {
+			if i > 0 && strings.EqualFold(field, name) {
+				return true
+			}
+		}
+	}
+	return false
 }
