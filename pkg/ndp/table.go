@@ -18,7 +18,8 @@ const (
 //
 // Routers do not affect each other's entries. Servers and domains are valid for the lifetime in
 // their options, even if their router is no default router (RFC 4861 section 4.2). When a limit is
-// reached, new entries are dropped, and old ones stay.
+// reached, new entries are dropped, and old ones stay. But a new router replaces one that is no
+// default router any more: its servers may be valid for ever.
 type Table struct {
 	routers []router
 }
@@ -67,7 +68,11 @@ func (t *Table) router(addr netip.Addr) *router {
 		}
 	}
 	if len(t.routers) == maxRouters {
-		return nil
+		i := slices.IndexFunc(t.routers, func(r router) bool { return r.until == 0 })
+		if i < 0 {
+			return nil
+		}
+		t.routers = slices.Delete(t.routers, i, i+1)
 	}
 	t.routers = append(t.routers, router{addr: addr})
 	return &t.routers[len(t.routers)-1]

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ import (
 // addresses and routes of router advertisements.
 type ipv6 struct {
 	i              *Interface
+	off            bool        // somebody has switched IPv6 or advertisements off
 	advertisements *ndp.Socket // nil: not started
 	routers        ndp.Table
 	heard          bool          // an advertisement has arrived
@@ -44,11 +46,16 @@ const (
 	maxSolicitWait = 4 * time.Second
 )
 
-// start listens to routers and solicits advertisements. If it was called before, DHCPv6 restarts
-// with the next advertisement: the interface may be connected to another network now.
+// start listens to routers and solicits advertisements, unless somebody has switched IPv6 or the
+// advertisements off on the interface. If it was called before, DHCPv6 restarts with the next
+// advertisement: the interface may be connected to another network now.
 func (v *ipv6) start() (err error) {
 	n := v.i.network
 	if !n.cfg.IPv6 || !n.deferredStarted {
+		return nil
+	}
+	v.off = v.i.ipv6Parameter("disable_ipv6") == "1" || v.i.ipv6Parameter("accept_ra") == "0"
+	if v.off {
 		return nil
 	}
 	if v.advertisements != nil {
@@ -84,7 +91,7 @@ func (v *ipv6) solicit(wait time.Duration) {
 
 // waiting reports whether routers or the DHCPv6 server may still answer.
 func (v *ipv6) waiting() bool {
-	if !v.i.network.cfg.IPv6 || !v.i.link.Carrier {
+	if !v.i.network.cfg.IPv6 || !v.i.link.Carrier || v.off {
 		return false
 	}
 	return !v.heard || v.client != nil && v.client.Lease() == nil
@@ -273,14 +280,21 @@ func (i *Interface) skipDetection() error {
 		return err
 	}
 	for _, a := range addresses {
-		if a.Prefix.Addr().Is6() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
-			return nil // the address may be in use
+		ip := a.Prefix.Addr()
+		if ip.Is6() && (a.Flags&unix.IFA_F_TENTATIVE == 0 || !ip.IsLinkLocalUnicast()) {
+			return nil // the address may be in use, or somebody has set it
 		}
 	}
 	// Detection has begun when the interface was set up. Restart IPv6 on it.
 	_ = i.setIPv6("disable_ipv6", "1")
 	_ = i.setIPv6("disable_ipv6", "0")
 	return nil
+}
+
+// ipv6Parameter returns a parameter of the interface, "" if the kernel has none with that name.
+func (i *Interface) ipv6Parameter(name string) string {
+	value, _ := os.ReadFile(fmt.Sprintf("/proc/sys/net/ipv6/conf/%s/%s", i.Name, name))
+	return strings.TrimSpace(string(value))
 }
 
 // setIPv6 sets a parameter of the interface, Documentation/networking/ip-sysctl.rst of Linux.

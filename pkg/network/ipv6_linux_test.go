@@ -2,7 +2,9 @@ package network
 
 import (
 	"bytes"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,59 @@ func TestAdvertisementsInNamespace(t *testing.T) {
 		r.until("none is left", text(imageResolvConf))
 		want(t, "DHCPv6 messages", h.kinds())
 		r.wantWarnings()
+	})
+}
+
+// TestIPv6SwitchedOffInNamespace checks that IPv6 stays off where somebody has switched it off, and
+// that router advertisements count for nothing where the kernel is told to ignore them.
+func TestIPv6SwitchedOffInNamespace(t *testing.T) {
+	for name, value := range map[string]string{"disable_ipv6": "1", "accept_ra": "0"} {
+		t.Run(name, func(t *testing.T) {
+			inNamespaces(t, func(t *testing.T) {
+				h := newHost(t, "eth0", 2)
+				h.router = func() { h.advertise(managed, rdnss(60, "fd00::1")) }
+				r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv4: true, IPv6: true}, h)
+				file := "/proc/sys/net/ipv6/conf/eth0/" + name
+				if err := os.WriteFile(file, []byte(value), 0); err != nil {
+					t.Fatal(err)
+				}
+				r.start().untilLeased("eth0", "10.0.2.15/24", "10.0.2.3")
+				r.until("IPv6 has started", func() bool { return r.n.deferredStarted })
+				h.advertise(managed, rdnss(60, "fd00::1"))
+				r.unplug(h) // the advertisement has come by then
+				if got, err := os.ReadFile(file); err != nil || strings.TrimSpace(string(got)) != value {
+					t.Errorf("%s = %q, %v, want %s", name, got, err, value)
+				}
+				if s := r.n.Interfaces()[0].Status(); len(s.Routers)+len(s.DNS) != 0 {
+					t.Errorf("Status() = %+v, want nothing of IPv6", s)
+				}
+				r.wantWarnings()
+			})
+		})
+	}
+}
+
+// TestTentativeAddressInNamespace checks that an address that somebody has set, and whose detection
+// of duplicates goes on, stays.
+func TestTentativeAddressInNamespace(t *testing.T) {
+	inNamespaces(t, func(t *testing.T) {
+		h := newHost(t, "eth0", 2)
+		h.router = func() { h.advertise(0, rdnss(60, "fd00::1")) }
+		r := newRig(t, Config{Interfaces: []string{"eth0"}, IPv6: true}, h)
+		if err := netlink.LinkSetUp(link(t, "eth0")); err != nil {
+			t.Fatal(err)
+		}
+		own, err := netlink.ParseAddr("fd00:1::99/64")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := netlink.AddrAdd(link(t, "eth0"), own); err != nil {
+			t.Fatal(err)
+		}
+		r.start().until("name server", func() bool { return hasServer(t, "fd00::1") })
+		if !hasIPv6(t, "fd00:1::99/64") {
+			t.Error("the address is gone")
+		}
 	})
 }
 

@@ -75,8 +75,8 @@ func (s *sleepWatch) close() {
 // ahead returns by how much CLOCK_REALTIME is ahead of CLOCK_MONOTONIC. A suspension adds to that,
 // and so does a step of the clock.
 func ahead() time.Duration {
-	var real, monotonic unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &real) // cannot fail for a clock that exists
+	var wall, monotonic unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &wall) // cannot fail for a clock that exists
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &monotonic)
-	return time.Duration(real.Nano() - monotonic.Nano())
+	return time.Duration(wall.Nano() - monotonic.Nano())
 }
