@@ -62,13 +62,14 @@ func (r Route) String() string {
 type Kind uint8
 
 // Setting an address or route adds or replaces it: an existing address gets new lifetimes, and a
-// route replaces the one with the same destination and metric. Deleting what does not exist is not
-// an error.
+// route replaces the one with the same destination and metric, which AddRoute leaves as it is.
+// Deleting what does not exist is not an error.
 const (
 	SetMTU Kind = iota
 	SetAddress
 	DeleteAddress
 	SetRoute
+	AddRoute
 	DeleteRoute
 )
 
@@ -94,6 +95,8 @@ func (c Change) String() string {
 		return fmt.Sprintf("delete address %v", c.Address.Prefix)
 	case SetRoute:
 		return fmt.Sprintf("set route %v", c.Route)
+	case AddRoute:
+		return fmt.Sprintf("add route %v", c.Route)
 	default:
 		return fmt.Sprintf("delete route %v", c.Route)
 	}
@@ -117,23 +120,28 @@ type Config struct {
 }
 
 // Changes returns the changes that lead from one configuration of an interface to another, in an
-// order in which none fails. A nil Config is an interface without a configuration. The address and
-// routes are set even if they are the same, so that the renewal of a lease repairs them. As long as
-// the address is the same, existing connections survive.
+// order in which none fails. A nil Config is an interface without a configuration. The address is
+// set even if it is the same, and the same routes are added where they are missing, so that the
+// renewal of a lease repairs them. But a route that somebody has put in the place of one stays, such
+// as that of a VPN. As long as the address is the same, existing connections survive.
 func Changes(from, to *Config) []Change {
 	if from != nil && to != nil && from.Index != to.Index {
 		return append(Changes(from, nil), Changes(nil, to)...)
 	}
 	var setAddress, setRoutes, deleteRoutes, deleteAddress []Change
 	var routes []Route // of to
+	stays := from != nil && to != nil && from.canBecome(to)
 	if to != nil {
 		setAddress = []Change{{Kind: SetAddress, Index: to.Index, Address: to.ifAddr()}}
 		routes = to.routes()
 		for _, r := range routes {
-			setRoutes = append(setRoutes, Change{Kind: SetRoute, Index: to.Index, Route: r})
+			c := Change{Kind: SetRoute, Index: to.Index, Route: r}
+			if stays && slices.Contains(from.routes(), r) {
+				c.Kind = AddRoute
+			}
+			setRoutes = append(setRoutes, c)
 		}
 	}
-	stays := from != nil && to != nil && from.canBecome(to)
 	if from != nil {
 		for _, r := range slices.Backward(from.routes()) {
 			if !stays || !replaces(routes, r) {

@@ -86,7 +86,7 @@ func TestChanges(t *testing.T) {
 		{"first", nil, slirp,
 			[]string{"set address 10.0.2.15/24", "set route 0.0.0.0/0 via 10.0.2.2"}},
 		{"renewed", slirp, slirp,
-			[]string{"set address 10.0.2.15/24", "set route 0.0.0.0/0 via 10.0.2.2"}},
+			[]string{"set address 10.0.2.15/24", "add route 0.0.0.0/0 via 10.0.2.2"}},
 		{"lost", slirp, nil,
 			[]string{"delete route 0.0.0.0/0 via 10.0.2.2", "delete address 10.0.2.15/24"}},
 		{"another gateway", slirp, config("10.0.2.15/24", "0.0.0.0/0 via 10.0.2.3"),
@@ -101,7 +101,7 @@ func TestChanges(t *testing.T) {
 				"10.3.0.0/16"),
 			config("10.0.2.15/24", "10.2.0.0/16 via 10.0.2.2", "10.4.0.0/16 via 10.0.2.2"),
 			[]string{
-				"set address 10.0.2.15/24", "set route 10.2.0.0/16 via 10.0.2.2",
+				"set address 10.0.2.15/24", "add route 10.2.0.0/16 via 10.0.2.2",
 				"set route 10.4.0.0/16 via 10.0.2.2", "delete route 10.1.0.0/16 via 10.0.2.2",
 				"delete route 10.3.0.0/16 on link",
 			}},
@@ -113,7 +113,7 @@ func TestChanges(t *testing.T) {
 		{"another prefix length", slirp, config("10.0.2.15/16", "0.0.0.0/0 via 10.0.2.2"),
 			[]string{
 				"set address 10.0.2.15/16", "delete address 10.0.2.15/24",
-				"set route 0.0.0.0/0 via 10.0.2.2",
+				"add route 0.0.0.0/0 via 10.0.2.2",
 			}},
 		{"another broadcast address", slirp, config("10.0.2.15/24").with(broadcast("10.0.2.0")),
 			[]string{
@@ -122,7 +122,7 @@ func TestChanges(t *testing.T) {
 			}},
 		{"the usual broadcast address", slirp,
 			config("10.0.2.15/24", "0.0.0.0/0 via 10.0.2.2").with(broadcast("10.0.2.255")),
-			[]string{"set address 10.0.2.15/24", "set route 0.0.0.0/0 via 10.0.2.2"}},
+			[]string{"set address 10.0.2.15/24", "add route 0.0.0.0/0 via 10.0.2.2"}},
 		{"another interface", slirp, config("10.0.2.15/24").with(index(3)),
 			[]string{
 				"delete route 0.0.0.0/0 via 10.0.2.2", "delete address 10.0.2.15/24",

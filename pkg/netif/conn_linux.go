@@ -206,7 +206,7 @@ func (c *Conn) Do(changes ...Change) error {
 	var errs []error
 	for _, change := range changes {
 		err := c.request(func() error { return c.change(change) })
-		if err != nil && !change.isMissing(err) {
+		if err != nil && !change.isDone(err) {
 			errs = append(errs, fmt.Errorf("%v: %w", change, err))
 		}
 	}
@@ -223,15 +223,19 @@ func (c *Conn) change(change Change) error {
 		return c.handle.AddrDel(byIndex(change.Index), change.Address.netlink())
 	case SetRoute:
 		return c.handle.RouteReplace(change.Route.netlink(change.Index))
+	case AddRoute:
+		return c.handle.RouteAdd(change.Route.netlink(change.Index))
 	default:
 		return c.handle.RouteDel(change.Route.netlink(change.Index))
 	}
 }
 
-// isMissing reports whether c failed because what it should delete does not exist, such as an
-// address that has expired.
-func (c Change) isMissing(err error) bool {
+// isDone reports whether c failed because there is nothing to do: what it should delete does not
+// exist, such as an address that has expired, or there is a route already.
+func (c Change) isDone(err error) bool {
 	switch c.Kind {
+	case AddRoute:
+		return errors.Is(err, unix.EEXIST)
 	case DeleteAddress:
 		return errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.ENODEV)
 	case DeleteRoute:

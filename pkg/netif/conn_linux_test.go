@@ -117,6 +117,41 @@ func TestConnectionSurvivesInNamespace(t *testing.T) {
 	})
 }
 
+// TestRenewalAndVPNInNamespace renews a lease while another default route is in the place of the
+// lease's, as with a VPN, and when that is gone.
+func TestRenewalAndVPNInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		c := veth(t)
+		link := setUp(t, c)
+		lease := config("10.0.2.15/24", "0.0.0.0/0 via 10.0.2.2")
+		lease.Index, lease.Metric = link.Index, 0
+		apply(t, c, nil, lease)
+		vpn := Change{Kind: SetRoute, Index: link.Index, Route: Route{Destination: prefix("0.0.0.0/0"), Gateway: addr("10.0.2.99")}}
+		gateway := func(want string) {
+			t.Helper()
+			isDefault := func(r Route) bool { return r.Destination == prefix("0.0.0.0/0") }
+			routes := stateOf(t, c, "eth0").Routes
+			i := slices.IndexFunc(routes, isDefault)
+			if i < 0 || routes[i].Gateway != addr(want) || slices.ContainsFunc(routes[i+1:], isDefault) {
+				t.Errorf("routes %v, want one default route, via %s", routes, want)
+			}
+		}
+		for _, want := range []string{"10.0.2.99", "10.0.2.2"} {
+			change := vpn
+			if want == "10.0.2.2" {
+				change.Kind = DeleteRoute
+			}
+			if err := c.Do(change); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Do(Changes(lease, lease)...); err != nil {
+				t.Errorf("renewal: %v", err)
+			}
+			gateway(want)
+		}
+	})
+}
+
 // transfer sends a byte from one end of a connection to the other.
 func transfer(from, to net.Conn) error {
 	if _, err := from.Write([]byte{7}); err != nil {
