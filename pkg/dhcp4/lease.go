@@ -84,7 +84,7 @@ func (m message) lease() (*Lease, error) {
 		Routers:  hosts(d.Router()),
 		DNS:      hosts(d.DNS()),
 		Domain:   name(d.DomainName()),
-		Hostname: name(d.HostName()),
+		Hostname: hostname(d),
 		Duration: leaseTime(d),
 		T1:       d.IPAddressRenewalTime(0),
 		T2:       d.IPAddressRebindingTime(0),
@@ -153,6 +153,17 @@ func name(s string) string {
 	s = strings.TrimSuffix(strings.TrimRight(s, "\x00"), ".")
 	if !dnsname.Valid(s) {
 		return ""
+	}
+	return s
+}
+
+// hostname returns option 12, "" if it is absent or invalid. Of a name that is longer than the most
+// that Linux takes, it returns the first label, which is shorter.
+func hostname(d *dhcpv4.DHCPv4) string {
+	const most = 64 // HOST_NAME_MAX, sethostname(2)
+	s := name(d.HostName())
+	if len(s) > most {
+		s, _, _ = strings.Cut(s, ".")
 	}
 	return s
 }

@@ -174,6 +174,7 @@ func TestLeaseRoutes(t *testing.T) {
 func TestLeaseNamesAndNumbers(t *testing.T) {
 	domain := func(l *Lease) any { return l.Domain }
 	hostname := func(l *Lease) any { return l.Hostname }
+	long := "guest." + strings.Repeat("x", 29) + "." + strings.Repeat("x", 29)
 	search := func(l *Lease) any { return strings.Join(l.Search, " ") }
 	mtu := func(l *Lease) any { return l.MTU }
 	broadcast := func(l *Lease) any { return l.Broadcast }
@@ -189,6 +190,8 @@ func TestLeaseNamesAndNumbers(t *testing.T) {
 		{dhcpv4.OptionDomainName, "x\nnameserver 10.6.6.6", domain, ""},
 		{dhcpv4.OptionHostName, "guest", hostname, "guest"},
 		{dhcpv4.OptionHostName, "$(reboot)", hostname, ""},
+		{dhcpv4.OptionHostName, long[:64], hostname, long[:64]},
+		{dhcpv4.OptionHostName, long, hostname, "guest"},
 		{dhcpv4.OptionDNSDomainSearchList, "\x01a\x00\x03b\nc\x00\x01d\xc0\x00", search, "a d.a"},
 		{dhcpv4.OptionDNSDomainSearchList, "\x01a\x00\xc0", search, ""},
 		{dhcpv4.OptionInterfaceMTU, "\x05\xdc", mtu, 1500},
