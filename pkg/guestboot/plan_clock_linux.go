@@ -14,16 +14,13 @@ func (g *Guest) prepareClock() error {
 		Policy: timesync.Policy{Threshold: timesync.DefaultThreshold, Slew: slew},
 		Warn:   g.warnOf("clock"),
 	})
+	// What the host sends while the boot waits for a lease must not grow old.
+	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)
 	return nil
 }
 
 // planClock begins to listen to the host's clock.
 func (g *Guest) planClock() ([]op.Op, error) { return []op.Op{timesync.Start{Sync: g.clock}}, nil }
-
-func (g *Guest) prepareTime() error {
-	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)
-	return nil
-}
 
 // planTime sets the clock by what the host has sent so far, so that the workload starts with the
 // right time.

@@ -2,16 +2,20 @@ package guestboot
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
+	"github.com/krunbox/krunbox/pkg/loop"
+	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -191,5 +195,22 @@ func write(t *testing.T, path, content string) {
 	}
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestClockIsReadFromItsStageOn checks that the wait for a lease also reads the host's clock: a
+// datagram that waits in the socket grows old.
+func TestClockIsReadFromItsStageOn(t *testing.T) {
+	g := New(Options{Params: bootparam.Params{DHCP: []string{"eth0"}}})
+	if err := errors.Join(g.prepareClock(), g.prepareNetwork()); err != nil {
+		t.Fatal(err)
+	}
+	ops, err := g.planLease()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := ops[0].(network.Wait)
+	if !slices.Contains(wait.Loop.Tasks, loop.Task(g.clock)) {
+		t.Errorf("tasks while the boot waits for a lease = %v, want the clock among them", wait.Loop.Tasks)
 	}
 }

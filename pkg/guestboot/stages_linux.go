@@ -54,7 +54,7 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "terminal", OnError: boot.Warn, Plan: g.planTerminal},
 		{Name: "working directory", OnError: boot.Fatal,
 			If: boot.If("KRUN_WORKDIR or the configuration names one", g.hasWorkdir), Plan: g.planWorkdir},
-		{Name: "time", OnError: boot.Warn, If: clock, Prepare: g.prepareTime, Plan: g.planTime},
+		{Name: "time", OnError: boot.Warn, If: clock, Plan: g.planTime},
 		{Name: "sidecars", OnError: boot.Warn, If: pid1, Plan: g.planSidecars},
 		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
 		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
