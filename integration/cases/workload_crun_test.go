@@ -271,14 +271,14 @@ func stateIn(t *testing.T, output []byte) probe.State {
 }
 
 // TestLikeCrun runs the same configurations under krunbox and under crun, and compares the states
-// that a program observes. The test fails for a difference that is not in differencesFile, and for
-// one in differencesFile that does not exist.
+// that a program observes. The test fails for a difference that is not in crunDifferences, and for
+// one in crunDifferences that does not exist.
 func TestLikeCrun(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Skip("needs root for crun's namespaces")
 	}
-	known := readDifferences(t)
+	known := readDifferences(t, crunDifferences)
 	found := make(map[string][]probe.Difference)
 	complete := t.Run("containers", func(t *testing.T) {
 		for _, c := range containers {
@@ -300,7 +300,7 @@ func TestLikeCrun(t *testing.T) {
 	all := slices.Concat(slices.Collect(maps.Values(found))...)
 	for _, k := range known {
 		if !slices.ContainsFunc(all, k.matches) {
-			t.Errorf("%s:%d: %s does not differ", differencesFile, k.line, k.field)
+			t.Errorf("%s:%d: %s does not differ", crunDifferences, k.line, k.field)
 		}
 	}
 }

@@ -2,24 +2,26 @@ package cases
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/krunbox/krunbox/integration/probe"
 )
 
-// differencesFile documents the differences from crun and the reasons for them.
-const differencesFile = "../DIFFERENCES.md"
+// crunDifferences documents the differences from crun and the reasons for them.
+const crunDifferences = "../DIFFERENCES.md"
 
-// A difference is a line of the tables in differencesFile: patterns for a field and for its values
-// under krunbox and under crun. An asterisk matches any text.
+// A difference is a line of the tables in a document: patterns for a field and for its values under
+// krunbox and under another program. An asterisk matches any text.
 type difference struct {
-	line                 int
-	field, krunbox, crun string
+	line                  int
+	input                 string // pattern for the names of inputs
+	field, krunbox, other string
 }
 
 func (k difference) matches(d probe.Difference) bool {
-	return matches(k.field, d.Field) && matches(k.krunbox, d.A) && matches(k.crun, d.B)
+	return matches(k.field, d.Field) && matches(k.krunbox, d.A) && matches(k.other, d.B)
 }
 
 // matches reports whether pattern matches the whole text.
@@ -38,14 +40,15 @@ func matches(pattern, text string) bool {
 	return found
 }
 
-// readDifferences reads the tables, whose lines have the format
+// readDifferences reads the tables of a document, whose lines have the format
 //
-//	| `field` | `value` | `value under crun` | reason |
+//	| `input` | `field` | `value` | `value under the other program` | reason |
 //
-// A column with the word none, without quotes, stands for an absent field.
-func readDifferences(t *testing.T) []difference {
+// The first column may be missing. A column with the word none, without quotes, stands for an
+// absent field.
+func readDifferences(t *testing.T, document string) []difference {
 	t.Helper()
-	text, err := os.ReadFile(differencesFile)
+	text, err := os.ReadFile(document)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,8 +58,11 @@ func readDifferences(t *testing.T) []difference {
 			continue
 		}
 		columns := strings.Split(strings.Trim(line, "| "), " | ")
-		if len(columns) != 4 || len(columns[3]) == 0 {
-			t.Fatalf("%s:%d: want four columns with a reason in the last", differencesFile, i+1)
+		if len(columns) == 4 {
+			columns = slices.Insert(columns, 0, "*")
+		}
+		if len(columns) != 5 || len(columns[4]) == 0 {
+			t.Fatalf("%s:%d: want four or five columns with a reason in the last", document, i+1)
 		}
 		for j, column := range columns {
 			columns[j] = strings.Trim(column, "`")
@@ -64,7 +70,7 @@ func readDifferences(t *testing.T) []difference {
 				columns[j] = ""
 			}
 		}
-		list = append(list, difference{i + 1, columns[0], columns[1], columns[2]})
+		list = append(list, difference{i + 1, columns[0], columns[1], columns[2], columns[3]})
 	}
 	return list
 }
