@@ -33,9 +33,15 @@ var libkrunPrograms = []libkrunInput{
 		},
 	},
 	{name: "console", core: true, env: []string{stateEnv, "HOSTNAME=box"}, console: true},
-	{name: "name in PATH", env: []string{"KRUN_INIT=state", "PATH=/bin:/guest"}},
+	{
+		name: "name in PATH", env: []string{"KRUN_INIT=program", "PATH=/bin:/programs"}, args: []string{"x"},
+		files: map[string]string{"programs/program": "#!/bin/sh\nexec /guest/state $0 $@\n"},
+	},
 	{name: "name without PATH", env: []string{"KRUN_INIT=echo"}, args: []string{"hello"}},
-	{name: "relative path", env: []string{"KRUN_INIT=./state", "KRUN_WORKDIR=/guest"}},
+	{
+		name: "relative path", env: []string{"KRUN_INIT=./program", "KRUN_WORKDIR=/programs"},
+		files: map[string]string{"programs/program": "#!/bin/sh\nexec /guest/state $0 $@\n"},
+	},
 	{name: "script as argument", args: []string{"/script", "a b", "c"}, files: map[string]string{"script": "#!/bin/sh\necho $0 $# $2; cat /proc/$$/cmdline; exit 6\n"}},
 	{name: "options as arguments", args: []string{"-c", "echo $0 $1; exit 4", "zero", "one"}},
 	{name: "program as argument", args: []string{"/guest/state"}},
@@ -47,10 +53,10 @@ var libkrunPrograms = []libkrunInput{
 	{name: "directory is a file", env: []string{stateEnv, "KRUN_WORKDIR=/etc/passwd"}},
 	{name: "process 1", core: true, env: []string{stateEnv, "KRUN_INIT_PID1=1", "KRUN_WORKDIR=/tmp"}, args: []string{"x"}},
 	{name: "not process 1", env: []string{stateEnv, "KRUN_INIT_PID1=0"}},
-	{name: "empty variables", env: []string{
-		stateEnv, "KRUN_INIT_PID1=", "KRUN_DHCP=", "KRUN_CONFIG=", "KRUN_RLIMITS=", "KRUN_HOME=", "KRUN_TERM=", "HOSTNAME=", "KRUN_WORKDIR=",
-		"KRUN_BLOCK_ROOT_DEVICE=", "KRUN_BLOCK_ROOT_FSTYPE=", "KRUN_BLOCK_ROOT_OPTIONS=",
-	}},
+	{name: "empty variables", env: []string{stateEnv, "KRUN_INIT_PID1=", "KRUN_DHCP=", "KRUN_RLIMITS=", "KRUN_HOME=", "KRUN_TERM=", "HOSTNAME="}},
+	{name: "empty KRUN_CONFIG", env: []string{stateEnv, "KRUN_CONFIG="}},
+	{name: "empty KRUN_WORKDIR", env: []string{stateEnv, "KRUN_WORKDIR="}},
+	{name: "empty KRUN_BLOCK_ROOT_DEVICE", env: []string{stateEnv, "KRUN_BLOCK_ROOT_DEVICE="}},
 	{name: "DHCP without an interface", env: []string{stateEnv, "KRUN_DHCP=1"}},
 	{
 		name: "DHCP", core: true, env: []string{stateEnv, "KRUN_DHCP=1"},
@@ -80,7 +86,7 @@ var libkrunConfigs = []libkrunInput{
 		config: `{"Entrypoint": ["/guest/state", "entry"], "Cmd": ["a b", ""], "Env": ["A=config", "PATH=/bin"], "WorkingDir": "/var/tmp"}`,
 	},
 	{name: "Cmd and Cwd", config: `{"Cmd": ["/guest/state", "x"], "Cwd": "/home"}`},
-	{name: "Entrypoint", config: `{"Entrypoint": ["/guest/state", "x"], "Cmd": [], "Env": [], "WorkingDir": ""}`},
+	{name: "Entrypoint", config: `{"Entrypoint": ["/guest/state", "x"], "Cmd": [], "Env": [], "WorkingDir": ""}`, stdin: "exit 5\n"},
 	{name: "Entrypoint and args", config: `{"Entrypoint": ["/guest/state"], "args": ["x"]}`},
 	{name: "null", config: `{"Entrypoint": null, "Cmd": ["/guest/state"], "Env": null, "WorkingDir": null, "mounts": null, "process": null}`},
 	{
@@ -228,5 +234,5 @@ func withDiskRoot(t *testing.T, cfg *vm.Config) {
 	if err := diskimage.Create(disk, diskimage.FileSystem{Type: "ext4", Dir: cfg.Root}); err != nil {
 		t.Fatal(err)
 	}
-	cfg.Root, cfg.Disks = "", []vm.Disk{{Path: disk}}
+	cfg.TemporaryRoot, cfg.Disks = true, []vm.Disk{{Path: disk}}
 }

@@ -152,7 +152,7 @@ func (in libkrunInput) under(t *testing.T, init string) probe.State {
 }
 
 // compare returns the differences under two inits. Where libkrunGuest runs under one of them only,
-// these do not include its state.
+// they do not include its state.
 func (in libkrunInput) compare(t *testing.T, krunbox, peer string) []probe.Difference {
 	t.Helper()
 	a, b := in.under(t, krunbox), in.under(t, peer)

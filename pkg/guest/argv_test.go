@@ -16,6 +16,7 @@ func TestArgv(t *testing.T) {
 		{"x", nil, nil, list("x")},
 		{"", list("c", "d"), list("a"), list("c", "d")},
 		{"", nil, list("a", "--"), list("a", "--")},
+		{"", nil, list("-c", "exit 3"), list("/bin/sh", "-c", "exit 3")},
 		{"", nil, nil, nil},
 	} {
 		if got := Argv(c.program, c.configured, c.args); !reflect.DeepEqual(got, c.want) {

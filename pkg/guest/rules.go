@@ -16,7 +16,8 @@ type Rule struct {
 func Rules() []Rule {
 	return []Rule{
 		{"program and arguments", []string{"KRUN_INIT with init's arguments",
-			"configuration: Entrypoint, then args or Cmd", "init's arguments",
+			"configuration: Entrypoint, then args or Cmd",
+			"init's arguments, those of /bin/sh if the first begins with -",
 			"/bin/sh, if there is no configuration"}},
 		{"working directory", []string{"KRUN_WORKDIR", "configuration", "/"}},
 		{"variable", []string{"environment that the host gives init", "configuration"}},
