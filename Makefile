@@ -76,6 +76,10 @@ test: deps vet
 	cd multicall/image && go test ./...
 	cd integration && go test -count=1 -timeout 20m ./... # the cache does not know of ../build
 
+# Compares krunbox with libkrun's own init for all inputs; make test does so for some of them.
+test-libkrun: deps build
+	cd integration && go test -count=1 -timeout 30m ./cases -run TestLikeLibkrun -all-inputs
+
 bench: deps build
 	cd integration && go run ./cmd/bench
 

@@ -113,7 +113,7 @@ func (in libkrunInput) under(t *testing.T, init string) probe.State {
 	t.Helper()
 	cfg := vm.Config{
 		Arch: "amd64", Init: init, InitOneShot: true, Root: filepath.Join(t.TempDir(), "root"),
-		Env: in.env, Args: in.args, Deadline: 40 * time.Second,
+		Env: in.env, Args: in.args, Deadline: 90 * time.Second,
 		Files: []hostfs.File{{Path: libkrunGuest.path(), Source: guestPrograms.build(t, "amd64"), Mode: 0o755}},
 	}
 	if in.config != "" {
@@ -157,7 +157,7 @@ func (in libkrunInput) compare(t *testing.T, krunbox, peer string) []probe.Diffe
 	t.Helper()
 	a, b := in.under(t, krunbox), in.under(t, peer)
 	if (a[stateField] == "") != (b[stateField] == "") {
-		isGuest := func(field, _ string) bool { return !slices.Contains(hostFields, field) && !strings.HasPrefix(field, "host ") }
+		isGuest := func(field, _ string) bool { return !slices.Contains(hostFields, field) && !strings.HasPrefix(field, "host root") }
 		maps.DeleteFunc(a, isGuest)
 		maps.DeleteFunc(b, isGuest)
 	}
