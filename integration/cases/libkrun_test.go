@@ -157,7 +157,9 @@ func (in libkrunInput) compare(t *testing.T, krunbox, peer string) []probe.Diffe
 	t.Helper()
 	a, b := in.under(t, krunbox), in.under(t, peer)
 	if (a[stateField] == "") != (b[stateField] == "") {
-		isGuest := func(field, _ string) bool { return !slices.Contains(hostFields, field) && !strings.HasPrefix(field, "host root") }
+		isGuest := func(field, _ string) bool {
+			return !slices.Contains(hostFields, field) && !strings.HasPrefix(field, "host root")
+		}
 		maps.DeleteFunc(a, isGuest)
 		maps.DeleteFunc(b, isGuest)
 	}
