@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,12 +54,18 @@ func (m Mount) Do() error {
 	return m.wrap(m.mount())
 }
 
-// exists reports whether the mount is to be made once and its target is a mount point already.
+// exists reports whether the mount is to be made once and its target is a mount point already. A
+// proc file system of another PID namespace does not count.
 func (m Mount) exists() (bool, error) {
 	if !m.Once {
 		return false, nil
 	}
-	return Mounted(m.Target)
+	mounted, err := Mounted(m.Target)
+	if mounted && m.Type == "proc" {
+		self, _ := os.Readlink(m.Target + "/self")
+		mounted = self == strconv.Itoa(os.Getpid())
+	}
+	return mounted, err
 }
 
 // hasDevice reports whether the source is a device.
