@@ -26,6 +26,9 @@ type Params struct {
 	DHCP     []string // KRUN_DHCP: names of interfaces, or AllInterfaces alone
 	InitPID1 bool     // KRUN_INIT_PID1
 
+	// PIDNamespace is KRUN_PID_NAMESPACE; nil leaves the decision to the configuration.
+	PIDNamespace *bool
+
 	DHCPTimeout time.Duration // KRUN_DHCP_TIMEOUT_MS: 0 to MaxDHCPTimeout
 	Timesync    Timesync      // KRUN_TIMESYNC
 	BlockRoot   BlockRoot     // KRUN_BLOCK_ROOT_*

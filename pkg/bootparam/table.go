@@ -58,6 +58,9 @@ var table = []Parameter{
 	{"KRUN_INIT_PID1", "1: the workload becomes PID 1; nobody is left then to report its exit " +
 		"code or to unmount disks",
 		onFreeBSD, parseInitPID1, func(p *Params) string { return onlyIf(p.InitPID1, "1") }},
+	{"KRUN_PID_NAMESPACE", "1: the workload is PID 1 of a PID namespace of its own, as in a " +
+		"container; 0: never; default: if the configuration's linux.namespaces has one without a path",
+		notOnFreeBSD, parsePIDNamespace, formatPIDNamespace},
 	text("KRUN_BLOCK_ROOT_DEVICE", notOnFreeBSD,
 		func(p *Params) *string { return &p.BlockRoot.Device },
 		"block device to take as root: /dev/vda, or UUID=, LABEL=, PARTUUID=, PARTLABEL= as in fstab"),
@@ -184,6 +187,28 @@ func formatRunTmpfs(p *Params) string {
 func parseInitPID1(p *Params, value string) bool {
 	p.InitPID1 = strings.HasPrefix(value, "1")
 	return true
+}
+
+func parsePIDNamespace(p *Params, value string) bool {
+	switch value {
+	case "":
+		p.PIDNamespace = nil
+	case "0", "1":
+		p.PIDNamespace = new(value == "1")
+	default:
+		return false
+	}
+	return true
+}
+
+func formatPIDNamespace(p *Params) string {
+	switch {
+	case p.PIDNamespace == nil:
+		return ""
+	case *p.PIDNamespace:
+		return "1"
+	}
+	return "0"
 }
 
 // parseDHCP stores the names of interfaces.

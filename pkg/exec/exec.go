@@ -62,6 +62,16 @@ type Spec struct {
 	Console string
 	// CloseOthers closes all descriptors but the standard streams.
 	CloseOthers bool
+	// PIDNamespace makes a program that Start starts process 1 of a PID namespace of its own, see
+	// pid_namespaces(7). A proc file system of that namespace replaces the one on /proc, for this
+	// process too, which finds no /proc/self there.
+	PIDNamespace bool
+	// ProcMounts returns the points at and below /proc where something is mounted. PIDNamespace
+	// needs it: what is mounted below /proc stays visible at the same place.
+	ProcMounts func() ([]string, error)
+
+	procMounts []string // their result
+	workdir    string   // this process's, when that was found
 }
 
 // Start is the operation that starts the program as a child and stores its process ID in PID. Its
@@ -145,7 +155,8 @@ func (s *Spec) describe(verb string) op.Description {
 	if p.IOPriority != nil {
 		details = append(details, "ioPriority", oci.FormatIOPriority(*p.IOPriority))
 	}
-	details = append(details, "session", op.If(s.NewSession, "new"))
+	details = append(details, "session", op.If(s.NewSession, "new"),
+		"pidNamespace", op.If(s.PIDNamespace, "new, with its own /proc"))
 	return op.Describe(verb, program, details...)
 }
 

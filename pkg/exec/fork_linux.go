@@ -22,7 +22,7 @@ const (
 //go:noinline
 //go:norace
 func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {
-	r := vfork()
+	r := vfork(im.cloneFlags)
 	if r < 0 {
 		return 0, syscall.Errno(-r)
 	}
@@ -36,10 +36,10 @@ func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {
 	}
 }
 
-// vfork is clone(2) with CLONE_VM, CLONE_VFORK and SIGCHLD: unlike fork(2), it copies no page
-// tables, and needs no memory. It returns twice: 0 in the child, and the child's process ID or a
-// negative errno in the parent.
+// vfork is clone(2) with CLONE_VM, CLONE_VFORK, SIGCHLD and the given flags: unlike fork(2), it
+// copies no page tables, and needs no memory. It returns twice: 0 in the child, and the child's
+// process ID or a negative errno in the parent.
 //
 // It is in assembly because the child runs on the parent's stack: a vfork in Go would return to
 // the parent by a return address that the child has overwritten.
-func vfork() int
+func vfork(flags uintptr) int

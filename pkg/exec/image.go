@@ -21,6 +21,7 @@ type image struct {
 	candidates []string
 	paths      []*byte // the candidates
 	argv, envv []*byte
+	cloneFlags uintptr // of clone(2)
 
 	resources []int            // whose limits calls sets
 	kept      []unsafe.Pointer // what arguments of calls point to
@@ -88,6 +89,11 @@ func (s *Spec) image(candidates, args []string) (*image, error) {
 // comes last.
 func (s *Spec) prepare(im *image) error {
 	u := &s.Process.User
+	if s.PIDNamespace {
+		if err := s.preparePIDNamespace(im); err != nil {
+			return err
+		}
+	}
 	if s.NewSession {
 		im.try(unix.SYS_SETSID) // EPERM: this process leads a group, and so has a session already
 	}

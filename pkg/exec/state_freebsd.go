@@ -19,6 +19,8 @@ func (s *Spec) prepareStreams(im *image) {
 // mostOpenFiles returns the greatest limit RLIMIT_NOFILE.
 func mostOpenFiles() uint64 { return oci.MaxOpenFiles }
 
+func (*Spec) preparePIDNamespace(*image) error { return nil }
+
 func (*Spec) prepareScheduling(*image) error { return nil }
 
 func (s *Spec) prepareIdentity(im *image) error {

@@ -38,6 +38,8 @@ type Settings struct {
 	DefaultRlimits []specs.POSIXRlimit
 	// Hostname is the name of the machine.
 	Hostname string
+	// PIDNamespace says that the workload is process 1 of a PID namespace of its own.
+	PIDNamespace bool
 }
 
 // defaultNoFile is the limit on open files: more than the kernel's 1024, which servers exceed, but
@@ -50,8 +52,9 @@ var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 
 func Resolve(s Sources) (Settings, error) {
 	p, c := &s.Params, &s.Config
 	settings := Settings{
-		Process:  c.Process,
-		Hostname: first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+		Process:      c.Process,
+		Hostname:     first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+		PIDNamespace: s.pidNamespace(),
 	}
 	if p.MachineDefaults {
 		settings.DefaultRlimits = []specs.POSIXRlimit{defaultNoFile}
@@ -133,6 +136,20 @@ func (s *Sources) env(uid uint32) []string {
 		env.Set("PATH", exec.DefaultPath)
 	}
 	return env.List()
+}
+
+// pidNamespace reports whether the workload gets a PID namespace of its own. As PID 1 of the
+// machine it needs none. A namespace with a path is one of the host, to be joined there.
+func (s *Sources) pidNamespace() bool {
+	if s.Params.InitPID1 {
+		return false
+	}
+	if s.Params.PIDNamespace != nil {
+		return *s.Params.PIDNamespace
+	}
+	return slices.ContainsFunc(s.Config.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
+		return n.Type == specs.PIDNamespace && n.Path == ""
+	})
 }
 
 // first returns the first of values that is not empty.

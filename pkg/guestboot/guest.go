@@ -92,7 +92,7 @@ func Run(g *Guest, up, down []boot.Stage[*Guest]) (code int) {
 	if g.failure = boot.Run(&runner, up, g); g.failure != nil {
 		g.code = exec.ExitCode(g.failure)
 	} else {
-		g.code = poweroff.Code(g.status)
+		g.code = g.exitCode()
 	}
 	if err := boot.Run(&runner, down, g); err != nil {
 		g.warn(err)

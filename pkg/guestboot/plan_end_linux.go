@@ -20,6 +20,15 @@ const (
 	longestEnd = 15 * time.Minute
 )
 
+// exitCode returns the exit code of a workload that has ended: 0 if it ended its PID namespace by
+// reboot(2), to switch the machine off.
+func (g *Guest) exitCode() int {
+	if g.Settings.PIDNamespace && poweroff.IsReboot(g.status) {
+		return 0
+	}
+	return poweroff.Code(g.status)
+}
+
 func (g *Guest) planDeadline() ([]op.Op, error) {
 	limit := poweroff.Deadline{After: endLimit, Most: longestEnd, Unwritten: mount.Unwritten}
 	return []op.Op{limit}, nil

@@ -41,6 +41,8 @@ type platform struct {
 	leaseHostname string // never set: there is no DHCP client for FreeBSD
 }
 
+func (g *Guest) exitCode() int { return poweroff.Code(g.status) }
+
 func (g *Guest) init() {}
 
 // stderr returns the descriptor of the workload's standard error.

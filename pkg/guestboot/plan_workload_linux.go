@@ -5,6 +5,7 @@ import (
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
+	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
@@ -62,6 +63,8 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 		Console:        g.console,
 		NewSession:     true,
 		CloseOthers:    true,
+		PIDNamespace:   s.PIDNamespace,
+		ProcMounts:     func() ([]string, error) { return mount.Points("/proc") },
 	}
 	if g.Params.InitPID1 {
 		return []op.Op{exec.Exec{Spec: spec}}, nil

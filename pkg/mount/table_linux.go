@@ -33,6 +33,22 @@ func Mounted(target string) (bool, error) {
 	return false, nil
 }
 
+// Points returns the mount points at dir and below it, also those that other mounts cover. A point
+// with several mounts is listed several times.
+func Points(dir string) ([]string, error) {
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("read the mount table: %w", err)
+	}
+	var points []string
+	for _, m := range parseTable(table) {
+		if within(m.Mountpoint, dir) {
+			points = append(points, m.Mountpoint)
+		}
+	}
+	return points, nil
+}
+
 // parseTable returns the mounts in the text of /proc/PID/mountinfo, proc_pid_mountinfo(5). Lines
 // are parsed one by one, so that one which package mountinfo rejects does not hide the others.
 func parseTable(table []byte) []*mountinfo.Info {

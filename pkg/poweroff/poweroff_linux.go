@@ -8,6 +8,13 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
+// IsReboot reports whether the wait status of the first process of a PID namespace means that a
+// process of the namespace called reboot(2). That looks like SIGHUP or SIGINT, but these signals
+// kill no such process: without a handler they have no effect on it.
+func IsReboot(status unix.WaitStatus) bool {
+	return status.Signaled() && (status.Signal() == unix.SIGHUP || status.Signal() == unix.SIGINT)
+}
+
 // ioctlExitCode is a request of libkrun's virtiofs server; its argument is the code itself.
 const ioctlExitCode = 0x7602
 

@@ -7,9 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isStopRequest reports whether a signal to this process asks for the end of the workload.
-func isStopRequest(sig syscall.Signal) bool {
-	return sig == unix.SIGTERM || sig == unix.SIGINT
+// stopSignal returns the signal that asks the workload to end, unless StopPolicy names another one,
+// when sig came to this process. It returns 0 if sig is not a stop request.
+func stopSignal(sig syscall.Signal) syscall.Signal {
+	if sig == unix.SIGTERM || sig == unix.SIGINT {
+		return sig
+	}
+	return 0
 }
 
 // earlySignals are all signals that are received.

@@ -7,9 +7,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isStopRequest reports whether a signal to this process asks for the end of the workload.
-func isStopRequest(sig syscall.Signal) bool {
-	return sig == unix.SIGTERM || sig == unix.SIGINT || sig == unix.SIGPWR
+// stopSignal returns the signal that asks the workload to end, unless StopPolicy names another one,
+// when sig came to this process. It returns 0 if sig is not a stop request.
+func stopSignal(sig syscall.Signal) syscall.Signal {
+	switch sig {
+	case unix.SIGTERM, unix.SIGINT:
+		return sig
+	case unix.SIGPWR: // which few programs know
+		return unix.SIGTERM
+	}
+	return 0
 }
 
 // earlySignals are the signals that are received from the beginning: those that would end a Go

@@ -49,7 +49,7 @@ func (s StopOthers) Do() error {
 	const tick = 50 * time.Millisecond
 	var tasks loop.Loop
 	t := terminator{grace: s.Grace}
-	signalOthers(t.request(loop.Now()))
+	signalOthers(t.request(loop.Now(), unix.SIGTERM))
 	for {
 		_, _, more, err := reap(0)
 		if err == unix.ECHILD {
@@ -68,8 +68,8 @@ func (s StopOthers) Do() error {
 			return survivors()
 		}
 		for request := s.Signals.Next(); request != 0; request = s.Signals.Next() {
-			if isStopRequest(request) {
-				sig = t.request(loop.Now())
+			if stopSignal(request) != 0 {
+				sig = t.request(loop.Now(), 0)
 			}
 		}
 		if t.phase == killed {

@@ -23,7 +23,9 @@ const DefaultStopTimeout = 10 * time.Second
 // or SIGINT to this process and, on Linux, a SIGPWR: Ctrl-Alt-Del is a SIGINT after
 // poweroff.CtrlAltDel, and a power key is a SIGPWR by PowerKeys.
 type StopPolicy struct {
-	Signal syscall.Signal // asks the workload to end; 0: SIGTERM
+	// Signal asks the workload to end. If it is 0, the signal that came does, and for SIGPWR
+	// SIGTERM.
+	Signal syscall.Signal
 	// Timeout is the time from the request to SIGKILL, which a second request sends at once.
 	// A negative one is no limit.
 	Timeout time.Duration
@@ -68,9 +70,9 @@ func (w Watch) Do() error {
 		}
 		w.send(sig)
 		for sig := w.Signals.Next(); sig != 0; sig = w.Signals.Next() {
-			switch {
-			case isStopRequest(sig):
-				w.send(t.request(loop.Now()))
+			switch stop := stopSignal(sig); {
+			case stop != 0:
+				w.send(t.request(loop.Now(), stop))
 				w.send(unix.SIGCONT) // a stopped process can't react
 			case sig != unix.SIGCHLD && sig != unix.SIGPIPE: // those two concern this process
 				w.send(sig)

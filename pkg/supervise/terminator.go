@@ -3,6 +3,7 @@
 package supervise
 
 import (
+	"cmp"
 	"syscall"
 	"time"
 
@@ -18,7 +19,7 @@ const killTimeout = 5 * time.Second
 // terminator decides when processes are asked to end, and when they are killed. It is pure: the
 // caller passes times by loop.Now, and sends the signals.
 type terminator struct {
-	signal syscall.Signal // asks the processes to end; 0: SIGTERM
+	signal syscall.Signal // asks the processes to end; 0: the one that request gets
 	grace  time.Duration  // from the request to SIGKILL; negative: no limit
 	phase  phase
 	due    time.Duration // when the phase ends
@@ -33,15 +34,12 @@ const (
 )
 
 // request returns the signal to send for a stop request at a time: for all but the first one,
-// SIGKILL.
-func (t *terminator) request(now time.Duration) syscall.Signal {
+// SIGKILL. The first one is that of the terminator or, if it has none, the one given.
+func (t *terminator) request(now time.Duration, signal syscall.Signal) syscall.Signal {
 	switch t.phase {
 	case running:
 		t.phase, t.due = asked, now+t.grace
-		if t.signal == 0 {
-			return unix.SIGTERM
-		}
-		return t.signal
+		return cmp.Or(t.signal, signal)
 	case asked:
 		t.phase, t.due = killed, now+killTimeout
 	}
@@ -65,5 +63,5 @@ func (t *terminator) expire(now time.Duration) (sig syscall.Signal, over bool) {
 	case t.phase == killed:
 		return 0, true
 	}
-	return t.request(now), false
+	return t.request(now, 0), false
 }

@@ -68,7 +68,7 @@ func TestTerminator(t *testing.T) {
 			var sig syscall.Signal
 			var over bool
 			if e.request {
-				sig = term.request(e.now)
+				sig = term.request(e.now, unix.SIGTERM)
 			} else {
 				sig, over = term.expire(e.now)
 			}
@@ -80,7 +80,7 @@ func TestTerminator(t *testing.T) {
 			}
 		}
 	}
-	if got := new(terminator).request(0); got != unix.SIGTERM {
-		t.Errorf("request() without a signal = %v, want SIGTERM", got)
+	if got := new(terminator).request(0, unix.SIGINT); got != unix.SIGINT {
+		t.Errorf("request() without a signal of its own = %v, want SIGINT", got)
 	}
 }
