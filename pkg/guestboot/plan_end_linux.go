@@ -1,8 +1,14 @@
 package guestboot
 
 import (
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/poweroff"
@@ -46,6 +52,43 @@ func (g *Guest) planFailedStreams() ([]op.Op, error) {
 		mount.Mount{Type: "sysfs", Source: "sysfs", Target: "/sys"},
 		stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams},
 	}, nil
+}
+
+// wasKilled reports whether the workload has ended like one that SIGKILL ended, perhaps the kernel's
+// when it was out of memory. A shell passes on that code of its child.
+func (g *Guest) wasKilled() bool {
+	return g.failure == nil && g.code == poweroff.SignalBase+int(unix.SIGKILL)
+}
+
+func (g *Guest) planOutOfMemory() ([]op.Op, error) { return []op.Op{printOutOfMemory{g}}, nil }
+
+// printOutOfMemory prints a line to the workload's standard error if the kernel has killed
+// processes of this machine because it was out of memory.
+type printOutOfMemory struct{ g *Guest }
+
+func (printOutOfMemory) Describe() op.Description {
+	return op.Describe("print", "how many processes were killed for memory", "unless", "0")
+}
+
+func (p printOutOfMemory) Do() error {
+	const limit = 1 << 16
+	vmstat, err := imagefile.Read("/proc/vmstat", limit)
+	if n := oomKills(vmstat); n > 0 {
+		processes := "a process"
+		if n > 1 {
+			processes = fmt.Sprintf("%d processes", n)
+		}
+		p.g.Print(p.g.stderr(), "out of memory: the kernel killed "+processes)
+	}
+	return err
+}
+
+// oomKills returns the count oom_kill in the text of /proc/vmstat, 0 if there is none.
+func oomKills(vmstat []byte) (n int) {
+	_, count, _ := strings.Cut(string(vmstat), "\noom_kill ")
+	count, _, _ = strings.Cut(count, "\n")
+	n, _ = strconv.Atoi(count)
+	return n
 }
 
 // planStop ends the processes that the workload left behind.

@@ -56,7 +56,10 @@ func (g *Guest) planRequest() ([]op.Op, error) {
 
 // planLease waits for leases, so that the workload starts with a network and name servers.
 func (g *Guest) planLease() ([]op.Op, error) {
-	return []op.Op{network.Wait{Network: g.network, Limit: g.Params.DHCPTimeout, Loop: &g.tasks}}, nil
+	return []op.Op{network.Wait{
+		Network: g.network, Limit: g.Params.DHCPTimeout, Loop: &g.tasks,
+		Stopped: func() bool { return g.stopRequest() != nil },
+	}}, nil
 }
 
 // leaseAddress returns the address of the first interface that has a lease.

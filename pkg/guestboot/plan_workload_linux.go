@@ -1,12 +1,16 @@
 package guestboot
 
 import (
+	"errors"
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/exec"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/poweroff"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/supervise"
@@ -76,11 +80,32 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 }
 
 func (g *Guest) prepareSupervision() error {
-	g.tasks.Tasks = append(g.tasks.Tasks, &supervise.PowerKeys{})
 	if g.network != nil {
 		g.network.ConfirmAfterSleep() // not before: the boot itself may set the clock
 	}
 	return nil
+}
+
+// stopRequest returns an error if the host has asked for the end before there is a workload, with
+// the exit code of a workload that the signal kills.
+func (g *Guest) stopRequest() error {
+	sig := supervise.StopRequest(g.signals)
+	if sig == 0 {
+		return nil
+	}
+	return &exec.StartError{
+		Op:   "stopped by " + unix.SignalName(sig),
+		Err:  errors.New("the workload was not started"),
+		Code: poweroff.SignalBase + int(sig),
+	}
+}
+
+// pause lets the tasks run for a time, at most d. It fails if a stop request has come.
+func (g *Guest) pause(d time.Duration) error {
+	if _, err := g.tasks.Step(-1, d); err != nil {
+		time.Sleep(d)
+	}
+	return g.stopRequest()
 }
 
 // planSupervision supervises the workload until it ends.

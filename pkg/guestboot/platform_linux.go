@@ -11,6 +11,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/system"
+	"github.com/krunbox/krunbox/pkg/supervise"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
@@ -37,6 +38,9 @@ type platform struct {
 func (g *Guest) init() {
 	g.streams = stdio.Inherited()
 	g.tasks.Warn = g.warn
+	if !g.Params.InitPID1 {
+		g.tasks.Tasks = []loop.Task{&supervise.PowerKeys{}}
+	}
 }
 
 // stderr returns the descriptor of the workload's standard error.

@@ -20,5 +20,6 @@ func (g *Guest) rootConfig() rootfs.Config {
 		Options: root.Options,
 		Overlay: g.Params.RootOverlay,
 		Timeout: root.Timeout,
+		Pause:   g.pause,
 	}
 }

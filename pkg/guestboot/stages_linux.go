@@ -17,7 +17,7 @@ func stagesUp() []boot.Stage[*Guest] {
 
 	return []boot.Stage[g]{
 		{Name: "signals", OnError: boot.Fatal, Plan: g.planSignals},
-		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, Plan: g.planCtrlAltDel},
+		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, If: notPID1, Plan: g.planCtrlAltDel},
 		{Name: "modules", OnError: boot.Warn,
 			If:      boot.If("init is not called init.krun", g.mayHaveModules),
 			Prepare: g.prepareModules, Plan: g.planModules},
@@ -58,6 +58,7 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "sidecars", OnError: boot.Warn, If: pid1, Plan: g.planSidecars},
 		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
 		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
+		{Name: "stop requests", OnError: boot.Fatal, Prepare: g.stopRequest},
 		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
 		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
 		{Name: "supervision", OnError: boot.Fatal, If: notPID1,
@@ -75,6 +76,8 @@ func stagesDown() []boot.Stage[*Guest] {
 			If: boot.If("the boot failed before it found them", g.lacksStreams), Plan: g.planFailedStreams},
 		{Name: "reason", OnError: boot.Silent, If: boot.If("the boot failed", g.hasFailed),
 			Plan: g.planReason},
+		{Name: "out of memory", OnError: boot.Silent,
+			If: boot.If("the exit code is 137", g.wasKilled), Plan: g.planOutOfMemory},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
 		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},

@@ -27,6 +27,19 @@ type Task interface {
 // Forever is a wait without a time limit.
 const Forever time.Duration = -1
 
+// Pause waits for a time, at most d, before the caller looks again for what it waits for. An error
+// means that the caller must give up. A nil Pause sleeps.
+type Pause func(d time.Duration) error
+
+// For calls the Pause.
+func (p Pause) For(d time.Duration) error {
+	if p == nil {
+		time.Sleep(d)
+		return nil
+	}
+	return p(d)
+}
+
 // Now returns the time since some moment at or before the boot. It never goes back, and includes
 // the time in which the machine was suspended.
 func Now() time.Duration {

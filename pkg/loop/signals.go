@@ -89,6 +89,11 @@ func (s *Signals) Next() syscall.Signal {
 	return syscall.Signal(n + 1)
 }
 
+// Waiting reports whether a signal waits, which Next will return.
+func (s *Signals) Waiting(sig syscall.Signal) bool {
+	return s != nil && s.waiting.Load()&(1<<(sig-1)) != 0
+}
+
 // Close stops the reception: the signals have their default effect again. FD is closed soon after.
 func (s *Signals) Close() {
 	signal.Stop(s.channel)

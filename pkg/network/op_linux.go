@@ -58,7 +58,11 @@ type Wait struct {
 	Network *Network
 	Limit   time.Duration
 	Loop    *loop.Loop
+	// Stopped, unless nil, ends the wait when it returns true. It is called every stopInterval.
+	Stopped func() bool
 }
+
+const stopInterval = 50 * time.Millisecond
 
 func (w Wait) Describe() op.Description {
 	limit := fmt.Sprintf("%dms", w.Limit.Milliseconds())
@@ -69,11 +73,14 @@ func (w Wait) Describe() op.Description {
 func (w Wait) Do() error {
 	n := w.Network
 	n.Run() // handle what has already arrived, even if Limit is 0
-	if err := wait(w.Loop, w.Limit, n.Settled); err != nil {
+	if err := wait(w.Loop, w.Limit, w.Stopped, n.Settled); err != nil {
 		return err
 	}
-	if err := wait(w.Loop, w.Limit, func() bool { return !n.requesting() }); err != nil {
+	if err := wait(w.Loop, w.Limit, w.Stopped, func() bool { return !n.requesting() }); err != nil {
 		return err
+	}
+	if w.Stopped != nil && w.Stopped() {
+		return nil
 	}
 	var missing []error
 	for _, i := range n.interfaces {
@@ -92,13 +99,16 @@ func (n *Network) requesting() bool {
 	})
 }
 
-// wait runs the tasks of a loop until done returns true, at most for limit.
-func wait(l *loop.Loop, limit time.Duration, done func() bool) error {
+// wait runs the tasks of a loop until done returns true, or stopped, unless nil; at most for limit.
+func wait(l *loop.Loop, limit time.Duration, stopped, done func() bool) error {
 	deadline := loop.Now() + limit
-	for !done() {
+	for !done() && (stopped == nil || !stopped()) {
 		left := deadline - loop.Now()
 		if left <= 0 {
 			return nil
+		}
+		if stopped != nil {
+			left = min(left, stopInterval)
 		}
 		if _, err := l.Step(-1, left); err != nil {
 			return fmt.Errorf("wait for leases: %w", err)
@@ -115,7 +125,7 @@ const otherVersionTimeout = time.Second
 // runs the tasks of l, which should include the Network.
 func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 	deadline := loop.Now() + limit
-	err := wait(l, limit, func() bool {
+	err := wait(l, limit, nil, func() bool {
 		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
 			wait4, wait6 := i.v4.waiting(), i.v6.waiting()
 			return (wait4 || wait6) && (wait4 || !n.cfg.IPv4) && (wait6 || !n.cfg.IPv6)
@@ -124,7 +134,7 @@ func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return wait(l, min(deadline-loop.Now(), otherVersionTimeout), func() bool {
+	return wait(l, min(deadline-loop.Now(), otherVersionTimeout), nil, func() bool {
 		return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool {
 			return i.v4.waiting() || i.v6.waiting()
 		})

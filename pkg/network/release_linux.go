@@ -43,7 +43,7 @@ func Release(cfg Config, limit time.Duration) (leased netip.Prefix, err error) {
 	}
 	l := loop.Loop{Tasks: []loop.Task{n}, Warn: cfg.Warn}
 	deadline := loop.Now() + limit
-	if err := wait(&l, limit, func() bool { return v.lease != nil }); err != nil {
+	if err := wait(&l, limit, nil, func() bool { return v.lease != nil }); err != nil {
 		return leased, err
 	}
 	if v.lease == nil {

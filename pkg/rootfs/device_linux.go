@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/loop"
 )
 
 // retryInterval is the time between two looks for a device.
@@ -151,13 +153,13 @@ func openDevice(path string) (*os.File, error) {
 }
 
 // find returns the device that name, a path or a tag, stands for. If there is none, it waits for it
-// until the timeout.
-func find(name string, timeout time.Duration) (Device, error) {
+// until the timeout, or until pause fails.
+func find(name string, timeout time.Duration, pause loop.Pause) (Device, error) {
 	t, err := parseTag(name)
 	if err != nil {
 		return Device{}, err
 	}
-	for start := time.Now(); ; time.Sleep(retryInterval) {
+	for start := time.Now(); ; {
 		switch d, err := t.find(); err {
 		case unix.ENOENT, unix.ENXIO, unix.ENOMEDIUM:
 			if time.Since(start) >= timeout {
@@ -165,6 +167,9 @@ func find(name string, timeout time.Duration) (Device, error) {
 			}
 		default:
 			return d, err
+		}
+		if err := pause.For(retryInterval); err != nil {
+			return Device{}, err
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -27,6 +28,8 @@ type Config struct {
 	Overlay string
 	// Timeout is how long to wait for a device to appear; 0 means not at all.
 	Timeout time.Duration
+	// Pause waits between two looks for the device. Its error ends the wait.
+	Pause loop.Pause
 }
 
 // OriginalRoot holds the root that init started on, and mounts that no path leads to any more.
@@ -80,14 +83,14 @@ func Plan(cfg Config, original *OriginalRoot) []op.Op {
 	if cfg.Device != "" {
 		root := &volume{role: "root", source: cfg.Device, fsType: cfg.Type, flags: cfg.Flags,
 			data: cfg.Data, options: cfg.Options, immutable: cfg.Overlay != ""}
-		ops = append(ops, &findDevice{root, cfg.Timeout}, &mountVolume{root, target})
+		ops = append(ops, &findDevice{root, cfg.Timeout, cfg.Pause}, &mountVolume{root, target})
 	}
 	if cfg.Overlay != "" {
 		flags := cfg.Flags &^ unix.MS_RDONLY
 		if cfg.Overlay != overlayTmpfs {
 			upper := &volume{role: "overlay", source: cfg.Overlay, flags: flags,
 				options: cfg.Options}
-			ops = append(ops, &findDevice{upper, cfg.Timeout}, &mountVolume{upper, upperDir})
+			ops = append(ops, &findDevice{upper, cfg.Timeout, cfg.Pause}, &mountVolume{upper, upperDir})
 		}
 		ops = append(ops, &mountOverlay{original, cfg.Overlay, flags, cfg.Options})
 	}

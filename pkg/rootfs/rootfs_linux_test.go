@@ -125,10 +125,10 @@ func TestMissingInNamespace(t *testing.T) {
 		}
 		wantMarker(t, original)
 
-		if _, err := find("/dev/null", time.Hour); err != unix.ENOTBLK {
+		if _, err := find("/dev/null", time.Hour, nil); err != unix.ENOTBLK {
 			t.Errorf("find(/dev/null) = %v, want %v", err, unix.ENOTBLK)
 		}
-		if _, err := find("UUID=none", 0); err == nil || strings.Contains(err.Error(), "after") {
+		if _, err := find("UUID=none", 0, nil); err == nil || strings.Contains(err.Error(), "after") {
 			t.Errorf("find(UUID=none) = %v, want an error without a time", err)
 		}
 		if err := (enterNewRoot{}).Do(); !errors.Is(err, unix.EBUSY) {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -32,6 +33,7 @@ type volume struct {
 type findDevice struct {
 	volume  *volume
 	timeout time.Duration
+	pause   loop.Pause
 }
 
 func (f *findDevice) Describe() op.Description {
@@ -45,7 +47,7 @@ func (f *findDevice) Do() (err error) {
 	if v.isBlock = needsDevice(v.fsType); !v.isBlock {
 		return nil
 	}
-	v.device, err = find(v.source, f.timeout)
+	v.device, err = find(v.source, f.timeout, f.pause)
 	return err
 }
 

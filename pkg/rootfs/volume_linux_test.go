@@ -53,7 +53,7 @@ func TestDeviceInNamespace(t *testing.T) {
 
 		// Mount it by its UUID or, if another device has the same one, by its path.
 		name := "UUID=" + strings.ToUpper(textUUID)
-		if d, err := find(name, 0); err != nil {
+		if d, err := find(name, 0, nil); err != nil {
 			t.Error(err)
 		} else if d.Path != device {
 			name = device
@@ -135,7 +135,7 @@ func TestFindWaitsInNamespace(t *testing.T) {
 		time.AfterFunc(3*retryInterval, func() {
 			made <- unix.Mknod(want.Path, unix.S_IFBLK|0o600, int(st.Rdev))
 		})
-		if got, err := find(want.Path, time.Minute); got != want || err != nil {
+		if got, err := find(want.Path, time.Minute, nil); got != want || err != nil {
 			t.Errorf("find(%s) = %+v, %v, want %+v", want.Path, got, err, want)
 		}
 		if err := <-made; err != nil {

@@ -7,6 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// stopRequests are the signals for which stopSignal does not return 0.
+var stopRequests = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGPWR}
+
 // stopSignal returns the signal that asks the workload to end, unless StopPolicy names another one,
 // when sig came to this process. It returns 0 if sig is not a stop request.
 func stopSignal(sig syscall.Signal) syscall.Signal {

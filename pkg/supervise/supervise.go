@@ -81,6 +81,17 @@ func (w Watch) Do() error {
 	}
 }
 
+// StopRequest returns the signal that would ask a workload to end, if a stop request has come that
+// Watch has not taken yet, else 0.
+func StopRequest(signals *loop.Signals) syscall.Signal {
+	for _, sig := range stopRequests {
+		if signals.Waiting(sig) {
+			return stopSignal(sig)
+		}
+	}
+	return 0
+}
+
 // send sends a signal, unless it is 0, to the workload, which exists: only Do reaps it.
 func (w Watch) send(sig syscall.Signal) {
 	pid := *w.PID
