@@ -81,7 +81,7 @@ func TestStopRequest(t *testing.T) {
 		{
 			name:   "SIGINT",
 			script: `trap 'exit 5' TERM; trap 'exit 6' INT; kill -INT 1; while :; do sleep 0.01; done`,
-			want:   5,
+			want:   6,
 		},
 		{
 			name:   "SIGTERM is ignored",
