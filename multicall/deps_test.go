@@ -64,6 +64,7 @@ var layers = []struct{ importer, imported, why string }{
 var shared = []string{
 	module + "pkg/dnsname",   // names in DNS
 	module + "pkg/imagefile", // reads files of an image or a host
+	module + "pkg/kmsg",      // reads the kernel's log
 	module + "pkg/loop",      // the poll loop and its tasks
 	module + "pkg/oci",       // names and numbers of the OCI runtime specification
 	module + "pkg/op",        // operations

@@ -88,6 +88,9 @@ func TestOutOfMemory(t *testing.T) {
 	cfg := script(t, "amd64", "exec tail /dev/zero")
 	cfg.MemMiB = 128
 	const killed = 128 + int(unix.SIGKILL)
-	wantConsole(t, run(t, cfg, killed), "krunbox: out of memory: the kernel killed a process\n")
+	text := console(run(t, cfg, killed))
+	if want := "krunbox: out of memory: the kernel killed \"tail\"\n"; !strings.HasSuffix(text, want) {
+		t.Errorf("console = %q, want %q after the kernel's message", text, want)
+	}
 	wantConsole(t, run(t, script(t, "amd64", "kill -KILL $$"), killed), "")
 }

@@ -2,13 +2,10 @@ package guestboot
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/poweroff"
@@ -54,41 +51,31 @@ func (g *Guest) planFailedStreams() ([]op.Op, error) {
 	}, nil
 }
 
-// wasKilled reports whether the workload has ended like one that SIGKILL ended, perhaps the kernel's
-// when it was out of memory. A shell passes on that code of its child.
+// wasKilled reports whether SIGKILL has ended the workload, perhaps the kernel's when memory ran
+// out, or a child of a shell, which passes that code on.
 func (g *Guest) wasKilled() bool {
 	return g.failure == nil && g.code == poweroff.SignalBase+int(unix.SIGKILL)
 }
 
-func (g *Guest) planOutOfMemory() ([]op.Op, error) { return []op.Op{printOutOfMemory{g}}, nil }
+func (g *Guest) planMemory() ([]op.Op, error) { return []op.Op{printMemory{g}}, nil }
 
-// printOutOfMemory prints a line to the workload's standard error if the kernel has killed
-// processes of this machine because it was out of memory.
-type printOutOfMemory struct{ g *Guest }
+// printMemory prints a line to the workload's standard error if the kernel killed the workload or,
+// where that has ended by itself, any other process because memory ran out.
+type printMemory struct{ g *Guest }
 
-func (printOutOfMemory) Describe() op.Description {
-	return op.Describe("print", "how many processes were killed for memory", "unless", "0")
+func (printMemory) Describe() op.Description {
+	return op.Describe("print", "what the kernel killed for memory", "unless", "nothing")
 }
 
-func (p printOutOfMemory) Do() error {
-	const limit = 1 << 16
-	vmstat, err := imagefile.Read("/proc/vmstat", limit)
-	if n := oomKills(vmstat); n > 0 {
-		processes := "a process"
-		if n > 1 {
-			processes = fmt.Sprintf("%d processes", n)
-		}
-		p.g.Print(p.g.stderr(), "out of memory: the kernel killed "+processes)
+func (p printMemory) Do() error {
+	pid := 0
+	if p.g.status.Signaled() {
+		pid = p.g.pid
 	}
-	return err
-}
-
-// oomKills returns the count oom_kill in the text of /proc/vmstat, 0 if there is none.
-func oomKills(vmstat []byte) (n int) {
-	_, count, _ := strings.Cut(string(vmstat), "\noom_kill ")
-	count, _, _ = strings.Cut(count, "\n")
-	n, _ = strconv.Atoi(count)
-	return n
+	if name := supervise.KilledForMemory(pid); name != "" {
+		p.g.Print(p.g.stderr(), fmt.Sprintf("out of memory: the kernel killed %q", name))
+	}
+	return nil
 }
 
 // planStop ends the processes that the workload left behind.

@@ -38,7 +38,7 @@ func planCases() []planCase {
 		{
 			name: "parameters",
 			env: append(kernel, "KRUN_INIT=/bin/app", "KRUN_WORKDIR=/srv", `KRUN_RLIMITS="7=1024:4096,4:0:18446744073709551615"`,
-				"KRUN_HOME=/home/x", "KRUN_TERM=xterm", "HOSTNAME=box", "A=1", "KRUN_DHCP=1", "KRUN_NEW=1"),
+				"KRUN_HOME=/home/x", "KRUN_TERM=xterm", "HOSTNAME=box", "A=1", "KRUN_DHCP=1", "KRUN_NEW=1", "KRUN_PID_NAMESPACE=1"),
 			args:    []string{"redirect-stdio", "", "a b", "--"},
 			cmdline: "quiet tsi_hijack init=/init.krun",
 		},

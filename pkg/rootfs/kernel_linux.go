@@ -3,10 +3,9 @@ package rootfs
 import (
 	"bytes"
 	"os"
-	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/krunbox/krunbox/pkg/kmsg"
 )
 
 // consoleLevel holds four numbers. The kernel shows messages below the first one on the console.
@@ -23,52 +22,15 @@ func muteConsole() (restore func()) {
 	return func() { _ = os.WriteFile(consoleLevel, level, 0) }
 }
 
-// kernelLog is a descriptor of the kernel's log, or -1.
-type kernelLog int
-
-// openLog opens the log at its end.
-func openLog() kernelLog {
-	fd, err := unix.Open("/dev/kmsg", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return -1
-	}
-	if _, err := unix.Seek(fd, 0, unix.SEEK_END); err != nil {
-		unix.Close(fd)
-		return -1
-	}
-	return kernelLog(fd)
-}
-
-func (l kernelLog) close() {
-	if l >= 0 {
-		unix.Close(int(l))
-	}
-}
-
-// reason returns the kernel's explanation of a failure since openLog, by messages about a device or
-// from a driver, or "".
-func (l kernelLog) reason(device, driver string) string {
-	const maxRecords, maxRecord = 1000, 8 << 10 // the kernel bounds a record, in bytes
+// explain returns the kernel's explanation of a failure since log was opened, by messages about a
+// device or from a driver, or "".
+func explain(log kmsg.Log, device, driver string) string {
 	r := reason{device: device, driver: driver}
-	buf := make([]byte, maxRecord)
-	for range maxRecords {
-		n, err := unix.Read(int(l), buf)
-		switch err {
-		case nil:
-			r.add(buf[:n])
-		case unix.EPIPE, unix.EINTR: // records were overwritten: the next read gets the oldest one
-		default:
-			return r.String()
-		}
-	}
+	log.Each(r.add)
 	return r.String()
 }
 
-// reason finds the message in the kernel's log that explains why a mount failed. Records are those
-// of /dev/kmsg (Documentation/ABI/testing/dev-kmsg of Linux), which begin with priority, number,
-// time and flags:
-//
-//	3,412,5140900,-;EXT4-fs (vda): bad geometry
+// reason finds the message in the kernel's log that explains why a mount failed.
 type reason struct {
 	// device and driver select messages: those that contain device, unless it is empty, and those
 	// that begin with driver, the name of a file system.
@@ -77,19 +39,12 @@ type reason struct {
 	last           string
 }
 
-// maxMessage bounds how many bytes of a record are shown.
+// maxMessage bounds how many bytes of a message are shown.
 const maxMessage = 200
 
-// add considers a record.
-func (r *reason) add(record []byte) {
-	head, text, ok := bytes.Cut(record, []byte(";"))
-	priority, _, _ := bytes.Cut(head, []byte(","))
-	level, err := strconv.ParseUint(string(priority), 10, 32)
-	if !ok || err != nil || level > 7 { // upper bits: the facility, which is 0 for the kernel
-		return
-	}
-	text, _, _ = bytes.Cut(text, []byte("\n")) // fields for programs follow
-	line := strings.TrimRight(string(text[:min(len(text), maxMessage)]), " ")
+// add considers a message.
+func (r *reason) add(level int, text string) {
+	line := strings.TrimRight(text[:min(len(text), maxMessage)], " ")
 	aboutDevice := r.device != "" && strings.Contains(line, r.device)
 	if !aboutDevice && !strings.HasPrefix(line, r.driver+":") {
 		return

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/krunbox/krunbox/pkg/kmsg"
 )
 
 func TestReason(t *testing.T) {
@@ -34,7 +36,7 @@ func TestReason(t *testing.T) {
 	} {
 		r := reason{device: "vda", driver: "xfs"}
 		for _, record := range c.records {
-			r.add([]byte(record))
+			r.addRecord(record)
 		}
 		if got := r.String(); got != c.want {
 			t.Errorf("%s: reason.String() = %q, want %q", c.name, got, c.want)
@@ -42,11 +44,18 @@ func TestReason(t *testing.T) {
 	}
 }
 
+// addRecord considers a record of /dev/kmsg.
+func (r *reason) addRecord(record string) {
+	if level, text, ok := kmsg.Parse([]byte(record)); ok {
+		r.add(level, text)
+	}
+}
+
 // TestReasonWithoutDevice checks that only messages of the driver count then.
 func TestReasonWithoutDevice(t *testing.T) {
 	r := reason{driver: "tmpfs"}
-	r.add([]byte("3,1,10,-;usb: oh"))
-	r.add([]byte("3,2,11,-;tmpfs: Bad value for 'mode'"))
+	r.addRecord("3,1,10,-;usb: oh")
+	r.addRecord("3,2,11,-;tmpfs: Bad value for 'mode'")
 	if got, want := r.String(), "tmpfs: Bad value for 'mode'"; got != want {
 		t.Errorf("reason.String() = %q, want %q", got, want)
 	}
@@ -54,10 +63,10 @@ func TestReasonWithoutDevice(t *testing.T) {
 
 // FuzzReason checks that the reason is one short line.
 func FuzzReason(f *testing.F) {
-	f.Add([]byte("3,1,10,-;EXT4-fs (vda): bad\n A=b"))
-	f.Fuzz(func(t *testing.T, record []byte) {
+	f.Add("3,1,10,-;EXT4-fs (vda): bad\n A=b")
+	f.Fuzz(func(t *testing.T, record string) {
 		r := reason{device: "vda", driver: "xfs"}
-		r.add(record)
+		r.addRecord(record)
 		if s := r.String(); len(s) > maxMessage || strings.Contains(s, "\n") {
 			t.Errorf("reason.String() = %q, want one line of at most %d bytes", s, maxMessage)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/kmsg"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -29,15 +30,15 @@ func (o *mountOverlay) Do() (err error) {
 	if err := makeUpper(upper, work); err != nil {
 		return fmt.Errorf("make its directories: %w", err)
 	}
-	messages := openLog()
-	defer messages.close()
+	messages := kmsg.Open(unix.SEEK_END)
+	defer messages.Close()
 	data := "lowerdir=" + lowerDir + ",upperdir=" + upper + ",workdir=" + work
 	err = unix.Mount("overlay", newRoot, "overlay", o.flags, data)
 	if err == unix.ENODEV {
 		return errors.New("the kernel has no overlay")
 	}
 	if err != nil {
-		if why := messages.reason("overlayfs", "overlay"); why != "" {
+		if why := explain(messages, "overlayfs", "overlay"); why != "" {
 			err = addNotes(err, []string{"kernel: " + why})
 		}
 		return err

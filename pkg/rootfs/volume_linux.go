@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/kmsg"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
@@ -85,8 +86,8 @@ func (m *mountVolume) Do() error {
 	if fs == "" {
 		return v.wrap("", v.mountAsAny(m.target))
 	}
-	messages := openLog()
-	defer messages.close()
+	messages := kmsg.Open(unix.SEEK_END)
+	defer messages.Close()
 	err := v.mountAs(m.target, fs, 0)
 	if err == nil {
 		return nil
@@ -105,7 +106,7 @@ func (m *mountVolume) Do() error {
 		if v.isBlock {
 			name = path.Base(v.device.Path)
 		}
-		if why := messages.reason(name, fs); why != "" {
+		if why := explain(messages, name, fs); why != "" {
 			notes = append(notes, "kernel: "+why)
 		}
 	}
