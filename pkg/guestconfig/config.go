@@ -41,8 +41,8 @@ type Config struct {
 	// RootReadonly asks for a read-only root file system.
 	RootReadonly bool
 	// Linux has Sysctl, Devices, Namespaces, RootfsPropagation, MaskedPaths and ReadonlyPaths only.
-	// If Namespaces has a mount namespace, a runtime on the host has made the mounts. FileMode of a
-	// device has the bits of chmod(2).
+	// If Namespaces has a mount namespace, a runtime on the host has made the mounts. A PID namespace
+	// without a path is for the program. FileMode of a device has the bits of chmod(2).
 	Linux specs.Linux
 	// Unsupported names what the file asks for but does not get: fields, such as "linux.seccomp",
 	// and values after the name of their field, such as unknown capabilities. Fields that are for
