@@ -48,13 +48,13 @@ them, and keeps running to renew the leases until it is interrupted.
                lease, init asks for it again at half of its time
   -json        print the result as JSON
   -v           print a line for each packet, to standard error
-  --force      act on the machine's own network; needed inside a guest, where that is the guest's
+  --force      act on this machine's network although process 1 is not krunbox
 Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 another failure.
 Examples:
   dhcpclient -n                      # which server answers on eth0, and what does it offer?
   dhcpclient -v -n -i eth1 -timeout 2s
-  dhcpclient --force -once -json | jq .
-  dhcpclient --force -v -4           # keeps running and shows renewals
+  dhcpclient -once -json | jq .
+  dhcpclient -v -4                   # keeps running and shows renewals
 `
 
 // Exit codes.

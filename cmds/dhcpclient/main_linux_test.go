@@ -86,7 +86,8 @@ func TestGuardInNamespace(t *testing.T) {
 	if args, ok := os.LookupEnv(child); ok {
 		os.Exit(command(args, os.Stdout, os.Stderr))
 	}
-	nstest.Run(t, func(t *testing.T, _ string) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		other := nstest.CopySelf(t, dir)
 		for args, want := range map[string]string{
 			"-i nosuch0":                 guard.ErrOwnMachine.Error(),
 			"-i nosuch0 -once -json":     guard.ErrOwnMachine.Error(),
@@ -96,7 +97,7 @@ func TestGuardInNamespace(t *testing.T) {
 			"-i nosuch0 -release -force": "find interface nosuch0: no such device",
 			"-resume -force":             "malformed handover of the network: ",
 		} {
-			cmd := exec.Command("/proc/self/exe", "-test.run=^TestGuardInNamespace$")
+			cmd := exec.Command(other, "-test.run=^TestGuardInNamespace$")
 			cmd.Env = append(os.Environ(), child+"="+args)
 			out, err := cmd.CombinedOutput()
 			want = "dhcpclient: " + want

@@ -84,7 +84,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 	case printOnly:
 		o.Params = bootparam.Parse(argv, environ)
 		err = guestboot.Print(stdout, guestboot.New(o), asJSON)
-	case !force && guard.Check() != nil:
+	case !force && guard.CheckBoot() != nil:
 		err = fmt.Errorf("%w (init -n prints what it would do)", guard.ErrOwnMachine)
 	default:
 		return bootGuest(argv, environ)

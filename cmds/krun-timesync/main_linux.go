@@ -47,13 +47,13 @@ interrupted. SIGUSR1 prints a summary. Where init keeps the clock, the vsock por
   -n             print the offset of each datagram, change nothing
   -json          print JSON, an object per line
   -v             print a line for each datagram, also if it is refused, to standard error
-  --force        set the clock though this is not PID 1; needed inside a guest
+  --force        set this machine's clock although process 1 is not krunbox
 Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 no vsock, the port is in use, or the clock
 can't be set.
 Examples:
   krun-timesync -n -once             # how far off is the clock?
-  krun-timesync --force -once -json | jq .offsetNs
-  krun-timesync --force -slew -v &
+  krun-timesync -once -json | jq .offsetNs
+  krun-timesync -slew -v &
   kill -USR1 $!
 `
 

@@ -51,10 +51,10 @@ be done.
   -overlay O    do not change the root; store changes on O: "tmpfs", or a device
   -timeout T    how long to wait for a device to appear (default 5s)
   -n            change nothing
-  --force       act on the machine's own root; needed inside a guest, where that is the guest's
+  --force       change this machine's root although process 1 is not krunbox
 Examples:
   mount-root -n
-  mount-root --force -device LABEL=root -o ro -- /bin/sh
+  mount-root -device LABEL=root -o ro -- /bin/sh
   exec mount-root -device /dev/vda -overlay tmpfs -- /sbin/init     # at the end of an initramfs
 `
 

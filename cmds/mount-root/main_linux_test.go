@@ -95,7 +95,7 @@ func TestRefuses(t *testing.T) {
 		os.Exit(run(args, nil, os.Stdout, os.Stderr))
 	}
 	nstest.Run(t, func(t *testing.T, dir string) {
-		cmd := exec.Command("/proc/self/exe", "-test.run=^TestRefuses$")
+		cmd := exec.Command(nstest.CopySelf(t, dir), "-test.run=^TestRefuses$")
 		cmd.Env = append(os.Environ(), child+"=1")
 		out, _ := cmd.CombinedOutput()
 		code := cmd.ProcessState.ExitCode()

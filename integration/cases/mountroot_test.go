@@ -64,7 +64,7 @@ exit 7
 // clean.
 func TestMountRoot(t *testing.T) {
 	eachArch(t, func(t *testing.T, arch string) {
-		cfg, text := rootByHand(t, arch, `exec /krunbox mount-root -device /dev/vda --force -- /bin/sh -c '
+		cfg, text := rootByHand(t, arch, `exec /krunbox mount-root -device /dev/vda -- /bin/sh -c '
 echo "$0 $1"
 grep " / " /proc/mounts
 ls /dev/vda /proc/1/comm /sys/class/block/vda
@@ -99,11 +99,10 @@ exit 7
 func TestMountRootErrors(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		command string // "unshare -m" protects the root of the guest, so that --force is not needed
+		command string // "unshare -m" protects the root of the guest
 		code    int
 		want    string // part of the error message
 	}{
-		{"mount-root -device /dev/vda -- /bin/sh", 125, "--force"},
 		{"unshare -m mount-root -device /dev/vdx -timeout 10ms -- /bin/sh", 125, "/dev/vdx"},
 		{"unshare -m mount-root -device /dev/vda -fstype xfs -- /bin/sh", 125, "xfs"},
 		{"unshare -m mount-root -device /dev/vdb -- /no/such", 127, "/no/such"},

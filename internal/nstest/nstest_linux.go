@@ -5,6 +5,7 @@ package nstest
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -63,4 +64,19 @@ func enter(t *testing.T, f func(*testing.T, string)) {
 	}
 	defer syscall.Unmount(dir, syscall.MNT_DETACH)
 	f(t, dir)
+}
+
+// CopySelf copies this program to a file in dir, and returns its path. A guard takes the same file
+// as PID 1 for krunbox in a guest of its own.
+func CopySelf(t *testing.T, dir string) (path string) {
+	t.Helper()
+	program, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(dir, "other")
+	if err := os.WriteFile(path, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

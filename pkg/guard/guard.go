@@ -14,9 +14,18 @@ import (
 var ErrOwnMachine = errors.New("refused: this would change the machine it runs on; " +
 	"it acts as PID 1, " + alternatives)
 
-// Check returns ErrOwnMachine unless this process is PID 1 or, on Linux, in a mount namespace other
-// than that of PID 1. It also returns it if the mount namespaces can't be compared.
+// Check returns ErrOwnMachine unless this process is PID 1 or, on Linux, in a guest whose PID 1 is
+// krunbox, or in a mount namespace other than that of PID 1. It also returns it if it can't find
+// out.
 func Check() error {
+	if isGuest() {
+		return nil
+	}
+	return CheckBoot()
+}
+
+// CheckBoot is Check for a program that must not run in a guest that is up, either.
+func CheckBoot() error {
 	if unix.Getpid() == 1 || inOwnNamespace() {
 		return nil
 	}

@@ -1,6 +1,12 @@
 package guard
 
-import "golang.org/x/sys/unix"
+import (
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 const alternatives = "in a mount namespace of its own, or with --force"
 
@@ -9,4 +15,17 @@ func inOwnNamespace() bool {
 	var own, first unix.Stat_t
 	return unix.Stat("/proc/self/ns/mnt", &own) == nil && unix.Stat("/proc/1/ns/mnt", &first) == nil &&
 		(own.Dev != first.Dev || own.Ino != first.Ino)
+}
+
+// isGuest reports whether PID 1 is krunbox: it runs the same file as this process, or one with the
+// name that libkrun hosts or package managers give it. The link is only read, for a host may serve
+// init's file once.
+func isGuest() bool {
+	first, err := os.Readlink("/proc/1/exe")
+	if err != nil {
+		return false
+	}
+	own, err := os.Readlink("/proc/self/exe")
+	name := filepath.Base(strings.TrimSuffix(first, " (deleted)"))
+	return err == nil && first == own || name == "krunbox" || strings.HasSuffix(name, "init.krun")
 }
