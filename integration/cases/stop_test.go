@@ -37,30 +37,33 @@ func TestStopInShell(t *testing.T) {
 }
 
 // stopScript is executed by the kernel in place of init. It executes init, and sends it a SIGTERM
-// when it waits: for a disk on a tmpfs as its root, or for a DHCP server with a packet socket. The
-// script makes its mounts in a mount namespace of its own, so that init does not see them.
+// when it waits for a disk, on a tmpfs as its root, or has made its first mounts. The script makes
+// its mounts in a mount namespace of its own, so that init does not see them.
 const stopScript = `#!/bin/sh
 unshare -m /bin/sh -c '
 	mount -t proc proc /proc
 	echo >/ready
-	until grep -q " / / .* - tmpfs" /proc/1/mountinfo || [ $(wc -l </proc/1/net/packet) -gt 1 ]; do :; done
+	until grep -q -e " / / .* - tmpfs" -e " /dev/shm " /proc/1/mountinfo; do :; done
 	kill -TERM 1
 ' &
 until [ -e /ready ]; do :; done
 exec /init.krun "$@"
 `
 
-// TestStopDuringBoot sends a stop request while init waits for a disk, and while it waits for a
-// lease. The machine must end at once, and the workload must not run.
+// TestStopDuringBoot sends a stop request while init waits for a disk, a share or a lease. The machine must end at once, and the workload must not run.
 func TestStopDuringBoot(t *testing.T) {
 	for _, tt := range []struct {
-		name string
-		env  []string
-		line []string
+		name   string
+		env    []string
+		config string
+		line   []string
 	}{
-		{"disk", []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vdz", "KRUN_BLOCK_ROOT_TIMEOUT_MS=600000"},
+		{"disk", []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vdz", "KRUN_BLOCK_ROOT_TIMEOUT_MS=600000"}, "",
 			[]string{"krunbox: root: find the root device /dev/vdz: stopped by SIGTERM: the workload was not started"}},
-		{"lease", []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=600000"},
+		{"share", []string{"KRUN_BLOCK_ROOT_TIMEOUT_MS=600000"},
+			`{"mounts": [{"destination": "/data", "type": "virtiofs", "source": "none"}]}`,
+			[]string{"krunbox: configured mounts: ", "/data: stopped by SIGTERM: the workload was not started"}},
+		{"lease", []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=600000"}, "",
 			[]string{"krunbox: stop requests: stopped by SIGTERM: the workload was not started"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -71,6 +74,9 @@ func TestStopDuringBoot(t *testing.T) {
 				hostfs.File{Path: "/stop", Data: []byte(stopScript), Mode: 0o755})
 			cfg.Init, cfg.InitOneShot, cfg.InitPath = "", false, "/stop"
 			cfg.Env = tt.env
+			if tt.config != "" {
+				cfg.GuestConfig = []byte(tt.config)
+			}
 			segment(t, network.SegmentOptions{}).AddTo(&cfg) // without a server
 			start := time.Now()
 			wantLine(t, console(run(t, cfg, 128+int(unix.SIGTERM))), tt.line...)

@@ -67,6 +67,7 @@ func (g *Guest) planMounts() ([]op.Op, error) {
 		RuntimeMounts: g.hasMountNamespace(),
 		Targets:       targets,
 		Wait:          g.Params.BlockRoot.Timeout,
+		Pause:         g.pause,
 		First:         g.runTmpfs(),
 	}), nil
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
-	"github.com/krunbox/krunbox/pkg/system"
 	"github.com/krunbox/krunbox/pkg/supervise"
+	"github.com/krunbox/krunbox/pkg/system"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 

@@ -10,6 +10,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -24,6 +25,8 @@ type Host struct {
 	Targets []string
 	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
 	Wait time.Duration
+	// Pause waits between two looks for it. Its error ends the wait.
+	Pause loop.Pause
 	// First, unless nil, is mounted first.
 	First *Tmpfs
 }
@@ -130,7 +133,7 @@ func (p *planner) change(target string, attrs Attrs, lenient bool) {
 // mount plans the mount of a file system.
 func (p *planner) mount(entry specs.Mount, target string, o options) {
 	m := Mount{Type: entry.Type, Source: entry.Source, Target: target, Flags: o.flags,
-		Data: o.data, After: o.after, Parents: true, Wait: p.host.Wait}
+		Data: o.data, After: o.after, Parents: true, Wait: p.host.Wait, Pause: p.host.Pause}
 	if m.Source == "" {
 		m.Source = m.Type
 	}

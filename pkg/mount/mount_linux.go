@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -33,6 +34,8 @@ type Mount struct {
 	IfKnown bool
 	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
 	Wait time.Duration
+	// Pause waits between two looks for it. Its error ends the wait.
+	Pause loop.Pause
 }
 
 func (m Mount) Describe() op.Description { return m.describe() }
@@ -85,7 +88,9 @@ func (m Mount) mount() error {
 		if time.Since(start) >= m.Wait {
 			break
 		}
-		time.Sleep(pause)
+		if err := m.Pause.For(pause); err != nil {
+			return err
+		}
 		err = m.attempt()
 	}
 	switch {
