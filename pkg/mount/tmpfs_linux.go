@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 
@@ -103,15 +102,34 @@ type RunDir struct {
 
 // FindRun looks at /run of the image in the directory root.
 func FindRun(root string) RunDir {
-	const run = "/run"
-	d, err := os.Open(root + run)
-	if err != nil {
-		missing := errors.Is(err, fs.ErrNotExist)
-		return RunDir{Path: run, Missing: missing, Empty: missing}
+	r := RunDir{Path: "/run"}
+	var st unix.Stat_t
+	err := unix.Lstat(root+r.Path, &st)
+	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		r.Path = followLinks(root, r.Path, nil)
+		err = unix.Lstat(root+r.Path, &st)
 	}
-	defer d.Close()
-	_, err = d.Readdirnames(1)
-	return RunDir{Path: followLinks(root, run, nil), Empty: err == io.EOF}
+	r.Missing = err == unix.ENOENT
+	r.Empty = r.Missing
+	if err != nil || st.Nlink > 2 { // there are directories; the look at them costs requests
+		return r
+	}
+	fd, err := unix.Open(root+r.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return r
+	}
+	defer unix.Close(fd)
+	var entries [1024]byte
+	for {
+		n, err := unix.Getdents(fd, entries[:])
+		if err != nil || n == 0 {
+			r.Empty = err == nil
+			return r
+		}
+		if _, count, _ := unix.ParseDirent(entries[:n], 1, nil); count > 0 { // besides . and ..
+			return r
+		}
+	}
 }
 
 // Tmpfs returns the mount of a tmpfs on the directory. It has the directory's owner and mode, and

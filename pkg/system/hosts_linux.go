@@ -60,12 +60,7 @@ func (h Hosts) Do() (err error) {
 	if a := h.Address(); a.IsValid() {
 		address = a
 	}
-	image, err := imagefile.Read(HostsFile, maxHosts)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = createFile(HostsFile); errors.Is(err, fs.ErrExist) { // a link that leads nowhere
-			return nil
-		}
-	}
+	image, err := h.image()
 	if err != nil {
 		return fmt.Errorf("read or create %s: %w", HostsFile, err)
 	}
@@ -90,6 +85,19 @@ func (h Hosts) Do() (err error) {
 	err = unix.Mount(hostsSource, HostsFile, "", unix.MS_BIND, "")
 	state.mounted = err == nil
 	return err
+}
+
+// image returns the contents of the file. It creates an empty one if there is none.
+func (h Hosts) image() ([]byte, error) {
+	// Creating the file without looking for it first saves a request to the host.
+	err := createFile(HostsFile)
+	if !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	if info, err := os.Stat(HostsFile); err == nil && info.Size() > 0 && h.Hostname == "localhost" {
+		return []byte(localHosts), nil // it need not be read: every such file has that name
+	}
+	return imagefile.Read(HostsFile, maxHosts)
 }
 
 // createFile creates an empty file and, if necessary, its directory. It fails with ErrExist if
