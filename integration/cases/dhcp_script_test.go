@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/integration/network"
 )
@@ -572,7 +573,8 @@ func TestTwoInterfaces(t *testing.T) {
 }
 
 // TestSidecar boots a guest whose workload is PID 1, and whose init program can be read only once.
-// It checks that a separate dhcpclient process renews a lease of a few seconds.
+// It checks that a separate dhcpclient process renews a lease of a few seconds, and confirms it when
+// the clock is set forward.
 func TestSidecar(t *testing.T) {
 	t.Parallel()
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
@@ -588,6 +590,10 @@ func TestSidecar(t *testing.T) {
 	if want := []string{"192.0.2.77/24"}; !slices.Equal(got.Addresses, want) {
 		t.Errorf("addresses = %v, want %v", got.Addresses, want)
 	}
+	asked := func(r sentRequest) bool { return r.to == "255.255.255.255" && r.ClientIPAddr.Equal(scriptedAddress) }
+	if all := requests(t, s.Network); !slices.ContainsFunc(all, asked) {
+		t.Errorf("requests: %v, want one to all servers after the clock was set forward", all)
+	}
 }
 
 var sidecarGuest = inGuest("sidecar", func(t *testing.T) {
@@ -599,6 +605,11 @@ var sidecarGuest = inGuest("sidecar", func(t *testing.T) {
 	for _, word := range []string{"nameserver 192.0.2.101", "nameserver 192.0.2.103"} {
 		waitUntil(t, word)
 	}
+	later := unix.NsecToTimespec(time.Now().Add(time.Hour).UnixNano())
+	if err := unix.ClockSettime(unix.CLOCK_REALTIME, &later); err != nil {
+		t.Error(err)
+	}
+	waitUntil(t, "nameserver 192.0.2.105")
 	var s networkState
 	s.look(t)
 	fmt.Printf("\nSTATE {\"Processes\": %s, \"Addresses\": %s}\n", jsonList(s.Processes), jsonList(s.Addresses))
