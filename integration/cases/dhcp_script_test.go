@@ -267,30 +267,26 @@ func TestOfferWithoutAck(t *testing.T) {
 }
 
 // TestHostnameAndSleep has a configuration with a host name, which the server must get with the
-// REQUEST, and a workload that sets the clock forward, as the host's time does when the host has
-// slept. The guest must ask at once whether its lease is still valid.
+// REQUEST, and a host whose time sets the clock forward by an hour, as after the host has slept. The
+// guest must ask at once whether its lease is still valid.
 func TestHostnameAndSleep(t *testing.T) {
 	t.Parallel()
 	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
 		return replies(s, grant(m, dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
 	})
-	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.100", "run=date -s @$(($(date +%s) + 3600)) >/dev/null",
-		"until=nameserver 192.0.2.101", "run=date -s @$(($(date +%s) - 7200)) >/dev/null; sleep 1"}, s.Network)
+	cfg := onNetwork(t, "amd64", []string{"until=nameserver 192.0.2.100",
+		"run=date -s @$(($(date +%s) - 3600)) >/dev/null", "until=nameserver 192.0.2.101"}, s.Network)
+	hostThatSends(t, &cfg)
 	cfg.Env = append(cfg.Env, "KRUN_DHCP_TIMEOUT_MS=20000", "HOSTNAME=host")
 	cfg.GuestConfig = []byte(`{"hostname": "configured"}`)
 	if got := seen(t, cfg).Hostname; got != "configured" {
 		t.Errorf("host name = %q, want configured", got)
 	}
 	all := requests(t, s.Network)
-	exchanges := map[dhcpv4.TransactionID]bool{}
 	for _, r := range all {
-		exchanges[r.TransactionID] = true
 		if got := r.HostName(); got != "configured" {
 			t.Errorf("host name = %q in %v, want configured", got, r.Summary())
 		}
-	}
-	if len(exchanges) != 2 {
-		t.Fatalf("%d exchanges with requests, want two: the clock was set forward once", len(exchanges))
 	}
 	if last := all[len(all)-1]; last.to != "255.255.255.255" || !last.ClientIPAddr.Equal(scriptedAddress) {
 		t.Errorf("request after the sleep, to %s: %v, want a broadcast for the leased address", last.to, last.Summary())

@@ -20,7 +20,7 @@ const (
 )
 
 // NewParams returns parameters with their defaults. In contrast, bootparam.Params{} has timeouts of
-// zero.
+// zero, and no machine defaults.
 func NewParams() bootparam.Params { return bootparam.Parse(nil, nil) }
 
 // Environ returns the environment of init, entries NAME=VALUE, that bootparam.Parse reads as p,
