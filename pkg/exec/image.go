@@ -149,7 +149,10 @@ func (im *image) setUser(uid, gid uint32, groups []uint32) {
 	im.do(fmt.Sprintf("set uid %d", uid), unix.SYS_SETRESUID, id, id, id)
 }
 
-// do adds a system call without which the program does not start.
+// do adds a system call without which the program does not start. Inlined, its many calls would be
+// 20 kB.
+//
+//go:noinline
 func (im *image) do(op string, number uintptr, args ...uintptr) *call {
 	im.calls = append(im.calls, call{op: op, number: number})
 	c := &im.calls[len(im.calls)-1]
@@ -158,18 +161,24 @@ func (im *image) do(op string, number uintptr, args ...uintptr) *call {
 }
 
 // try adds a system call that may fail.
+//
+//go:noinline
 func (im *image) try(number uintptr, args ...uintptr) {
 	im.do("", number, args...).optional = true
 }
 
 // keep returns a pointer as an argument for a system call. What it points to must be on the heap,
 // where nothing moves, and stays there as long as the image.
+//
+//go:noinline
 func (im *image) keep(p unsafe.Pointer) uintptr {
 	im.kept = append(im.kept, p)
 	return uintptr(p)
 }
 
 // text returns a string as an argument for a system call. It must not contain a NUL byte.
+//
+//go:noinline
 func (im *image) text(s string) uintptr {
 	b := append([]byte(s), 0)
 	return im.keep(unsafe.Pointer(&b[0]))

@@ -93,8 +93,12 @@ func (g *Guest) stopRequest() error {
 	if sig == 0 {
 		return nil
 	}
+	name := "SIGTERM"
+	if sig == unix.SIGINT {
+		name = "SIGINT"
+	}
 	return &exec.StartError{
-		Op:   "stopped by " + unix.SignalName(sig),
+		Op:   "stopped by " + name,
 		Err:  errors.New("the workload was not started"),
 		Code: poweroff.SignalBase + int(sig),
 	}
