@@ -62,14 +62,10 @@ func (g *Guest) planLease() ([]op.Op, error) {
 	}}, nil
 }
 
-// leaseAddress returns the address of the first interface that has a lease.
+// leaseAddress returns the address that DHCP has assigned, if any.
 func (g *Guest) leaseAddress() (address netip.Addr) {
 	if g.network != nil {
-		for _, i := range g.network.Interfaces() {
-			if lease := i.Status().Lease; lease != nil {
-				return lease.Address.Addr()
-			}
-		}
+		address = g.network.Address()
 	}
 	return address
 }
