@@ -116,7 +116,7 @@ var libkrunConfigs = []libkrunInput{
 			"process": {"terminal": false, "user": {"uid": 0, "gid": 0, "umask": 18, "additionalGids": [0]}, "args": ["/guest/state"], "cwd": "/",
 			"env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm", "container=podman", "HOME=/root", "HOSTNAME=0f1e2d3c"], ` + engineCapabilities + `,
 			"rlimits": [{"type": "RLIMIT_NOFILE", "hard": 4096, "soft": 2048}, {"type": "RLIMIT_NPROC", "hard": 1000, "soft": 1000}]},
-			"linux": {"namespaces": [{"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}],
+			"linux": {"namespaces": [{"type": "pid"}, {"type": "network"}, {"type": "ipc"}, {"type": "uts"}, {"type": "mount"}, {"type": "cgroup"}],
 			"maskedPaths": ["/proc/keys", "/sys/firmware"], "readonlyPaths": ["/proc/sys", "/proc/irq"]}}`,
 	},
 	{name: "user", config: `{"process": {"user": {"uid": 1000, "gid": 1001}, "args": ["/guest/state"]}}`},
