@@ -51,7 +51,7 @@ var libkrunPrograms = []libkrunInput{
 	{name: "limits beyond the rights", env: []string{stateEnv, "KRUN_RLIMITS=7=2000000:2000000"}},
 	{name: "missing directory", env: []string{stateEnv, "KRUN_WORKDIR=/no/such"}},
 	{name: "directory is a file", env: []string{stateEnv, "KRUN_WORKDIR=/etc/passwd"}},
-	{name: "process 1", core: true, env: []string{stateEnv, "KRUN_INIT_PID1=1", "KRUN_WORKDIR=/tmp"}, args: []string{"x"}},
+	{name: "process 1", core: true, env: []string{stateEnv, "KRUN_INIT_PID1=1", "KRUN_WORKDIR=/tmp"}, args: []string{"report"}},
 	{name: "not process 1", env: []string{stateEnv, "KRUN_INIT_PID1=0"}},
 	{name: "empty variables", env: []string{stateEnv, "KRUN_INIT_PID1=", "KRUN_DHCP=", "KRUN_RLIMITS=", "KRUN_HOME=", "KRUN_TERM=", "HOSTNAME="}},
 	{name: "empty KRUN_CONFIG", env: []string{stateEnv, "KRUN_CONFIG="}},
