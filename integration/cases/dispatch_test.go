@@ -120,7 +120,7 @@ workload (fatal)
 [0]
 diagnostics
 [5]
-redirect-stdio: execute "nonesuch": not in PATH (/sbin:/usr/sbin:/bin:/usr/bin): no such file or directory
+redirect-stdio: execute "nonesuch": not in PATH (/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin): no such file or directory
 [127]
 [0]
 `)

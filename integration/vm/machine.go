@@ -39,6 +39,7 @@ type machine struct {
 	shares    []*share // the root, then Config.Shares
 	streams   []*stream
 	guestEnds []*os.File // QEMU's ends of the connections, closed here after QEMU's start
+	dirs      []string   // temporary ones
 
 	console tail
 	stderr  tail
@@ -137,6 +138,16 @@ func (m *machine) connect() error {
 	}
 	for i, port := range m.cfg.Ports {
 		id := fmt.Sprintf("port%d", i)
+		if port.Unconnected {
+			dir, err := os.MkdirTemp("", "vm-port-")
+			if err != nil {
+				return err
+			}
+			m.dirs = append(m.dirs, dir)
+			m.args("-chardev", "socket,server=on,wait=off,id="+id+",path="+optionValue(dir+"/port"))
+			m.args("-device", "virtserialport,bus=serial.0,chardev="+id+",name="+optionValue(port.Name))
+			continue
+		}
 		conn, err := m.chardev(id)
 		if err != nil {
 			return err
@@ -146,7 +157,8 @@ func (m *machine) connect() error {
 		if out == nil {
 			out = io.Discard
 		}
-		m.streams = append(m.streams, &stream{what: "port " + port.Name, conn: conn, in: port.In, out: out, inEnd: true})
+		m.streams = append(m.streams, &stream{what: "port " + port.Name, conn: conn, in: port.In, out: out,
+			inEnd: true, unread: port.Unread})
 	}
 	for _, device := range m.cfg.Devices {
 		fds := make([]int, len(device.Files))
@@ -251,6 +263,9 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 // close closes all connections. It may be called more than once.
 func (m *machine) close() {
 	m.closeGuestEnds()
+	for _, dir := range m.dirs {
+		os.RemoveAll(dir)
+	}
 	for _, s := range m.streams {
 		s.conn.Close()
 	}

@@ -30,6 +30,9 @@ type stream struct {
 	in   io.Reader // copied to conn; may be nil
 	out  io.Writer // receives what is read from conn
 
+	// unread is whether nobody reads from conn.
+	unread bool
+
 	// inEnd is whether the guest sees the end of in.
 	inEnd bool
 
@@ -41,6 +44,9 @@ type stream struct {
 // and out to fail.
 func (s *stream) start(fail func(error)) {
 	s.output.init()
+	if s.unread {
+		return
+	}
 	s.writing.Go(s.receive)
 	s.writing.Go(func() {
 		if err := s.write(); err != nil {
@@ -84,6 +90,10 @@ func (s *stream) write() error {
 		}
 		if _, err := s.out.Write(data); err != nil {
 			s.output.close()
+			if err == ErrClosePort {
+				s.conn.Close()
+				return nil
+			}
 			return err
 		}
 	}

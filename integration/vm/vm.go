@@ -172,9 +172,19 @@ type Port struct {
 	// guest's reads block.
 	In io.Reader
 
-	// Out receives the guest's output. If it is nil, the output is discarded.
+	// Out receives the guest's output. If it is nil, the output is discarded. If a Write returns
+	// ErrClosePort, the host closes the port; other errors stop the machine.
 	Out io.Writer
+
+	// Unread means that the host does not read the guest's output, so that the port is full at last.
+	Unread bool
+
+	// Unconnected means that nobody on the host has opened the port. In and Out are not used.
+	Unconnected bool
 }
+
+// ErrClosePort is what the Write method of a Port's Out returns to close the port.
+var ErrClosePort = errors.New("close the port")
 
 // A Disk is a file that the guest uses as a block device. Data that the guest has flushed is in the
 // file even if the machine is killed.

@@ -62,6 +62,8 @@ type Spec struct {
 	Console string
 	// CloseOthers closes all descriptors but the standard streams.
 	CloseOthers bool
+	// Inherit are descriptors, above 2, that the program gets besides, under the same numbers.
+	Inherit []int
 	// PIDNamespace makes a program that Start starts process 1 of a PID namespace of its own, see
 	// pid_namespaces(7). A proc file system of that namespace replaces the one on /proc, for this
 	// process too, which finds no /proc/self there.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,10 @@ type Sidecar struct {
 	// process has started, or a negative number if the process is not needed. The other standard
 	// streams are those of this process.
 	Stdin func() (fd int, err error)
+	// Files, unless nil, returns other descriptors for the process, which keep their numbers.
+	Files func() []int
+	// Await says that the process, whose standard input is a pipe, closes that when it is ready.
+	Await bool
 }
 
 // Sidecars is the operation that starts processes which go on with this program's work when this
@@ -62,16 +67,32 @@ func (s Sidecars) Do() error {
 }
 
 func (s *Sidecar) start(program, stdin int) error {
-	defer unix.Close(stdin)
 	spec := Spec{
 		Process:     specs.Process{Args: s.Args},
 		Path:        fmt.Sprintf("/proc/self/fd/%d", program),
 		Streams:     [3]int{0: stdin},
 		CloseOthers: true,
 	}
+	if s.Files != nil {
+		spec.Inherit = s.Files()
+	}
+	write := -1
+	if s.Await {
+		path := fmt.Sprintf("/proc/self/fd/%d", stdin)
+		write, _ = unix.Open(path, unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		defer unix.Close(write)
+	}
 	_, err := spec.Start()
+	unix.Close(stdin)
+	if err == nil && write >= 0 {
+		// A pipe without readers is an error condition, poll(2).
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(write)}}, int(awaitLimit.Milliseconds()))
+	}
 	return err
 }
+
+// awaitLimit is how long a sidecar has to be ready.
+const awaitLimit = 5 * time.Second
 
 // Text returns a descriptor from which text, of at most 64 kB, can be read.
 func Text(text []byte) (fd int, err error) {

@@ -23,6 +23,7 @@ func (s *Spec) prepareStreams(im *image) {
 		var st unix.Stat_t
 		err := unix.Fstat(fd, &st)
 		isDevice := err == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR
+		isPipe := err == nil && st.Mode&unix.S_IFMT == unix.S_IFIFO
 		if isDevice && st.Rdev == unix.Mkdev(5, 1) && s.Console != "" { // /dev/console
 			if console < 0 {
 				s.openConsole(im, i)
@@ -42,6 +43,10 @@ func (s *Spec) prepareStreams(im *image) {
 		if fd != i {
 			im.do(streamsOp, unix.SYS_DUP3, uintptr(fd), uintptr(i))
 		}
+		if isPipe && s.SetUser {
+			// The user may open it anew, as /dev/stdout. It works without that.
+			_ = unix.Fchown(fd, int(s.Process.User.UID), int(s.Process.User.GID))
+		}
 		if !isDevice || st.Rdev == unix.Mkdev(1, 3) { // /dev/null
 			continue
 		}
@@ -49,8 +54,7 @@ func (s *Spec) prepareStreams(im *image) {
 			tty = i
 		}
 		if uid := s.Process.User.UID; s.SetUser && uid != st.Uid {
-			// The user may open a terminal or port anew, as /dev/stdout. It works without that.
-			_ = unix.Fchown(fd, int(uid), -1)
+			_ = unix.Fchown(fd, int(uid), -1) // as for a pipe
 		}
 	}
 	if tty >= 0 && s.NewSession {
@@ -62,6 +66,9 @@ func (s *Spec) prepareStreams(im *image) {
 		// This process's own descriptors close on execution; the others were left open by whoever
 		// started it. Kernels before 5.11 don't know the flag.
 		im.try(unix.SYS_CLOSE_RANGE, 3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+	}
+	for _, fd := range s.Inherit {
+		im.do("pass descriptors on", unix.SYS_FCNTL, uintptr(fd), unix.F_SETFD, 0)
 	}
 }
 

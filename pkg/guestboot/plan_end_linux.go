@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/op"
 	"github.com/krunbox/krunbox/pkg/poweroff"
@@ -17,6 +18,9 @@ import (
 const (
 	// stopGrace is how long processes that the workload left behind have to end when asked to.
 	stopGrace = 2 * time.Second
+	// outputLimit is how long the host has to take the output that the workload left in pipes. It
+	// leaves time for the rest of the end.
+	outputLimit = 40 * time.Second
 	// endLimit is how long the stages down may take without writing to disks, and longestEnd how
 	// long in any case. Then the machine ends, whatever hangs.
 	endLimit   = 60 * time.Second
@@ -37,6 +41,12 @@ func (g *Guest) planDeadline() ([]op.Op, error) {
 	return []op.Op{limit}, nil
 }
 
+// planOutput relays what the workload has written, before the host learns how it ended, and later
+// what other processes have written until they were stopped.
+func (g *Guest) planOutput() ([]op.Op, error) {
+	return []op.Op{stdio.Drain{Relay: g.relay, Signals: g.signals, Limit: outputLimit}}, nil
+}
+
 func (g *Guest) planExitCode() ([]op.Op, error) {
 	return []op.Op{poweroff.Report{Root: "/", FD: g.originalRoot.FD, Code: &g.code}}, nil
 }
@@ -47,7 +57,7 @@ func (g *Guest) lacksStreams() bool { return g.failure != nil && !g.streamsFound
 func (g *Guest) planFailedStreams() ([]op.Op, error) {
 	return []op.Op{
 		mount.Mount{Type: "sysfs", Source: "sysfs", Target: "/sys"},
-		stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams},
+		g.redirect(),
 	}, nil
 }
 
@@ -78,9 +88,15 @@ func (p printMemory) Do() error {
 	return nil
 }
 
-// planStop ends the processes that the workload left behind.
+// planStop ends the processes that the workload left behind. A sidecar that relays the streams ends
+// when this process has closed the workload's ends.
 func (g *Guest) planStop() ([]op.Op, error) {
-	return []op.Op{supervise.StopOthers{Signals: g.signals, Grace: stopGrace, Left: &g.left}}, nil
+	return []op.Op{
+		stdio.Close{Streams: g.streams},
+		supervise.StopOthers{
+			Signals: g.signals, Grace: stopGrace, Left: &g.left, Tasks: []loop.Task{g.relay},
+		},
+	}, nil
 }
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }

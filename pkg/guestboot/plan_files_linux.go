@@ -23,11 +23,15 @@ func (g *Guest) planConsole() ([]op.Op, error) { return []op.Op{stdio.Reopen{}},
 // /dev/console itself: nobody else would keep the console open to the end, and what is not yet
 // written then would be lost.
 func (g *Guest) planStreams() ([]op.Op, error) {
-	ops := []op.Op{stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams}}
+	ops := []op.Op{g.redirect()}
 	if !g.Params.InitPID1 {
 		ops = append(ops, stdio.FindConsole{Streams: g.streams, Device: &g.console})
 	}
 	return ops, nil
+}
+
+func (g *Guest) redirect() op.Op {
+	return stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams, Relay: g.relay}
 }
 
 func (g *Guest) prepareStreams() error {

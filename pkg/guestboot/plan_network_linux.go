@@ -62,10 +62,14 @@ func (g *Guest) planLease() ([]op.Op, error) {
 	}}, nil
 }
 
-// leaseAddress returns the address that DHCP has assigned, if any.
+// leaseAddress returns the address of the first interface that has a lease.
 func (g *Guest) leaseAddress() (address netip.Addr) {
 	if g.network != nil {
-		address = g.network.Address()
+		for _, i := range g.network.Interfaces() {
+			if lease := i.Status().Lease; lease != nil {
+				return lease.Address.Addr()
+			}
+		}
 	}
 	return address
 }

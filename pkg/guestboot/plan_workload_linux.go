@@ -42,10 +42,21 @@ func (g *Guest) planSidecars() ([]op.Op, error) {
 		}
 		sidecars = append(sidecars, exec.Sidecar{Args: args, Stdin: g.clockSocket})
 	}
-	if sidecars == nil {
-		return nil, nil
-	}
+	sidecars = append(sidecars, exec.Sidecar{
+		Args:  []string{"redirect-stdio", "-resume"},
+		Stdin: g.relayState,
+		Files: g.relay.Files,
+		Await: true,
+	})
 	return []op.Op{sidecars}, nil
+}
+
+// relayState returns the state for the sidecar that relays the streams, -1 if none is a port.
+func (g *Guest) relayState() (int, error) {
+	if g.relay.Idle() {
+		return -1, nil
+	}
+	return exec.Text(g.relay.Handover())
 }
 
 // clockSocket returns the socket for the sidecar that sets the clock, -1 if no host sends its time.
@@ -75,11 +86,14 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 	}
 	return []op.Op{
 		exec.Start{Spec: spec, PID: &g.pid},
-		stdio.Close{Streams: g.streams}, // so that the host notices when the workload closes them
+		stdio.Close{Streams: g.streams},
 	}, nil
 }
 
 func (g *Guest) prepareSupervision() error {
+	if !g.relay.Idle() {
+		g.tasks.Tasks = append(g.tasks.Tasks, g.relay)
+	}
 	if g.network != nil {
 		g.network.ConfirmAfterSleep() // not before: the boot itself may set the clock
 	}

@@ -23,6 +23,7 @@ type platform struct {
 	hosts        system.HostsState
 	targets      []string // mount points of the configuration's mounts
 	streams      *stdio.Streams
+	relay        *stdio.Relay
 	streamsFound bool             // stage "standard streams" is over
 	console      string           // device behind /dev/console, if the workload is to have it
 	clock        *timesync.Sync   // nil: not wanted
@@ -36,12 +37,13 @@ type platform struct {
 }
 
 func (g *Guest) init() {
-	g.streams = stdio.Inherited()
+	g.streams, g.relay = stdio.Inherited(), &stdio.Relay{}
 	g.tasks.Warn = g.warn
 	if !g.Params.InitPID1 {
 		g.tasks.Tasks = []loop.Task{&supervise.PowerKeys{}}
 	}
 }
 
-// stderr returns the descriptor of the workload's standard error.
-func (g *Guest) stderr() int { return g.streams[unix.Stderr] }
+// stderr returns a descriptor that leads to where the workload's standard error does. Lines for it
+// come after what the workload has written if stage "output" is over.
+func (g *Guest) stderr() int { return g.relay.Stderr(g.streams[unix.Stderr]) }

@@ -70,6 +70,7 @@ func stagesDown() []boot.Stage[*Guest] {
 	type g = *Guest
 	return []boot.Stage[g]{
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
+		{Name: "output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
 		// The reason comes after the exit code, for the stream that it goes to may block.
 		{Name: "standard streams of a failed boot", OnError: boot.Silent,
@@ -79,6 +80,7 @@ func stagesDown() []boot.Stage[*Guest] {
 		{Name: "memory", OnError: boot.Silent, If: boot.If("the exit code is 137", g.wasKilled),
 			Plan: g.planMemory},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
+		{Name: "remaining output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
 		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},
 		// The host keeps the last code, and every process can report one.

@@ -7,7 +7,6 @@ package network
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -186,16 +185,6 @@ func (n *Network) Settled() bool {
 
 // Interfaces returns the interfaces in the order of their priority.
 func (n *Network) Interfaces() []*Interface { return n.interfaces }
-
-// Address returns the address of the first interface that has a lease. It is invalid if none has.
-func (n *Network) Address() (address netip.Addr) {
-	for _, i := range n.interfaces {
-		if lease := i.v4.lease; lease != nil {
-			return lease.Address.Addr()
-		}
-	}
-	return address
-}
 
 // Poll adds the descriptors that the Network reads from, and returns how long it can wait.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {

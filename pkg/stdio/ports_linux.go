@@ -15,6 +15,10 @@ import (
 // ClassDir lists the ports of all virtio console devices.
 const ClassDir = "/sys/class/virtio-ports"
 
+// pipeSize is the size of a pipe for output, in bytes. It makes large writes nearly twice as fast
+// as the usual 64 KiB. The memory is only used while the host is slower than the workload.
+const pipeSize = 1 << 20
+
 // Port is a named virtio port.
 type Port struct {
 	Name   string
@@ -53,26 +57,6 @@ type Streams [3]int
 // Inherited returns the standard descriptors of this process.
 func Inherited() *Streams { return &Streams{0, 1, 2} }
 
-// Open makes a port its standard stream. It does nothing for a port that is no standard stream.
-func (s *Streams) Open(p Port) error {
-	stream, mode := p.Stream(), unix.O_WRONLY
-	switch stream {
-	case -1:
-		return nil
-	case 0:
-		mode = unix.O_RDONLY
-	}
-	fd, err := open(p.Device, mode|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if err != nil {
-		return fmt.Errorf("redirect %s: open %s: %w", p.Name, p.Device, err)
-	}
-	if old := s[stream]; old > 2 {
-		unix.Close(old) // of another port with the same name
-	}
-	s[stream] = fd
-	return nil
-}
-
 // open calls open(2), again if a signal interrupts it.
 func open(path string, flags int) (int, error) {
 	for {
@@ -83,31 +67,76 @@ func open(path string, flags int) (int, error) {
 	}
 }
 
-// Redirect makes the ports listed in ClassDir standard streams. A stream whose port is missing or
-// cannot be opened does not change.
+// Redirect is the operation that replaces standard streams by pipes, and gives Relay their other
+// ends and the ports listed in ClassDir. A stream whose port is missing or cannot be opened does
+// not change.
 type Redirect struct {
 	ClassDir string
 	Streams  *Streams
+	Relay    *Relay
 }
 
 func (r Redirect) Describe() op.Description {
 	return op.Describe("redirect", "stdin,stdout,stderr",
-		"to", "virtio ports krun-stdin,krun-stdout,krun-stderr", "from", r.ClassDir)
+		"to", "virtio ports krun-stdin,krun-stdout,krun-stderr", "from", r.ClassDir, "by", "pipes")
 }
 
 // Do fails if a port cannot be opened; the others are still opened.
 func (r Redirect) Do() error {
 	ports, err := Ports(r.ClassDir)
 	for _, p := range ports {
-		err = errors.Join(err, r.Streams.Open(p))
+		if p.Stream() >= 0 {
+			err = errors.Join(err, r.open(p))
+		}
 	}
 	return err
 }
 
-// Close closes the ports that Redirect opened, once the workload has them.
+// open replaces the standard stream of a port.
+func (r Redirect) open(p Port) (err error) {
+	defer op.Wrap(&err, "redirect %s", p.Name)
+	stream, mode := p.Stream(), unix.O_WRONLY
+	if stream == unix.Stdin {
+		mode = unix.O_RDONLY
+	}
+	port, err := open(p.Device, mode|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", p.Device, err)
+	}
+	var pipe [2]int
+	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+		unix.Close(port)
+		return fmt.Errorf("open a pipe: %w", err)
+	}
+	source, sink, ours, theirs := pipe[0], port, pipe[0], pipe[1]
+	if stream == unix.Stdin {
+		source, sink, ours, theirs = port, pipe[1], pipe[1], pipe[0]
+	}
+	_, _ = unix.FcntlInt(uintptr(ours), unix.F_SETPIPE_SZ, pipeSize) // smaller ones work, too
+	_ = unix.SetNonblock(ours, true)                                 // can't fail for a pipe
+	if old := r.Streams[stream]; old > 2 {                           // of another port with the same name
+		unix.Close(old)
+		r.Relay.flows[stream].close()
+	}
+	r.Streams[stream] = theirs
+	r.Relay.flows[stream] = newFlow(stream, source, sink, stream != unix.Stdin && r.takesPages(p))
+	return nil
+}
+
+// takesPages reports whether splice(2) can give the port pages of a pipe. The driver of a port
+// loses pages for which the port's queue has no room, unless the queue has indirect descriptors,
+// of which one takes all pages.
+func (r Redirect) takesPages(p Port) bool {
+	const indirect = 28 // VIRTIO_RING_F_INDIRECT_DESC of linux/virtio_ring.h
+	features, _ := os.ReadFile(r.ClassDir + strings.TrimPrefix(p.Device, "/dev") + "/device/features")
+	return len(features) > indirect && features[indirect] == '1'
+}
+
+// Close is the operation that closes this process's copies of the workload's pipes, once the
+// workload has them. The relay notices then when the workload closes them.
 type Close struct{ Streams *Streams }
 
-func (Close) Describe() op.Description { return op.Describe("close", "redirected ports") }
+func (Close) Describe() op.Description { return op.Describe("close", "the workload's ends of pipes") }
 
 func (c Close) Do() error {
 	for i, fd := range c.Streams {

@@ -72,7 +72,7 @@ func TestRedirectInNamespace(t *testing.T) {
 		class := classDir(t, map[string]string{
 			"vport1p1": "krun-stdin", "vport1p2": "krun-stdout", "vport1p3": "other"})
 		streams := Inherited()
-		err := Redirect{ClassDir: class, Streams: streams}.Do()
+		err := Redirect{ClassDir: class, Streams: streams, Relay: &Relay{}}.Do()
 		const want = "redirect krun-stdin: open /dev/vport1p1: "
 		if !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), want) {
 			t.Errorf("Redirect.Do() = %v, want ENOENT and %q", err, want)

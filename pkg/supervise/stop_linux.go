@@ -26,6 +26,7 @@ type StopOthers struct {
 	Signals *loop.Signals // nil: no stop requests
 	Grace   time.Duration // negative: no limit
 	Left    *bool         // unless nil, set to true if there are other processes
+	Tasks   []loop.Task   // go on meanwhile
 }
 
 func (s StopOthers) Describe() op.Description {
@@ -47,7 +48,7 @@ func (s StopOthers) Do() error {
 	}
 	// tick is the longest wait. Processes may be started while others are killed.
 	const tick = 50 * time.Millisecond
-	var tasks loop.Loop
+	tasks := loop.Loop{Tasks: s.Tasks}
 	t := terminator{grace: s.Grace}
 	signalOthers(t.request(loop.Now(), unix.SIGTERM))
 	for {

@@ -63,7 +63,10 @@ func (w Watch) Do() error {
 			*w.Status = status
 			return nil
 		}
-		step(tasks, w.Signals, t.wait(loop.Now()), more)
+		// The tasks may have work many times before a signal comes.
+		wait := t.wait(loop.Now())
+		for !step(tasks, w.Signals, wait, more) && wait == loop.Forever && !more {
+		}
 		sig, over := t.expire(loop.Now())
 		if over {
 			return errors.New("stop the workload: it was killed and does not end")
@@ -104,14 +107,17 @@ func (w Watch) send(sig syscall.Signal) {
 }
 
 // step waits for signals and tasks, for at most limit; not at all if more children wait for reap.
-func step(tasks *loop.Loop, signals *loop.Signals, limit time.Duration, more bool) {
+// It returns whether a signal waits.
+func step(tasks *loop.Loop, signals *loop.Signals, limit time.Duration, more bool) (signaled bool) {
 	if more {
 		limit = 0
 	}
-	if _, err := tasks.Step(signals.FD(), limit); err != nil {
+	signaled, err := tasks.Step(signals.FD(), limit)
+	if err != nil {
 		// The supervision must go on, for instance without memory for poll(2).
 		time.Sleep(100 * time.Millisecond)
 	}
+	return signaled || err != nil
 }
 
 // reap takes the wait status of children that have ended, and returns that of pid, if it is among
