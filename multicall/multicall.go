@@ -292,11 +292,11 @@ func (b *builder) compile(ctx context.Context, output string, linkerFlags ...str
 	if len(b.opts.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(b.opts.Tags, ","))
 	}
-	// A boot runs most functions of the libraries once or never: inlining them makes the binary 3 %
-	// larger, and nothing faster that counts.
+	// A boot runs most functions once or never: inlining them makes the binary 6 % larger, and
+	// nothing faster that counts. Go's runtime is different: it allocates memory.
 	args = append(args, "-gcflags=all=-l")
 	if !b.opts.Small {
-		args = append(args, "-gcflags=std=", "-gcflags="+path.Dir(ourPath)+"/...=")
+		args = append(args, "-gcflags=runtime/...=", "-gcflags=internal/runtime/...=")
 	}
 	_, err := tool.Run(ctx, b.source(mainPath), b.gopathEnv(b.opts.GenDir), b.path, args...)
 	return err

@@ -1,17 +1,20 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed, and in PID 1 hides variables of the environment from Go's runtime:
-// entry_linux_amd64.s says why and how.
+// if they are closed. In PID 1 it also has the kernel read the program's file ahead, and hides
+// variables of the environment from Go's runtime: entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
 #define SYS_getpid	172
+#define SYS_madvise	233
 #define AT_FDCWD	-100
 #define F_GETFD		1
 #define O_RDWR		2
 #define O_PATH		0x200000
 #define EBADF		9
+#define MADV_WILLNEED	3
+#define READ_AHEAD	0x20000
 
 // Registers: R9 is the descriptor, R10 the process ID. The stack is not used: RSP points to argc,
 // where the runtime expects it.
@@ -22,6 +25,20 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 
 	CMP	$1, R10
 	BNE	hidden
+
+	MOVD	$runtime·text(SB), R9
+	AND	$~0xFFF, R9	// the page
+	MOVD	$runtime·epclntab(SB), R11
+ahead:
+	MOVD	$SYS_madvise, R8
+	MOVD	R9, R0
+	MOVD	$READ_AHEAD, R1
+	MOVD	$MADV_WILLNEED, R2
+	SVC
+	ADD	$READ_AHEAD, R9
+	CMP	R11, R9
+	BLT	ahead
+
 	MOVD	0(RSP), R0	// argc
 	MOVD	RSP, R1
 	ADD	R0<<3, R1
@@ -77,6 +94,7 @@ next:
 	MOVD	$0, R8
 	MOVD	$0, R9
 	MOVD	$0, R10
+	MOVD	$0, R11
 	JMP	_rt0_arm64_linux(SB)
 
 DATA devNull<>+0(SB)/8, $"/dev/nul"

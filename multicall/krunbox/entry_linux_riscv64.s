@@ -1,17 +1,20 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed, and in PID 1 hides variables of the environment from Go's runtime:
-// entry_linux_amd64.s says why and how.
+// if they are closed. In PID 1 it also has the kernel read the program's file ahead, and hides
+// variables of the environment from Go's runtime: entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
 #define SYS_getpid	172
+#define SYS_madvise	233
 #define AT_FDCWD	-100
 #define F_GETFD		1
 #define O_RDWR		2
 #define O_PATH		0x200000
 #define EBADF		9
+#define MADV_WILLNEED	3
+#define READ_AHEAD	0x20000
 
 // Registers: S2 is the descriptor, S3 the process ID. The stack is not used: X2 points to argc,
 // where the runtime expects it.
@@ -22,6 +25,21 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 
 	MOV	$1, T0
 	BNE	S3, T0, hidden
+
+	MOV	$runtime·text(SB), S2
+	MOV	$~0xFFF, T0
+	AND	T0, S2		// the page
+	MOV	$runtime·epclntab(SB), S4
+ahead:
+	MOV	$SYS_madvise, A7
+	MOV	S2, A0
+	MOV	$READ_AHEAD, A1
+	MOV	$MADV_WILLNEED, A2
+	ECALL
+	MOV	$READ_AHEAD, T0
+	ADD	T0, S2
+	BLT	S2, S4, ahead
+
 	MOV	0(X2), A1	// argc
 	SLL	$3, A1
 	ADD	X2, A1
@@ -79,6 +97,7 @@ next:
 	MOV	$0, A7
 	MOV	$0, S2
 	MOV	$0, S3
+	MOV	$0, S4
 	MOV	$_rt0_riscv64_linux(SB), T0
 	JMP	(T0)
 
