@@ -29,6 +29,12 @@ const (
 	maxNativePerPlain  = 1.6       // of the native start of plain Go
 )
 
+// maxTransfer is how long a transfer takes at most, as a multiple of the time under the C init, which
+// hands the port over to the workload.
+var maxTransfer = map[Transfer]float64{
+	100: 1 / 2.0, 4 << 10: 1 / 0.85, 64 << 10: 1 / 0.55, 1 << 20: 1 / 0.55, Input: 1 / 0.5,
+}
+
 // What follows the name of an init in the row of a configuration.
 const (
 	WithDHCP = ", DHCP" // it configures a network interface
@@ -72,6 +78,13 @@ func (r *Report) Bars() []Bar {
 	if plain := r.find(PlainGo); plain != nil && len(plain.Native) > 0 && len(krunbox.Native) > 0 {
 		add("native start, to that of "+PlainGo, maxNativePerPlain,
 			func(m measure) float64 { return m(krunbox.Native) / m(plain.Native) })
+	}
+	for _, t := range Transfers {
+		if c == nil || len(krunbox.Streams[t]) == 0 || len(c.Streams[t]) == 0 {
+			continue
+		}
+		add("time of 40 MB, "+t.String()+", to that of "+CInit, maxTransfer[t],
+			func(m measure) float64 { return m(krunbox.Streams[t]) / m(c.Streams[t]) })
 	}
 	return bars
 }

@@ -71,7 +71,7 @@ func testReport() Report {
 		}
 		return r
 	}
-	return Report{Rows: []Row{
+	report := Report{Rows: []Row{
 		row("nothing", nil, 1, 1, 1),
 		row("krunbox", Sample{900, 1650, 1700}, 5, 9, 10), // added: median 8, least 4
 		row(CInit, nil, 3, 3, 3),
@@ -80,6 +80,9 @@ func testReport() Report {
 		row(CInit+WithDHCP, nil, 5, 5, 5),       // 2: ratios 2.5, 2
 		row("krunbox"+WithOCI, nil, 11, 11, 12),
 	}}
+	report.Rows[1].Streams = map[Transfer]Sample{100: {30, 20}, Input: {410}}
+	report.Rows[2].Streams = map[Transfer]Sample{100: {50, 50}, Input: {200}}
+	return report
 }
 
 // A bar is broken only where the median and the least value say so.
@@ -94,6 +97,9 @@ func TestBars(t *testing.T) {
 		"ok       size, bytes: 4800000; at most 4800000",
 		"BROKEN   anonymous memory, kB: 1101; at most 1100",
 		"unclear  native start, to that of plain Go: 1.65, by the least values 0.9; at most 1.6",
+		"ok       time of 40 MB, writes of 100 bytes, to that of C init: 0.5, by the least values 0.4; " +
+			"at most 0.5",
+		"BROKEN   time of 40 MB, input, to that of C init: 2.05; at most 2",
 	}
 	bars := r.Bars()
 	if len(bars) != len(want) {

@@ -38,6 +38,12 @@
 // and on one processor. The time to the exit of each is measured. Both run as the user nobody and
 // under the name krunbox, so that an init has no power over the host, and krunbox is no init.
 //
+// # Streams
+//
+// A workload writes 40 MB to its standard output for each of several sizes of writes, and reads as
+// much from its standard input. The host measures how long that takes, under krunbox, which relays
+// the bytes, and under the C init, which hands the port over.
+//
 // # Noise
 //
 // A round boots each init in turn: other load on the host then hits all of them alike. Noise adds

@@ -28,6 +28,8 @@ type Row struct {
 	Starts map[Unit][]Start
 	Memory *Memory // nil without an init
 	Native Sample  // starts on the host, µs
+	// Streams are the times of transfers, ms. Only rows with a bar or for comparison have them.
+	Streams map[Transfer]Sample
 }
 
 // Measure measures inits, at least one, in a number of rounds, at least one. It stops after fewer
@@ -64,6 +66,9 @@ func (m *Machine) Measure(
 		if err := m.round(ctx, inits, r.Rows, unit); err != nil {
 			return nil, err
 		}
+	}
+	if err := m.measureStreams(ctx, inits, r.Rows, progress); err != nil {
+		return nil, err
 	}
 	var longest time.Duration // of the rounds
 	for n := range rounds {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,6 +31,36 @@ func (t Transfer) String() string {
 		return "input"
 	}
 	return fmt.Sprintf("writes of %d bytes", int(t))
+}
+
+// streamRounds is how often each transfer is measured.
+const streamRounds = 3
+
+// measureStreams adds the times of transfers to the rows of the first init and of CInit, in turns.
+// Without CInit there is nothing to compare with, and it does nothing.
+func (m *Machine) measureStreams(
+	ctx context.Context, inits []Init, rows []Row, progress func(string),
+) error {
+	peer := slices.IndexFunc(inits, func(i Init) bool { return i.Name == CInit })
+	if peer < 0 {
+		return nil
+	}
+	for n := range streamRounds {
+		progress(fmt.Sprintf("streams, round %d of %d", n+1, streamRounds))
+		for _, i := range []int{1, peer} {
+			times, err := m.Streams(ctx, inits[i])
+			if err != nil {
+				return err
+			}
+			if rows[i].Streams == nil {
+				rows[i].Streams = map[Transfer]Sample{}
+			}
+			for t, ms := range times {
+				rows[i].Streams[t] = append(rows[i].Streams[t], ms)
+			}
+		}
+	}
+	return nil
 }
 
 // Streams boots a machine with init and returns how long each of Transfers takes, in milliseconds.
