@@ -89,9 +89,11 @@ const (
 type RunTmpfs uint8
 
 const (
-	// RunTmpfsIfNeeded: the image's directory is missing, empty or not writable.
+	// RunTmpfsIfNeeded mounts one where the image's directory is missing, empty or not writable.
 	RunTmpfsIfNeeded RunTmpfs = iota
+	// RunTmpfsAlways mounts one, which gets the image's directories and links.
 	RunTmpfsAlways
+	// RunTmpfsNever leaves the image's directory as it is.
 	RunTmpfsNever
 )
 

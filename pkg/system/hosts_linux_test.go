@@ -91,7 +91,8 @@ func TestHostsAddressInNamespace(t *testing.T) {
 			"own\n10.0.2.15\tbox\n127.0.1.1\tother\n", "own\n10.0.2.15\tbox\nadded\n10.0.2.16\tother\n", "own\n10.0.2.15\tbox\nadded\n10.0.2.16\tb.x b\n",
 		} {
 			h.Address = func() netip.Addr { return []netip.Addr{{}, netip.MustParseAddr("10.0.2.16")}[min(i, 1)] }
-			if i == 1 {
+			switch i {
+			case 1:
 				file, err := os.OpenFile("/etc/hosts", os.O_APPEND|os.O_WRONLY, 0)
 				if err == nil {
 					_, err = file.WriteString("added\n")
@@ -99,7 +100,7 @@ func TestHostsAddressInNamespace(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-			} else if i == 2 {
+			case 2:
 				h.Hostname = "b.x"
 			}
 			if err := h.Do(); err != nil {
