@@ -119,6 +119,9 @@ func (m *Machine) config(init Init) vm.Config {
 	}
 	if init.Config == nil {
 		cfg.Env = []string{"KRUN_INIT=/workload"}
+	} else {
+		// The C init makes no PID namespace, and process 1 in one would be the workload.
+		cfg.Env = []string{"KRUN_PID_NAMESPACE=0"}
 	}
 	if init.DHCP {
 		cfg.ReadOnly = false // for /etc/resolv.conf
