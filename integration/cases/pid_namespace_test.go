@@ -131,8 +131,8 @@ func TestPIDNamespaceEnds(t *testing.T) {
 // TestPIDNamespaceTerminal checks that the console is the terminal of a workload in a PID
 // namespace, and that job control works.
 func TestPIDNamespaceTerminal(t *testing.T) {
-	t.Parallel()
-	cfg := script(t, "amd64", `
+	eachArch(t, func(t *testing.T, arch string) {
+		cfg := script(t, arch, `
 set -- $(cat /proc/$$/stat)
 echo "parent $4, group $5, session $6, foreground group $8"
 set -m
@@ -145,11 +145,12 @@ until grep -q '^State:.T' /proc/$!/status; do
 done
 exit 3
 `)
-	cfg.Env = []string{"KRUN_PID_NAMESPACE=1"}
-	const want = "parent 0, group 1, session 1, foreground group 1\n"
-	if text := console(run(t, cfg, 3)); !strings.HasPrefix(text, want) { // the shell reports its job
-		t.Errorf("console = %q, want %q", text, want)
-	}
+		cfg.Env = []string{"KRUN_PID_NAMESPACE=1"}
+		const want = "parent 0, group 1, session 1, foreground group 1\n"
+		if text := console(run(t, cfg, 3)); !strings.HasPrefix(text, want) { // the shell reports its job
+			t.Errorf("console = %q, want %q", text, want)
+		}
+	})
 }
 
 // TestTini checks that tini works as in a container: it starts without warnings, passes on the stop
