@@ -94,6 +94,7 @@ func (m *Machine) Start(ctx context.Context, init Init, unit Unit) (Start, error
 func (m *Machine) Memory(ctx context.Context, init Init) (Memory, error) {
 	cfg := m.config(init)
 	cfg.Init, cfg.InitOneShot = init.Path, true
+	cfg.Env = append(cfg.Env, "KRUN_PID_NAMESPACE=0") // or process 1 would be the workload
 	cfg.Files = append(cfg.Files,
 		hostfs.File{Path: "/workload", Mode: 0o755, Data: []byte("#!/bin/sh\ncat /proc/1/status\n")})
 	result, err := vm.Run(ctx, cfg)

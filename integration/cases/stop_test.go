@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/krunbox/krunbox/integration/hostfs"
 	"github.com/krunbox/krunbox/integration/network"
+	"github.com/krunbox/krunbox/integration/vm"
 )
 
 // TestStopInShell ends the machine by commands that are typed into an interactive shell, which
@@ -94,9 +96,11 @@ func TestOutOfMemory(t *testing.T) {
 	cfg := script(t, "amd64", "exec tail /dev/zero")
 	cfg.MemMiB = 128
 	const killed = 128 + int(unix.SIGKILL)
-	text := console(run(t, cfg, killed))
-	if want := "krunbox: out of memory: the kernel killed \"tail\"\n"; !strings.HasSuffix(text, want) {
-		t.Errorf("console = %q, want %q after the kernel's message", text, want)
+	var stderr bytes.Buffer
+	cfg.Ports = []vm.Port{{Name: "krun-stderr", Out: &stderr}}
+	run(t, cfg, killed)
+	if got, want := stderr.String(), "krunbox: out of memory: the kernel killed \"tail\"\n"; got != want {
+		t.Errorf("standard error = %q, want %q", got, want)
 	}
 	wantConsole(t, run(t, script(t, "amd64", "kill -KILL $$"), killed), "")
 }
