@@ -74,6 +74,22 @@ func File(
 	return path, nil
 }
 
+// Lock returns the path of the directory called name, which it creates if it does not exist, and
+// keeps other callers waiting until unlock is called or this process ends. Unlike an entry, the
+// directory can change.
+func Lock(ctx context.Context, name string) (path string, unlock func(), err error) {
+	dir, err := Dir()
+	if err != nil {
+		return "", nil, err
+	}
+	path = filepath.Join(dir, name)
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", nil, fmt.Errorf("cache directory: %w", err)
+	}
+	unlock, err = lock(ctx, path+".lock")
+	return path, unlock, err
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)

@@ -91,3 +91,24 @@ func TestLockIsReleased(t *testing.T) {
 		cancel()
 	}
 }
+
+func TestLock(t *testing.T) {
+	t.Setenv("KRUNBOX_CACHE", filepath.Join(t.TempDir(), "new"))
+	path, unlock, err := Lock(t.Context(), "directory")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		t.Errorf("Stat(%s) = %v, %v, want a directory", path, info, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*lockInterval)
+	defer cancel()
+	if _, _, err := Lock(ctx, "directory"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Lock() of a locked directory = %v, want %v", err, context.DeadlineExceeded)
+	}
+	unlock()
+	if _, unlock, err = Lock(t.Context(), "directory"); err != nil {
+		t.Errorf("Lock() after unlock = %v", err)
+	}
+	unlock()
+}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/krunbox/krunbox/internal/tool"
 )
@@ -43,19 +44,18 @@ func Open(ctx context.Context, arch, dir string) (*Packages, error) {
 		"-o", "Dir::Cache=" + filepath.Join(dir, "cache"),
 	}}
 	// A source may lack the architecture. This matters only if a download fails.
-	p.updateErr = p.apt(ctx, "update")
+	_, p.updateErr = p.apt(ctx, "update")
 	return p, nil
 }
 
-func (p *Packages) apt(ctx context.Context, args ...string) error {
-	_, err := tool.Run(ctx, p.dir, nil, "apt-get", append(args, p.options...)...)
-	return err
+func (p *Packages) apt(ctx context.Context, args ...string) ([]byte, error) {
+	return tool.Run(ctx, p.dir, nil, "apt-get", append(args, p.options...)...)
 }
 
 // Download downloads the current version of the package called name and returns the path of its
 // file.
 func (p *Packages) Download(ctx context.Context, name string) (string, error) {
-	if err := p.apt(ctx, "download", name+":"+p.arch); err != nil {
+	if _, err := p.apt(ctx, "download", name+":"+p.arch); err != nil {
 		return "", errors.Join(err, p.updateErr)
 	}
 	found, err := filepath.Glob(filepath.Join(p.dir, name+"_*.deb"))
@@ -66,6 +66,30 @@ func (p *Packages) Download(ctx context.Context, name string) (string, error) {
 		return "", err
 	}
 	return found[0], nil
+}
+
+// Fetch downloads the current versions of packages and of those that they depend on, but not of
+// those that they recommend. It returns the paths of their files, in the order of their
+// installation. Files that dir has from an earlier call are not downloaded again.
+func (p *Packages) Fetch(ctx context.Context, names ...string) ([]string, error) {
+	install := append([]string{"install", "--yes", "--no-install-recommends"}, names...)
+	if _, err := p.apt(ctx, append(install, "--download-only")...); err != nil {
+		return nil, errors.Join(err, p.updateErr)
+	}
+	// Apt lists what it would have to download, which is all if it looks elsewhere.
+	list, err := p.apt(ctx, append(install, "--print-uris", "-o", "Dir::Cache::archives=none/")...)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for line := range strings.Lines(string(list)) {
+		fields := strings.Fields(line) // URI, name, size, checksum
+		if len(fields) < 3 {
+			return nil, fmt.Errorf("apt-get install --print-uris: cannot parse line %q", line)
+		}
+		files = append(files, filepath.Join(p.dir, "cache/archives", fields[1]))
+	}
+	return files, nil
 }
 
 // Unpack extracts the contents of a package file to dir.
