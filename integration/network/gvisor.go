@@ -67,6 +67,7 @@ func Gvisor(opt Options, lease Lease, datagrams bool) (*Network, error) {
 		n.Close()
 		return nil, err
 	}
+	n.dial = virtual.DialContextTCP
 	accept := virtual.AcceptQemu
 	if datagrams {
 		accept = virtual.AcceptVfkit

@@ -18,6 +18,7 @@ package network
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -68,9 +69,10 @@ type Network struct {
 
 	dir     string // directory of the network's files
 	cable   *cable
-	offload net.HardwareAddr                       // with checksum offload: the host's address
-	listen  func(netip.Addr) (net.Listener, error) // listens for connections to Host or Host6
-	closer  []func() error                         // called by Close, the last one first
+	offload net.HardwareAddr                                            // with checksum offload: the host's address
+	listen  func(netip.Addr) (net.Listener, error)                      // listens for connections to Host or Host6
+	dial    func(ctx context.Context, address string) (net.Conn, error) // connects to the guest
+	closer  []func() error                                              // called by Close, the last one first
 }
 
 // newNetwork returns a network whose device is connected to a network backend of QEMU. netdev
@@ -137,6 +139,15 @@ func (n *Network) Listen(host netip.Addr) (net.Listener, error) {
 	}
 	n.onClose(func() error { l.Close(); return nil })
 	return l, nil
+}
+
+// Dial connects to a TCP port of the guest, which must have its lease. Only a network of Gvisor can
+// do this.
+func (n *Network) Dial(ctx context.Context, port uint16) (net.Conn, error) {
+	if n.dial == nil {
+		return nil, errors.New("dial: this network cannot connect to the guest")
+	}
+	return n.dial(ctx, netip.AddrPortFrom(n.Lease.Address.Addr(), port).String())
 }
 
 // Greet starts a TCP server that sends greeting on each connection and closes it. host must be
