@@ -33,7 +33,8 @@ const libkrunDifferences = "../LIBKRUN.md"
 
 var allInputs = flag.Bool("all-inputs", false, "compare krunbox with libkrun's init for all inputs, not only for some")
 
-// libkrunGuest prints the state that it observes of itself and of the guest as a line of JSON.
+// libkrunGuest prints the state that it observes of itself and of the guest as a line of JSON. With
+// the argument report it also reports its exit code to the host.
 var libkrunGuest = inGuest("state", func(t *testing.T) {
 	s := probe.Take(probe.Request{Paths: []string{"/", "/run", "/tmp", "/etc/hosts", "/etc/resolv.conf", "/dev/shm", "/proc/sys/kernel/hostname"}})
 	addTree(s, "in", "/run")
@@ -41,7 +42,7 @@ var libkrunGuest = inGuest("state", func(t *testing.T) {
 	if err := json.NewEncoder(os.Stdout).Encode(s); err != nil {
 		t.Error(err)
 	}
-	if s["process ID"] == "1" && s["parent"] == "0" {
+	if slices.Contains(os.Args, "report") { // in init's place
 		reportExitCode(t)
 	}
 })
@@ -229,7 +230,7 @@ func TestLikeLibkrun(t *testing.T) {
 	var mu sync.Mutex
 	found := map[int]bool{} // by index in known
 	ran := 0
-	complete := t.Run("inputs", func(t *testing.T) {
+	t.Run("inputs", func(t *testing.T) {
 		for _, in := range libkrunInputs {
 			if !in.core && !*allInputs {
 				continue
@@ -250,7 +251,7 @@ func TestLikeLibkrun(t *testing.T) {
 			})
 		}
 	})
-	if !complete || ran < len(libkrunInputs) {
+	if ran < len(libkrunInputs) {
 		return
 	}
 	for i, k := range known {
