@@ -155,6 +155,8 @@ func wait(pid int, signals *loop.Signals, tasks *loop.Loop) (status unix.WaitSta
 // resume relays the streams of a workload that has become process 1, until it has closed them. It
 // does not end at signals: processes that are stopped by them may still write.
 func resume(stdin io.ReadCloser) error {
+	// The process was executed from a descriptor, and has the name of that.
+	_ = os.WriteFile("/proc/self/comm", []byte("redirect-stdio"), 0)
 	state := make([]byte, 4096)
 	n, err := stdin.Read(state)
 	if err != nil {

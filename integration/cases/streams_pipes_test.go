@@ -3,10 +3,12 @@ package cases
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -268,4 +270,26 @@ while :; do sleep 0.1; done
 		t.Errorf("console = %q, want idle, stopped", text)
 	}
 	wantLine(t, strings.SplitAfter(rest, "\n")[0], "krunbox: warning: output: ", "host has not taken")
+}
+
+// TestLastOutputOfPID1 checks that nothing of what a workload writes is lost that is process 1 of a
+// machine with several processors. The machine ends with it.
+func TestLastOutputOfPID1(t *testing.T) {
+	t.Parallel()
+	for i := range 3 {
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "seq 2000; echo error >&2; exec seq 2001 3000\n")
+			cfg.CPUs, cfg.Env = 2, []string{"KRUN_INIT_PID1=1"}
+			var stdout, stderr *bytes.Buffer
+			cfg.Ports, stdout, stderr = portsOf("")
+			if _, err := vm.Run(t.Context(), cfg); err != nil && !errors.Is(err, vm.ErrNoExitCode) {
+				t.Fatal(err)
+			}
+			lines := strings.Fields(stdout.String())
+			if len(lines) != 3000 || lines[2999] != "3000" || stderr.String() != "error\n" {
+				t.Errorf("%d lines of 3000, and %q", len(lines), stderr.String())
+			}
+		})
+	}
 }

@@ -31,7 +31,7 @@ func (g *Guest) planStreams() ([]op.Op, error) {
 }
 
 func (g *Guest) redirect() op.Op {
-	return stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams, Relay: g.relay}
+	return stdio.Redirect{ClassDir: stdio.ClassDir, Streams: g.streams, Relay: g.relay, PID1: g.Params.InitPID1}
 }
 
 func (g *Guest) prepareStreams() error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -74,11 +75,15 @@ type Redirect struct {
 	ClassDir string
 	Streams  *Streams
 	Relay    *Relay
+	// PID1 means that the machine ends with the process that gets the streams. On several
+	// processors it gets ports for its output then: nobody could relay its last lines.
+	PID1 bool
 }
 
 func (r Redirect) Describe() op.Description {
 	return op.Describe("redirect", "stdin,stdout,stderr",
-		"to", "virtio ports krun-stdin,krun-stdout,krun-stderr", "from", r.ClassDir, "by", "pipes")
+		"to", "virtio ports krun-stdin,krun-stdout,krun-stderr", "from", r.ClassDir, "by", "pipes",
+		"output", op.If(r.PID1, "without pipes on several processors"))
 }
 
 // Do fails if a port cannot be opened; the others are still opened.
@@ -99,9 +104,20 @@ func (r Redirect) open(p Port) (err error) {
 	if stream == unix.Stdin {
 		mode = unix.O_RDONLY
 	}
-	port, err := open(p.Device, mode|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC)
+	direct := r.PID1 && stream != unix.Stdin && runtime.NumCPU() > 1
+	if !direct {
+		mode |= unix.O_NONBLOCK
+	}
+	port, err := open(p.Device, mode|unix.O_NOCTTY|unix.O_CLOEXEC)
 	if err != nil {
 		return fmt.Errorf("open %s: %w", p.Device, err)
+	}
+	if direct {
+		if old := r.Streams[stream]; old > 2 {
+			unix.Close(old)
+		}
+		r.Streams[stream] = port
+		return nil
 	}
 	var pipe [2]int
 	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
