@@ -2,6 +2,7 @@ package cases
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -182,6 +183,20 @@ func TestOverlayOnDisk(t *testing.T) {
 			})
 		}
 	})
+}
+
+// TestOverlayAfterCrash boots with a disk for changes on which another boot has crashed before it had
+// finished the directory that becomes the root. A user other than root can read the root then.
+func TestOverlayAfterCrash(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "upper.new"), 0o700), os.Mkdir(filepath.Join(dir, "work"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	cfg := script(t, "amd64", `stat -c %a /; exec setuidgid 1000 cat /etc/passwd >/dev/null`)
+	cfg.Env = []string{"KRUN_ROOT_OVERLAY=/dev/vda"}
+	cfg.Disks = []vm.Disk{{Path: newImage(t, diskimage.FileSystem{Type: "ext4", Dir: dir})}}
+	wantConsole(t, run(t, cfg, 0), "755\n")
 }
 
 // TestOverlayOverDirectory boots with an overlay over a directory of the host, and checks that the

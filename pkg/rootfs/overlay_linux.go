@@ -55,24 +55,29 @@ func (o *mountOverlay) Do() (err error) {
 }
 
 // makeUpper creates the directories upper and work, unless an earlier boot has. The directory upper
-// becomes the root directory, and so gets owner and permissions of the lower one.
+// becomes the root directory, and so gets owner and permissions of the lower one. It gets its name
+// last, for a crash may come at any time.
 func makeUpper(upper, work string) error {
 	if err := os.Mkdir(work, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	err := os.Mkdir(upper, 0o700)
-	if errors.Is(err, unix.EEXIST) {
+	var st unix.Stat_t
+	if unix.Lstat(upper, &st) == nil {
 		return nil
 	}
-	var st unix.Stat_t
-	if err == nil {
+	unfinished := upper + ".new"
+	err := os.Mkdir(unfinished, 0o700)
+	if err == nil || errors.Is(err, unix.EEXIST) {
 		err = unix.Stat(lowerDir, &st)
 	}
 	if err == nil {
-		err = unix.Chown(upper, int(st.Uid), int(st.Gid))
+		err = unix.Chown(unfinished, int(st.Uid), int(st.Gid))
 	}
 	if err == nil {
-		err = unix.Chmod(upper, st.Mode&0o7777)
+		err = unix.Chmod(unfinished, st.Mode&0o7777)
+	}
+	if err == nil {
+		err = os.Rename(unfinished, upper)
 	}
 	return err
 }
