@@ -29,7 +29,7 @@ func TestOpenSSHClient(t *testing.T) {
 	g.enter("\x1a") // Ctrl-Z
 	g.console.wait(t, "Stopped")
 	g.console.wait(t, "READY:")
-	g.enter("kill -9 %1; wait; exit 7\r")
+	g.enter("disown %1; exit 7\r")
 	g.console.wait(t, "Connection to localhost closed.")
 	g.wantExit(7)
 }
