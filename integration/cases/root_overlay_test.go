@@ -199,6 +199,18 @@ func TestOverlayAfterCrash(t *testing.T) {
 	wantConsole(t, run(t, cfg, 0), "755\n")
 }
 
+// TestOverlayInUseAtTheEnd boots with a disk for changes on which the kernel has a file open when the
+// machine ends.
+func TestOverlayInUseAtTheEnd(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", "dd if=/dev/zero of=/file bs=1M count=2 2>/dev/null && losetup /dev/loop0 /file && exit 7")
+	cfg.Env = []string{"KRUN_ROOT_OVERLAY=/dev/vda"}
+	disk := newImage(t, diskimage.FileSystem{Type: "ext4"})
+	cfg.Disks = []vm.Disk{{Path: disk}}
+	wantConsole(t, run(t, cfg, 7), "")
+	wantClean(t, disk, "ext4")
+}
+
 // TestOverlayOverDirectory boots with an overlay over a directory of the host, and checks that the
 // directory does not change.
 func TestOverlayOverDirectory(t *testing.T) {
