@@ -474,8 +474,8 @@ var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
 				h.send(8)
 				p.wantLine("slewed")
 			}
-			if seconds == 60 {
-				t.Fatalf("after a minute the clock went from %v ahead to %v ahead, want 0",
+			if seconds == 200 { // on a busy machine; it takes some 20 s
+				t.Fatalf("after 200 s the clock went from %v ahead to %v ahead, want 0",
 					start, h.ahead())
 			}
 			time.Sleep(time.Second)
@@ -490,7 +490,7 @@ var clockThresholdGuest = inGuest("clock-threshold", func(t *testing.T) {
 func TestClockThreshold(t *testing.T) {
 	t.Parallel()
 	cfg := clockMachine(t, "amd64", clockThresholdGuest)
-	cfg.Deadline = 3 * time.Minute
+	cfg.Deadline = 8 * time.Minute
 	passes(t, cfg)
 }
 

@@ -23,7 +23,7 @@ func TestInitUnderOtherNames(t *testing.T) {
 		{"/sbin/init.krun", "redirect-stdio"},
 		{"/my-init.krun", "krunbox"},
 		{"/sbin/whatever", "init"},
-		{"/krunbox", "--version"},
+		{"/krunbox", "version"},
 	} {
 		t.Run(tt.init, func(t *testing.T) {
 			t.Parallel()

@@ -193,10 +193,11 @@ func TestOverlayAfterCrash(t *testing.T) {
 	if err := errors.Join(os.Mkdir(filepath.Join(dir, "upper.new"), 0o700), os.Mkdir(filepath.Join(dir, "work"), 0o700)); err != nil {
 		t.Fatal(err)
 	}
-	cfg := script(t, "amd64", `stat -c %a /; exec setuidgid 1000 cat /etc/passwd >/dev/null`)
+	cfg := withBusybox(t, "amd64")
+	cfg.Args, cfg.GuestConfig = nil, []byte(`{"Cmd": ["stat", "-c", "%a %n", "/", "/etc/passwd"], "User": "1000"}`)
 	cfg.Env = []string{"KRUN_ROOT_OVERLAY=/dev/vda"}
 	cfg.Disks = []vm.Disk{{Path: newImage(t, diskimage.FileSystem{Type: "ext4", Dir: dir})}}
-	wantConsole(t, run(t, cfg, 0), "755\n")
+	wantConsole(t, run(t, cfg, 0), "755 /\n644 /etc/passwd\n")
 }
 
 // TestOverlayInUseAtTheEnd boots with a disk for changes on which the kernel has a file open when the

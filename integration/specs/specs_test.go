@@ -195,8 +195,8 @@ func TestLinux(t *testing.T) {
 	for _, op := range p.find("sysctl") {
 		got[fmt.Sprint(op["on"])] = fmt.Sprint(op["value"])
 	}
-	if want := "map[kernel.msgmax:1 net.core.somaxconn:256]"; fmt.Sprint(got) != want {
-		t.Errorf("sysctls = %v, want %s", got, want)
+	if got["net.core.somaxconn"] != "256" || got["kernel.msgmax"] != "1" {
+		t.Errorf("sysctls = %v, want those of the configuration among them", got)
 	}
 	devices := p.find("make device")
 	if len(devices) != 2 {

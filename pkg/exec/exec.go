@@ -117,7 +117,7 @@ func (w Workdir) Do() (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := unix.Getwd(); err == unix.ENOENT { // see getcwd(2) about "(unreachable)"
+	if isOutsideRoot() {
 		return errors.New("it is not below the root")
 	}
 	return nil

@@ -57,3 +57,6 @@ func (s Session) Do() (err error) {
 	defer op.Wrap(&err, "set the login name %s", s.Login)
 	return unix.Setlogin(s.Login)
 }
+
+// isOutsideRoot returns false: no path of FreeBSD leads out of the root.
+func isOutsideRoot() bool { return false }

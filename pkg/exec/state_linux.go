@@ -243,3 +243,9 @@ func (im *image) raiseAmbient(set oci.CapabilitySet) {
 		}
 	}
 }
+
+// isOutsideRoot reports whether the working directory can't be reached from the root, getcwd(2).
+func isOutsideRoot() bool {
+	_, err := unix.Getwd()
+	return err == unix.ENOENT
+}

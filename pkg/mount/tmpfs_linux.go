@@ -53,6 +53,9 @@ func (t Tmpfs) Do() error {
 	if err == unix.ENOENT {
 		return t.wrap(t.mount())
 	}
+	if err == unix.ENOTDIR && t.IfReadOnly {
+		return nil // whatever the image has there
+	}
 	if err != nil {
 		return t.wrap(err)
 	}
