@@ -71,10 +71,9 @@ type guest struct {
 	network *network.Network // nil without network
 
 	// The host's ends of the standard streams and of the console.
-	stdin          *io.PipeWriter
+	stdin          *io.PipeWriter // the keyboard, if the console is the terminal of the user
 	stdout, stderr *output
 	console        *output
-	keyboard       *io.PipeWriter
 
 	done   chan struct{} // closed when the machine has stopped
 	result vm.Result
@@ -92,16 +91,6 @@ func start(t *testing.T, cfg vm.Config) *guest {
 		vm.Port{Name: "krun-stdout", Out: g.stdout},
 		vm.Port{Name: "krun-stderr", Out: g.stderr},
 	)
-	g.boot(cfg)
-	return g
-}
-
-// startTerminal boots a machine whose console is the terminal of its user.
-func startTerminal(t *testing.T, cfg vm.Config) *guest {
-	t.Helper()
-	g := &guest{t: t}
-	keyboard, w := io.Pipe()
-	g.keyboard, cfg.ConsoleIn = w, keyboard
 	g.boot(cfg)
 	return g
 }
@@ -159,14 +148,6 @@ func (g *guest) boot(cfg vm.Config) {
 			}
 		}
 	})
-}
-
-// enter types text on the keyboard of the guest's terminal.
-func (g *guest) enter(text string) {
-	g.t.Helper()
-	if _, err := io.WriteString(g.keyboard, text); err != nil {
-		g.t.Fatal(err)
-	}
 }
 
 // wantExit waits until the machine has stopped and checks the exit code.
