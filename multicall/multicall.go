@@ -275,7 +275,7 @@ func (b *builder) appletsSource(commands []command) ([]byte, error) {
 	}
 	buf.WriteString(")\nvar applets = []dispatch.Applet{\n")
 	for _, a := range applets {
-		fmt.Fprintf(&buf, "{Name: %q, Usage: %#v, Summary: %q},\n", a.Name, a.Usage, a.Summary)
+		fmt.Fprintf(&buf, "{Name: %q, Summary: %q},\n", a.Name, a.Summary)
 	}
 	fmt.Fprintf(&buf, "}\n\nvar aliases = %#v\n", b.opts.Aliases)
 	return format.Source(buf.Bytes())

@@ -279,18 +279,12 @@ func checkSettings(t *testing.T, binary, cpu string) {
 
 // list is what the binary of harmless applets prints on --help.
 const list = `Usage: krunbox APPLET [ARG...]
-       krunbox --help | --version
+       krunbox help APPLET | --help | --version
 A link to krunbox with the name of an applet runs that applet.
 
-  descriptors
-        Descriptors writes the file types of descriptors 0, 1 and 2 to descriptor 3.
-
-  init [-n] [ARG...]
-  init --again
-        Init stands in for the real init: it prints its arguments and exits.
-
-  show-args [ARG...]
-        Show-args prints its arguments.
+  descriptors  writes the file types of descriptors 0, 1 and 2 to descriptor 3
+  init         stands in for the real init: it prints its arguments and exits
+  show-args    prints its arguments
 `
 
 // TestBinaryDispatch runs the binary as users do, under several names and not as PID 1.

@@ -56,6 +56,9 @@ func Choose(args []string, pid1 bool, isApplet func(name string) bool) Choice {
 	}
 	switch args[1] {
 	case "help", "-h", "-help", "--help":
+		if args[1] == "help" && len(args) > 2 {
+			return run(args[2], []string{args[2], "--help"}, isApplet)
+		}
 		return Choice{Action: List}
 	case "version", "-version", "--version":
 		return Choice{Action: Version}
@@ -77,26 +80,28 @@ func run(name string, args []string, isApplet func(string) bool) Choice {
 // An Applet is an entry of the list of applets.
 type Applet struct {
 	Name string
-	// Usage has a line with name, options and operands for each way to call the applet.
+	// Usage has a line with name, options and operands for each way to call the applet. Help does
+	// not print it.
 	Usage []string
 	// Summary is a sentence that says what the applet does.
 	Summary string
 }
 
-// Help returns the text for the action List: how to call the binary, and its applets.
+// Help returns the text for the action List: how to call the binary, and its applets, one a line.
 func Help(applets []Applet) string {
 	var b strings.Builder
 	b.WriteString("Usage: " + Binary + " APPLET [ARG...]\n" +
-		"       " + Binary + " --help | --version\n" +
-		"A link to " + Binary + " with the name of an applet runs that applet.\n")
+		"       " + Binary + " help APPLET | --help | --version\n" +
+		"A link to " + Binary + " with the name of an applet runs that applet.\n\n")
+	width := 0
 	for _, a := range applets {
-		b.WriteString("\n")
-		for _, line := range a.Usage {
-			b.WriteString("  " + line + "\n")
-		}
-		if a.Summary != "" {
-			b.WriteString("        " + a.Summary + "\n")
-		}
+		width = max(width, len(a.Name))
+	}
+	for _, a := range applets {
+		// A summary is a sentence that begins with the name.
+		_, summary, _ := strings.Cut(a.Summary, " ")
+		line := "  " + a.Name + strings.Repeat(" ", width-len(a.Name)+2) + strings.TrimSuffix(summary, ".")
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
 }

@@ -51,6 +51,8 @@ func TestChoose(t *testing.T) {
 
 		{"krunbox APPLET", []string{"./krunbox", "echo", "-x", "y"}, false,
 			runs("echo", "echo", "-x", "y")},
+		{"krunbox help APPLET", []string{"krunbox", "help", "echo"}, false, runs("echo", "echo", "--help")},
+		{"krunbox help, unknown applet", []string{"krunbox", "help", "nosuch"}, false, unknown("nosuch")},
 		{"krunbox init", []string{"krunbox", "init", "-n"}, false, runs("init", "init", "-n")},
 		{"renamed copy", []string{"krunbox-v2", "init"}, false, runs("init", "init")},
 		{"no path as an applet", []string{"krunbox", "/bin/init"}, false, unknown("/bin/init")},
@@ -93,16 +95,13 @@ func TestChooseKeepsArgs(t *testing.T) {
 func TestHelp(t *testing.T) {
 	got := Help([]Applet{
 		{Name: "init", Usage: []string{"init [ARG...]", "init -n"}, Summary: "Init boots."},
-		{Name: "bare", Usage: []string{"bare"}},
+		{Name: "bare"},
 	})
 	want := `Usage: krunbox APPLET [ARG...]
-       krunbox --help | --version
+       krunbox help APPLET | --help | --version
 A link to krunbox with the name of an applet runs that applet.
 
-  init [ARG...]
-  init -n
-        Init boots.
-
+  init  boots
   bare
 `
 	if got != want {
