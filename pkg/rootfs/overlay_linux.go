@@ -113,8 +113,10 @@ func makeReadOnly(dir int) (err error) {
 	}
 	const fiFreeze = 0xc0045877 // FIFREEZE of linux/fs.h, ioctl_fs(2)
 	err = unix.FsconfigReconfigure(fs)
-	if err == unix.EBUSY && unix.IoctlSetInt(dir, fiFreeze, 0) == nil {
-		return nil
+	if err == unix.EBUSY {
+		if err = unix.IoctlSetInt(dir, fiFreeze, 0); err == unix.EBUSY {
+			return nil // frozen already
+		}
 	}
 	return err
 }
