@@ -293,10 +293,14 @@ func (b *builder) compile(ctx context.Context, output string, linkerFlags ...str
 		args = append(args, "-tags", strings.Join(b.opts.Tags, ","))
 	}
 	// A boot runs most functions once or never: inlining them makes the binary 6 % larger, and
-	// nothing faster that counts. Go's runtime is different: it allocates memory.
+	// nothing faster that counts. Go's runtime and the smallest functions that it and reflect call
+	// all the time are different.
 	args = append(args, "-gcflags=all=-l")
 	if !b.opts.Small {
-		args = append(args, "-gcflags=runtime/...=", "-gcflags=internal/runtime/...=")
+		for _, pkg := range []string{"runtime/...", "internal/runtime/...", "internal/abi", "internal/sync",
+			"internal/stringslite", "sync", "sync/atomic", "unicode/utf8", "slices", "cmp"} {
+			args = append(args, "-gcflags="+pkg+"=")
+		}
 	}
 	_, err := tool.Run(ctx, b.source(mainPath), b.gopathEnv(b.opts.GenDir), b.path, args...)
 	return err
