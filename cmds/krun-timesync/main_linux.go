@@ -10,6 +10,9 @@
 // of the host, and steps the clock if it is off by more than the threshold. It runs until it is
 // interrupted. On SIGUSR1 it prints a summary of the datagrams so far.
 //
+// Only one process can listen. Where init keeps the clock, -n prints the last datagram that it has
+// accepted, from the file /dev/.clock.json.
+//
 // With -slew, a clock that is off by less is corrected gradually. It then never goes back, and runs
 // at 98.7 to 101.3 % of its speed for an offset of 100 ms, which takes a minute.
 //
@@ -22,6 +25,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 	"unsafe"
@@ -39,19 +43,20 @@ import (
 const usage = `usage: krun-timesync [-once [-timeout D]] [-threshold D] [-slew] [-n] [-json] [-v]
                      [--force]
 Keep the clock at that of the host, which sends its time over vsock, usually once a minute, until
-interrupted. SIGUSR1 prints a summary. Where init keeps the clock, the vsock port is in use.
+interrupted. SIGUSR1 prints a summary.
   -once          end after one datagram; print the offset (host minus guest) and what was done
   -timeout D     with -once: how long to wait for the datagram (default 70s)
   -threshold D   step the clock if it is off by more (default 100ms)
   -slew          if it is off by less, correct it gradually: an eighth of the rest each second
-  -n             print the offset of each datagram, change nothing
+  -n             print the offset of each datagram, change nothing; where init keeps the clock, that
+                 of its last one
   -json          print JSON, an object per line
   -v             print a line for each datagram, also if it is refused, to standard error
   --force        set this machine's clock although process 1 is not krunbox
 Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 no vsock, the port is in use, or the clock
 can't be set.
 Examples:
-  krun-timesync -n -once             # how far off is the clock?
+  krun-timesync -n                   # how far off is the clock?
   krun-timesync -once -json | jq .offsetNs
   krun-timesync -slew -v &
   kill -USR1 $!
@@ -158,6 +163,9 @@ func (c *command) sync() int {
 	s := timesync.New(c.config())
 	defer s.Close()
 	if err := c.open(s); err != nil {
+		if c.reportOnly && errors.Is(err, unix.EADDRINUSE) {
+			return c.reportLast(timesync.LastFile)
+		}
 		c.warn(err)
 		if c.once || s.Missing() {
 			return failed
@@ -188,6 +196,29 @@ func (c *command) open(s *timesync.Sync) error {
 		return errors.New("this machine has no vsock with datagrams")
 	}
 	return err
+}
+
+// reportLast prints what the process that keeps the clock did last. It returns the exit code.
+func (c *command) reportLast(file string) int {
+	last, err := timesync.ReadLast(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		c.warn(errors.New("another process keeps the clock, and has had no datagram from the host yet"))
+		return noDatagram
+	case err != nil:
+		c.warn(err)
+		return failed
+	case c.asJSON:
+		c.print(jsonLine(last))
+	default:
+		result := last.Action
+		if last.Error != "" {
+			result = "not " + result + ": " + last.Error
+		}
+		c.print(fmt.Sprintf("another process keeps the clock; the last datagram came at %s: offset %v: %s\n",
+			last.Time.Format(time.RFC3339), time.Duration(last.OffsetNs), result))
+	}
+	return 0
 }
 
 // wait runs the Sync until it has done its work, and returns the exit code.
@@ -229,9 +260,9 @@ func (c *command) wait(s *timesync.Sync, signals *loop.Signals) int {
 
 // config returns the configuration of the Sync.
 func (c *command) config() timesync.Config {
-	cfg := timesync.Config{Policy: c.policy, Warn: c.warn}
+	cfg := timesync.Config{Policy: c.policy, Warn: c.warn, LastFile: timesync.LastFile}
 	if c.reportOnly {
-		cfg.Clock = readOnlyClock{}
+		cfg.Clock, cfg.LastFile = readOnlyClock{}, ""
 	}
 	if c.once || c.reportOnly || c.verbose {
 		cfg.Trace = c.trace

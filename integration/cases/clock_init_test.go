@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,12 @@ var clockInitGuest = inGuest("clock-init", func(t *testing.T) {
 	if all := processes(t); strings.Contains(all, "timesync") {
 		t.Errorf("processes: %s; want no timesync process: init keeps the clock itself", all)
 	}
+	byHand := execTimesync(t, exec.Command(timesyncBin, "-n"))
+	byHand.wantLine("another process keeps the clock; the last datagram came at 20", "offset ", "stepped")
+	byHand.wantExit(0)
+	asJSON := execTimesync(t, exec.Command(timesyncBin, "-n", "-json"))
+	asJSON.wantLine(`{"time": "20`, `"offsetNs": `, `"action": "stepped"}`)
+	asJSON.wantExit(0)
 	status, err := os.ReadFile("/proc/1/status")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ func (g *Guest) prepareClock() error {
 	g.clock = timesync.New(timesync.Config{
 		Policy: timesync.Policy{Threshold: timesync.DefaultThreshold, Slew: slew},
 		Warn:   g.warnOf("clock"),
+
+		LastFile: timesync.LastFile,
 	})
 	// What the host sends while the boot waits for a lease must not grow old.
 	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)

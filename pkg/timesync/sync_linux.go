@@ -18,6 +18,8 @@ type Config struct {
 	// Warn, unless nil, receives an error once when the socket is lost, and once when the clock
 	// can't be changed.
 	Warn func(error)
+	// LastFile, unless empty, is where each datagram that is accepted leaves a Last.
+	LastFile string
 	// Trace, unless nil, receives each datagram that is refused or used for the clock.
 	Trace func(Event)
 }
@@ -193,6 +195,9 @@ func (s *Sync) apply(host Time) {
 		s.counts.Slewed++
 	}
 	s.clockErr = e.Err
+	if s.cfg.LastFile != "" {
+		saveLast(s.cfg.LastFile, time.Unix(0, int64(s.cfg.Clock.Now())), e)
+	}
 	s.cfg.Trace(e)
 }
 
