@@ -85,7 +85,7 @@ func TestAppletsByHand(t *testing.T) {
 	const text = `
 exec 2>&1
 say() { echo "[$?]"; }
-krunbox | grep -e '^  redirect-stdio$'; say
+krunbox | grep -o -e '^  redirect-stdio  runs'; say
 krunbox --version | head -n 1 | cut -d ' ' -f 1; say
 krunbox nonesuch; say
 krunbox init; say
@@ -102,7 +102,7 @@ redirect-stdio sh -c 'readlink /proc/self/fd/0'; say
 	cfg := script(t, "amd64", "exec >/dev/console\n"+text)
 	cfg.Files = append(cfg.Files, hostfs.File{Path: krunboxPath, Source: cfg.Init, Mode: 0o755})
 	cfg.Ports = []vm.Port{{Name: "com.example"}, {Name: "krun-stdout", Out: &stdout}}
-	wantConsole(t, run(t, cfg, 0), `  redirect-stdio
+	wantConsole(t, run(t, cfg, 0), `  redirect-stdio  runs
 [0]
 krunbox
 [0]

@@ -18,7 +18,7 @@ type Config struct {
 	// Warn, unless nil, receives an error once when the socket is lost, and once when the clock
 	// can't be changed.
 	Warn func(error)
-	// LastFile, unless empty, is where each datagram that is accepted leaves a Last.
+	// LastFile, unless empty, is where a datagram that is accepted leaves a Last, one a second at most.
 	LastFile string
 	// Trace, unless nil, receives each datagram that is refused or used for the clock.
 	Trace func(Event)
@@ -28,6 +28,8 @@ const (
 	// retryInterval is the time between attempts to open the socket if its port is taken, or after
 	// it was lost.
 	retryInterval = 10 * time.Second
+	// saveInterval is the least time between two writes to LastFile.
+	saveInterval = time.Second
 	// maxDatagrams limits the datagrams that one Run reads, so that a flood can't keep the caller
 	// from other work.
 	maxDatagrams = 32
@@ -43,8 +45,9 @@ type Sync struct {
 	missing bool          // there will be no socket
 	retry   time.Duration // when to open the socket, by loop.Now
 
-	lost     bool  // the loss of the socket was reported, and no datagram has come since
-	clockErr error // of the last change of the clock
+	lost     bool          // the loss of the socket was reported, and no datagram has come since
+	clockErr error         // of the last change of the clock
+	saveAt   time.Duration // not before: the next write to LastFile, by loop.Now
 	datagram [size]byte
 }
 
@@ -195,7 +198,8 @@ func (s *Sync) apply(host Time) {
 		s.counts.Slewed++
 	}
 	s.clockErr = e.Err
-	if s.cfg.LastFile != "" {
+	if now := loop.Now(); s.cfg.LastFile != "" && now >= s.saveAt {
+		s.saveAt = now + saveInterval
 		saveLast(s.cfg.LastFile, time.Unix(0, int64(s.cfg.Clock.Now())), e)
 	}
 	s.cfg.Trace(e)
