@@ -90,7 +90,7 @@ func TestStopDuringBoot(t *testing.T) {
 }
 
 // TestOutOfMemory checks the line for a workload that the kernel kills when the machine is out of
-// memory, and that there is none for a workload that is killed otherwise.
+// memory, and that a workload that is killed by a signal gets no such line.
 func TestOutOfMemory(t *testing.T) {
 	t.Parallel()
 	cfg := script(t, "amd64", "exec tail /dev/zero")

@@ -16,7 +16,7 @@ import (
 // for the end of a machine, when no other process is left. Without disks it only reads the mount
 // table.
 type Teardown struct {
-	// Lost is set to true if the kernel could not write data to a disk.
+	// Lost, unless nil, is set to true if the kernel could not write data to a disk.
 	Lost *bool
 }
 
@@ -48,7 +48,9 @@ func (t Teardown) Do() error {
 			swaps, _ := readAt(proc, "swaps") // a kernel without swapping has no such file
 			swapOff(swapFiles(string(swaps)))
 			errs = flush(dirty)
-			*t.Lost = errs != nil
+			if t.Lost != nil {
+				*t.Lost = errs != nil
+			}
 		}
 		changed := false
 		for _, m := range unmount {
