@@ -61,8 +61,8 @@ func (s *Signals) receive() {
 	_ = unix.Close(s.write)
 }
 
-// FD returns the descriptor that poll(2) reports as readable when a signal waits, or -1 for a nil
-// *Signals. The caller must not read from it.
+// FD returns the descriptor that poll(2) reports as readable when a signal waits, and now and then
+// when none does, or -1 for a nil *Signals. The caller must not read from it.
 func (s *Signals) FD() int {
 	if s == nil {
 		return -1
