@@ -4,12 +4,33 @@
 //
 //	dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release] [-json] [-v]
 //	           [--force]
+//	dhcpclient -status [-json]
 //
 // Description:
 //
 // Dhcpclient does by hand what init does for KRUN_DHCP. It asks for an IPv4 lease, listens to IPv6
 // routers, and asks a DHCPv6 server if they say so. It applies and prints what it gets, and keeps
 // running to renew the leases until it is interrupted.
+//
+// Where the host has set KRUN_DHCP, init does all that by itself. What it holds is printed by
+// -status, from the file /dev/.network.json, which init rewrites when something changes:
+//
+//	interface       eth0
+//	state           BOUND
+//	address         10.0.2.15/24
+//	server          10.0.2.2
+//	routes          0.0.0.0/0 via 10.0.2.2
+//	dns             10.0.2.3
+//	lease           24h0m0s
+//	renew           12h0m0s
+//	rebind          21h0m0s
+//	mtu             1500
+//	IPv6 routers    fe80::2
+//	next renewal    2026-12-01T07:38:53Z, in 11h57m0s
+//	lease ends      2026-12-01T19:41:52Z, in 24h0m0s
+//
+// The state is that of RFC 2131, or what is missing for a lease. In the file, times end in Ns, and
+// are nanoseconds of CLOCK_BOOTTIME, which no step of the clock changes.
 //
 // Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 failure, such as
 // a missing interface or a lease that can't be applied. With several interfaces, the highest code
@@ -22,6 +43,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -37,6 +59,7 @@ import (
 
 const usage = `usage: dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release]
                   [-json] [-v] [--force]
+       dhcpclient -status [-json]
 dhcpclient gets addresses, routes and name servers by DHCP and from IPv6 routers, applies and prints
 them, and keeps running to renew the leases until it is interrupted.
   -i IFACE     the interfaces, or "all" (default eth0); the first one's default route is preferred
@@ -46,11 +69,13 @@ them, and keeps running to renew the leases until it is interrupted.
   -once        exit when the lease is applied; it is not renewed, and removed when it expires
   -release     return the IPv4 lease to its server and remove its configuration; if init keeps that
                lease, init asks for it again at half of its time
+  -status      print the leases, routers and name servers that init holds, and when it renews them
   -json        print the result as JSON
   -v           print a line for each packet, to standard error
   --force      act on this machine's network although process 1 is not krunbox
 Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 another failure.
 Examples:
+  dhcpclient -status                 # what has init got, and until when?
   dhcpclient -n                      # which server answers on eth0, and what does it offer?
   dhcpclient -v -n -i eth1 -timeout 2s
   dhcpclient -once -json | jq .
@@ -73,6 +98,7 @@ type client struct {
 	only4, only6             bool
 	timeout                  time.Duration
 	offerOnly, once, release bool
+	status                   bool
 	asJSON, verbose, force   bool
 	resume                   bool // used by init: continue with the leases on standard input
 	stdin                    io.Reader
@@ -89,6 +115,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if err != nil {
 		c.warn(err)
 		return misused
+	}
+	if c.status {
+		return c.printStatus(network.StatusFile)
 	}
 	if !c.offerOnly && !c.force {
 		if err := guard.Check(); err != nil {
@@ -115,6 +144,7 @@ func (c *client) parse(args []string) error {
 	flags.BoolVar(&c.offerOnly, "n", false, "")
 	flags.BoolVar(&c.once, "once", false, "")
 	flags.BoolVar(&c.release, "release", false, "")
+	flags.BoolVar(&c.status, "status", false, "")
 	flags.BoolVar(&c.asJSON, "json", false, "")
 	flags.BoolVar(&c.verbose, "v", false, "")
 	flags.BoolVar(&c.force, "force", false, "")
@@ -125,6 +155,8 @@ func (c *client) parse(args []string) error {
 	switch {
 	case flags.NArg() > 0:
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case c.status && flags.NFlag() > 1 && !(c.asJSON && flags.NFlag() == 2):
+		return errors.New("-status takes no option but -json")
 	case c.timeout < 0:
 		return fmt.Errorf("-timeout: %v is negative", c.timeout)
 	case c.offerOnly && c.once, c.offerOnly && c.release, c.once && c.release:
@@ -148,6 +180,9 @@ func (c *client) config() network.Config {
 		IPv6:      !c.only4 || c.only6,
 		OfferOnly: c.offerOnly,
 		Warn:      c.warn,
+	}
+	if c.resume {
+		cfg.StatusFile = network.StatusFile
 	}
 	if c.interfaces != "all" {
 		cfg.Interfaces = strings.Split(c.interfaces, ",")
@@ -240,15 +275,35 @@ func (c *client) report(all []network.Status) int {
 			code = max(code, noAnswer)
 		}
 	}
-	write := writeText
-	if c.asJSON {
-		write = writeJSON
-	}
-	if err := write(c.stdout, all); err != nil {
+	if err := c.write(fieldsOf(all)); err != nil {
 		c.warn(err)
 		return failed
 	}
 	return code
+}
+
+func (c *client) write(all []network.Fields) error {
+	if c.asJSON {
+		return writeJSON(c.stdout, all)
+	}
+	return writeText(c.stdout, all)
+}
+
+// printStatus prints what the process that keeps the leases has written. It returns the exit code.
+func (c *client) printStatus(file string) int {
+	all, err := network.ReadStatus(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("init keeps no leases here: that needs KRUN_DHCP, and krunbox as process 1; " +
+			"dhcpclient -n asks for an offer")
+	}
+	if err == nil {
+		err = c.write(dated(all, loop.Now(), time.Now(), !c.asJSON))
+	}
+	if err != nil {
+		c.warn(err)
+		return failed
+	}
+	return 0
 }
 
 // releaseAll releases the lease of each interface.

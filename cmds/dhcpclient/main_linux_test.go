@@ -45,6 +45,8 @@ func TestRun(t *testing.T) {
 		"-n -once":            {2, "", exclusive},
 		"-release -6":         {2, "", "dhcpclient: -release is for IPv4\n"},
 		"-release -i all":     {2, "", "dhcpclient: -release needs the names of interfaces\n"},
+		"-status -n":          {2, "", "dhcpclient: -status takes no option but -json\n"},
+		"-status":             {4, "", "dhcpclient: init keeps no leases here: "},
 		"-n -release":         {2, "", exclusive},
 		"-once -release":      {2, "", exclusive},
 		"-n -i nosuch0":       {4, "", missing},
@@ -190,7 +192,7 @@ func TestReport(t *testing.T) {
 				c.statuses, code, stderr.String(), c.code, c.stderr)
 		}
 		var want strings.Builder
-		if writeText(&want, c.statuses); stdout.String() != want.String() {
+		if writeText(&want, fieldsOf(c.statuses)); stdout.String() != want.String() {
 			t.Errorf("report(%+v) prints %q, want %q", c.statuses, stdout.String(), want.String())
 		}
 	}
@@ -261,14 +263,14 @@ IPv6 dns        2001:db8::53, 2001:db8::54
 IPv6 search     a.example, c.example
 `
 	var got strings.Builder
-	if err := writeText(&got, statuses); err != nil || got.String() != want {
+	if err := writeText(&got, fieldsOf(statuses)); err != nil || got.String() != want {
 		t.Errorf("writeText() = %v,\n%s\nwant\n%s", err, got.String(), want)
 	}
 }
 
 func TestWriteJSON(t *testing.T) {
 	var b bytes.Buffer
-	if err := writeJSON(&b, statuses); err != nil {
+	if err := writeJSON(&b, fieldsOf(statuses)); err != nil {
 		t.Fatal(err)
 	}
 	var got []map[string]any
@@ -303,6 +305,61 @@ func TestPrintReleased(t *testing.T) {
 		err := c.printReleased("eth0", statuses[0].Lease.Address)
 		if err != nil || got.String() != want {
 			t.Errorf("printReleased(), JSON %v = %q, %v, want %q", asJSON, got.String(), err, want)
+		}
+	}
+}
+
+// TestDated has moments before and after now.
+func TestDated(t *testing.T) {
+	clock := time.Date(2026, 12, 1, 9, 0, 0, 0, time.FixedZone("", 7200))
+	fields := func() []network.Fields {
+		return []network.Fields{{
+			{Name: "interface", Value: "eth0"},
+			{Name: "dns", Value: []string{"192.0.2.1", "192.0.2.2"}},
+			{Name: "nextRenewal", Value: network.Moment(100*time.Second + 400*time.Millisecond)},
+			{Name: "leaseEnds", Value: network.Moment(-3500 * time.Second)},
+			{Name: "ipv6Renewal", Value: network.Moment(26 * time.Hour)},
+		}}
+	}
+	const now = 100 * time.Second
+	for _, want := range []string{`interface       eth0
+dns             192.0.2.1, 192.0.2.2
+next renewal    2026-12-01T07:00:00Z, in 0s
+lease ends      2026-12-01T06:00:00Z, 1h0m0s ago
+IPv6 renewal    2026-12-02T08:58:20Z, in 25h58m20s
+`, `[{"interface": "eth0", "dns": ["192.0.2.1", "192.0.2.2"], ` +
+		`"nextRenewal": "2026-12-01T07:00:00Z", "leaseEnds": "2026-12-01T06:00:00Z", ` +
+		`"ipv6Renewal": "2026-12-02T08:58:20Z"}]` + "\n"} {
+		c := client{asJSON: want[0] == '['}
+		var got strings.Builder
+		c.stdout = &got
+		err := c.write(dated(fields(), now, clock, !c.asJSON))
+		if err != nil || got.String() != want {
+			t.Errorf("JSON %v: %v,\n%s\nwant\n%s", c.asJSON, err, got.String(), want)
+		}
+	}
+}
+
+// TestPrintStatus reads files that are not there, or not a status.
+func TestPrintStatus(t *testing.T) {
+	file := t.TempDir() + "/status"
+	for _, want := range []struct{ text, stdout, stderr string }{
+		{"", "", "dhcpclient: init keeps no leases here: that needs KRUN_DHCP, and krunbox as process 1; " +
+			"dhcpclient -n asks for an offer\n"},
+		{`[{"interface": "eth0", "state": "not connected"}]`, "interface       eth0\nstate           not connected\n", ""},
+		{"{}", "", "dhcpclient: " + file + ": unexpected { at byte 1\n"},
+	} {
+		if want.text != "" {
+			if err := os.WriteFile(file, []byte(want.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var stdout, stderr strings.Builder
+		c := client{stdout: &stdout, stderr: &stderr}
+		code := c.printStatus(file)
+		if stdout.String() != want.stdout || stderr.String() != want.stderr || (code == 0) != (want.stderr == "") {
+			t.Errorf("status of %q = %d, %q, %q, want %q, %q", want.text, code, stdout.String(), stderr.String(),
+				want.stdout, want.stderr)
 		}
 	}
 }

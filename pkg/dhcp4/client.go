@@ -115,6 +115,14 @@ func (c *Client) Ack() []byte { return c.ack }
 // nothing to do: the lease is infinite, it ended with an offer, or it was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
+// Expiry returns the time at which the lease ends. It is Infinite if the lease is, or there is none.
+func (c *Client) Expiry() time.Duration {
+	if c.lease == nil || c.ack == nil { // an offer does not count
+		return Infinite
+	}
+	return c.expireAt
+}
+
 // Listening reports whether the client expects answers, so that a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 

@@ -30,6 +30,7 @@ func (g *Guest) prepareNetwork() error {
 		IPv4:       true,
 		IPv6:       true,
 		Hostname:   g.Params.Hostname,
+		StatusFile: network.StatusFile,
 		Warn:       g.warnOf("network"),
 		OnAddress:  g.updateHosts,
 		OnHostname: g.setLeaseHostname,

@@ -71,6 +71,8 @@ func (n *Network) Resume(b []byte) error {
 			errs = append(errs, i.resume(old))
 		}
 	}
+	n.changed = true
+	n.save()
 	return errors.Join(errs...)
 }
 

@@ -126,6 +126,7 @@ func (i *Interface) tracing() bool { return i.network.cfg.Trace != nil }
 // Status is the state of an interface. With Config.OfferOnly, leases are offers.
 type Status struct {
 	Name    string
+	State   string // in a few words; set only in a StatusFile
 	Carrier bool   // the interface exists and is connected
 	MTU     uint32 // bytes
 

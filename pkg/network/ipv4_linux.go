@@ -119,6 +119,7 @@ func (v *ipv4) send(a dhcp4.Action) (err error) {
 			return fmt.Errorf("DHCP on %s: %w", v.i.Name, err)
 		}
 	}
+	v.i.network.changed = true // the time of the next message, and perhaps the state
 	if v.i.tracing() {
 		v.i.trace("sent to %v: %s", a.To, dhcp4.Summary(a.Send))
 	}
@@ -137,6 +138,7 @@ func (v *ipv4) handle(event dhcp4.Event) error {
 		v.lease = v.client.Lease()
 	case dhcp4.Refused:
 		v.refused = true
+		n.changed = true
 	case dhcp4.Acquired, dhcp4.Renewed:
 		old := v.lease
 		v.lease, v.acquired = v.client.Lease(), loop.Now()

@@ -191,6 +191,7 @@ func (v *ipv6) send(message []byte) (err error) {
 			return fmt.Errorf("DHCPv6 on %s: %w", v.i.Name, err)
 		}
 	}
+	v.i.network.changed = true // the time of the next message
 	if v.i.tracing() {
 		v.i.trace("sent: %s", dhcp6.Summary(message))
 	}

@@ -32,6 +32,10 @@ type Config struct {
 	// OfferOnly asks servers for offers, but accepts none and changes nothing.
 	OfferOnly bool
 
+	// StatusFile, unless empty, is a file that describes the interfaces, for ReadStatus. It is
+	// written when something has changed.
+	StatusFile string
+
 	// Warn, unless nil, is called with failures, including those in the background.
 	Warn func(error)
 	// Trace, unless nil, is called with a line for each packet.
@@ -70,6 +74,9 @@ type Network struct {
 
 	advertisements int // received so far
 	collected      int // garbage collected so far, bytes
+
+	changed bool   // since the StatusFile was written, perhaps
+	saved   []byte // its contents
 
 	deferredAt      time.Duration // when startDeferred is called at the latest; 0: not set yet
 	deferredStarted bool
@@ -238,6 +245,7 @@ func (n *Network) startDeferred() {
 
 // look updates all interfaces after a change.
 func (n *Network) look() {
+	n.changed = true
 	for _, i := range n.interfaces {
 		n.warn(i.look())
 	}
@@ -258,6 +266,7 @@ func (n *Network) Run() {
 			n.warn(i.confirm())
 		}
 	}
+	n.save()
 	n.collect()
 }
 
@@ -292,6 +301,7 @@ func (n *Network) Close() {
 
 // updateResolvConf writes the name servers of all interfaces.
 func (n *Network) updateResolvConf() {
+	n.changed = true
 	if n.cfg.OfferOnly {
 		return
 	}

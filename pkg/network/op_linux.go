@@ -72,6 +72,7 @@ func (w Wait) Describe() op.Description {
 
 func (w Wait) Do() error {
 	n := w.Network
+	defer n.save()
 	n.Run() // handle what has already arrived, even if Limit is 0
 	if err := wait(w.Loop, w.Limit, w.Stopped, n.Settled); err != nil {
 		return err

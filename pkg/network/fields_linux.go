@@ -1,0 +1,161 @@
+package network
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/krunbox/krunbox/pkg/dhcp4"
+	"github.com/krunbox/krunbox/pkg/dhcp6"
+	"github.com/krunbox/krunbox/pkg/netif"
+)
+
+// Fields is what is known of an interface, in the order in which it is printed.
+type Fields []Field
+
+// Field is a property of an interface. Its name is that of the member in JSON. Its value is a
+// string, a []string, an int, a Lifetime or a Moment.
+type Field struct {
+	Name  string
+	Value any
+}
+
+// Lifetime is a duration that may be dhcp4.Infinite. In JSON it is a number of seconds.
+type Lifetime time.Duration
+
+func (l Lifetime) String() string {
+	if time.Duration(l) == dhcp4.Infinite {
+		return infinite
+	}
+	return time.Duration(l).String()
+}
+
+const infinite = "infinite"
+
+// Moment is a time by loop.Now. In JSON it is a number of nanoseconds.
+type Moment time.Duration
+
+// add appends a property, unless it is empty or zero.
+func (f *Fields) add(name string, value any) {
+	empty := value == "" || value == 0 || value == Lifetime(0)
+	if list, ok := value.([]string); ok {
+		empty = len(list) == 0
+	}
+	if !empty {
+		*f = append(*f, Field{name, value})
+	}
+}
+
+func (f *Fields) addAddr(name string, a netip.Addr) {
+	if a.IsValid() {
+		f.add(name, a.String())
+	}
+}
+
+// Fields returns what the status says.
+func (s *Status) Fields() Fields {
+	f := Fields{{"interface", s.Name}}
+	f.add("state", s.State)
+	if l := s.Lease; l != nil {
+		f.add("address", l.Address.String())
+		f.addAddr("server", l.Server)
+		f.addAddr("broadcast", l.Broadcast)
+		f.add("routes", texts(l.Routes, routeText))
+		f.add("dns", texts(l.DNS, netip.Addr.String))
+		f.add("domain", l.Domain)
+		f.add("search", l.Search)
+		f.add("hostname", l.Hostname)
+		f.add("lease", Lifetime(l.Duration))
+		f.add("renew", Lifetime(l.T1))
+		f.add("rebind", Lifetime(l.T2))
+	}
+	if s.Lease != nil || len(s.Routers) > 0 {
+		f.add("mtu", int(s.MTU))
+	}
+	var lease6 dhcp6.Lease
+	if s.Lease6 != nil {
+		lease6 = *s.Lease6
+	}
+	f.add("ipv6Routers", texts(s.Routers, netip.Addr.String))
+	f.add("ipv6Addresses", texts(lease6.Addresses, func(a dhcp6.Address) string { return a.Addr.String() }))
+	f.add("ipv6Dns", texts(union(s.DNS, lease6.DNS), netip.Addr.String))
+	f.add("ipv6Search", union(s.Search, lease6.Search))
+	return f
+}
+
+func routeText(r dhcp4.Route) string {
+	return netif.Route{Destination: r.Destination, Gateway: r.Gateway}.String()
+}
+
+func texts[T any](list []T, text func(T) string) (all []string) {
+	for _, v := range list {
+		all = append(all, text(v))
+	}
+	return all
+}
+
+// union returns a and the elements of b that are not in a.
+func union[T comparable](a, b []T) []T {
+	all := slices.Clone(a)
+	for _, v := range b {
+		if !slices.Contains(all, v) {
+			all = append(all, v)
+		}
+	}
+	return all
+}
+
+// AppendJSON appends the fields as a JSON object on one line.
+func (f Fields) AppendJSON(b []byte) []byte {
+	b = append(b, '{')
+	for i, field := range f {
+		b = separate(b, i)
+		b = appendValue(b, field.Name)
+		b = append(b, ": "...)
+		b = appendValue(b, field.Value)
+	}
+	return append(b, '}')
+}
+
+// AppendJSON appends the fields of interfaces as a JSON array of objects, on one line.
+func AppendJSON(b []byte, all []Fields) []byte {
+	b = append(b, '[')
+	for i, f := range all {
+		b = f.AppendJSON(separate(b, i))
+	}
+	return append(b, ']')
+}
+
+// separate appends what comes before element i of a list.
+func separate(b []byte, i int) []byte {
+	if i == 0 {
+		return b
+	}
+	return append(b, ", "...)
+}
+
+func appendValue(b []byte, value any) []byte {
+	switch v := value.(type) {
+	case string:
+		b, _ = jsontext.AppendQuote(b, v) // it replaces what is not UTF-8
+	case []string:
+		b = append(b, '[')
+		for i, s := range v {
+			b = appendValue(separate(b, i), s)
+		}
+		b = append(b, ']')
+	case int:
+		b = strconv.AppendInt(b, int64(v), 10)
+	case Lifetime:
+		if time.Duration(v) == dhcp4.Infinite {
+			return appendValue(b, infinite)
+		}
+		b = strconv.AppendInt(b, int64(time.Duration(v)/time.Second), 10)
+	case Moment:
+		b = strconv.AppendInt(b, int64(v), 10)
+	}
+	return b
+}
