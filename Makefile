@@ -2,6 +2,7 @@
 # make build   build/krunbox and build/init.krun       make bench   what a boot costs
 # make lint    vet for every platform, golangci-lint   make fuzz    every parser for a minute
 # make image   a guest image, see below                make dist    archives of all platforms
+# make soak    guests with random faults and workloads: SOAK=1h, SEED=1 BOOT=7 repeats one
 # make test-software   real programs in guests: servers, languages, supervisors, containers
 
 GOOS    ?= linux
@@ -10,6 +11,7 @@ VERSION ?= $(shell git describe --tags 2>/dev/null || echo v0.0.0)$(shell git lo
 	--format="+$$(git describe --always --exclude='*' --abbrev=12 --dirty).%cs" 2>/dev/null)
 PREFIX  ?= /usr/local
 FUZZTIME ?= 1m
+SOAK    ?= 10m
 CMD     ?= echo "hello from $(uname -sr)"; id; exit 0
 # make does not expand CMD: the guest's shell gets it as it was typed, by the environment.
 override CMD := $(value CMD)
@@ -27,7 +29,7 @@ unexport GOOS GOARCH
 export GOFLAGS =
 export GOWORK = off
 
-.PHONY: dist install guestinit image rootfs build run test test-software bench vet lint fuzz clean deps krunhost
+.PHONY: dist install guestinit image rootfs build run test test-software soak bench vet lint fuzz clean deps krunhost
 
 build:
 	go run ./multicall/build -goos $(GOOS) -goarch $(GOARCH) -version '$(VERSION)' \
@@ -84,6 +86,10 @@ test-libkrun: deps build
 # Roots of Debian packages are made and cached by the first run. Six programs are tested by make test too.
 test-software: deps build
 	cd integration && go test -count=1 -timeout 30m -tags software ./software
+
+# Boots guests for the time SOAK, each with faults and a workload drawn from SEED. See integration/soak.
+soak: deps build
+	cd integration && go run ./cmd/soak -for $(SOAK) $(if $(SEED),-seed $(SEED)) $(if $(BOOT),-boot $(BOOT)) $(if $(V),-v)
 
 bench: deps build
 	cd integration && go run ./cmd/bench

@@ -12,10 +12,13 @@ type Opcode uint32
 const (
 	OpLookup  Opcode = 1
 	OpGetattr Opcode = 3
+	OpSetattr Opcode = 4
 	OpOpen    Opcode = 14
 	OpRead    Opcode = 15
 	OpWrite   Opcode = 16
 	OpRelease Opcode = 18
+	OpFsync   Opcode = 20
+	OpFlush   Opcode = 25
 	OpInit    Opcode = 26
 	OpReaddir Opcode = 28
 	OpIoctl   Opcode = 39

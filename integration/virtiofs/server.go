@@ -5,6 +5,7 @@ package virtiofs
 import (
 	"io"
 	"log"
+	"sync"
 	"sync/atomic"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -17,6 +18,11 @@ type Server struct {
 	*vhostuser.Server
 	protocol *fuse.ProtocolServer
 	requests [opcodes]atomic.Uint64
+
+	intercept Interceptor // nil: all requests are served
+
+	mu    sync.Mutex
+	paths map[uint64]string // of nodes, for intercept
 }
 
 // New returns a server for fsys. opts may be nil; the fields that are about mounting have no
@@ -33,7 +39,12 @@ func New(fsys fuse.RawFileSystem, opts *fuse.MountOptions) *Server {
 	s.Server = vhostuser.New(vhostuser.Device{
 		Queues:   2, // high priority, requests
 		InFlight: 32,
-		Handle:   func(_ int, in, out [][]byte, _ <-chan struct{}) (int, error) { return s.handle(in, out) },
+		Handle: func(_ int, in, out [][]byte, stop <-chan struct{}) (int, error) {
+			if s.intercept == nil {
+				return s.handle(in, out)
+			}
+			return s.intercepted(in, out, stop, func() (int, error) { return s.handle(in, out) })
+		},
 	})
 	return s
 }

@@ -108,3 +108,29 @@ func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
 func optionValue(s string) string {
 	return strings.ReplaceAll(s, ",", ",,")
 }
+
+// options returns the disk's options for QEMU's -drive.
+func (d *Disk) options() string {
+	options := ",readonly=off"
+	if d.ReadOnly {
+		options = ",readonly=on"
+	}
+	if d.BytesPerSecond > 0 {
+		options += ",throttling.bps-total=" + strconv.Itoa(d.BytesPerSecond)
+	}
+	if d.Errors == nil {
+		return options + ",file.driver=file,file.filename=" + optionValue(d.Path)
+	}
+	options += ",file.driver=blkdebug,file.image.driver=file,file.image.filename=" + optionValue(d.Path)
+	for i, e := range d.Errors {
+		options += fmt.Sprintf(",file.inject-error.%d.event=none,file.inject-error.%[1]d.iotype=%s"+
+			",file.inject-error.%[1]d.errno=%[3]d", i, e.Op, int(e.Errno))
+		if e.Sector >= 0 {
+			options += fmt.Sprintf(",file.inject-error.%d.sector=%d", i, e.Sector)
+		}
+		if e.Once {
+			options += fmt.Sprintf(",file.inject-error.%d.once=on", i)
+		}
+	}
+	return options
+}

@@ -102,6 +102,9 @@ func (m *machine) connect() error {
 	if err := m.addShare(rootTag, root); err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
+	if m.cfg.Intercept != nil {
+		m.shares[0].server.SetInterceptor(m.cfg.Intercept)
+	}
 	for _, s := range m.cfg.Shares {
 		if err := m.addShare(s.Tag, hostfs.Config{Base: s.Dir, ReadOnly: s.ReadOnly}); err != nil {
 			return fmt.Errorf("share %s: %w", s.Tag, err)
@@ -112,13 +115,13 @@ func (m *machine) connect() error {
 		slices.Reverse(disks)
 	}
 	for i, disk := range disks {
-		id, mode := fmt.Sprintf("disk%d", i), "off"
-		if disk.ReadOnly {
-			mode = "on"
+		id := fmt.Sprintf("disk%d", i)
+		m.args("-drive", "if=none,format=raw,id="+id+disk.options())
+		device := "virtio-blk-device,drive=" + id
+		if disk.Errors != nil { // the machine would stop at some errors
+			device += ",rerror=report,werror=report"
 		}
-		m.args("-drive", "if=none,format=raw,id="+id+",readonly="+mode+
-			",file.driver=file,file.filename="+optionValue(disk.Path))
-		m.args("-device", "virtio-blk-device,drive="+id)
+		m.args("-device", device)
 	}
 	if !m.cfg.NoConsole {
 		conn, err := m.chardev("console")
@@ -134,7 +137,8 @@ func (m *machine) connect() error {
 		if m.cfg.Console != nil {
 			out = io.MultiWriter(out, m.cfg.Console)
 		}
-		m.streams = append(m.streams, &stream{what: "console", conn: conn, in: m.cfg.ConsoleIn, out: out})
+		m.streams = append(m.streams, &stream{what: "console", conn: conn, in: m.cfg.ConsoleIn, out: out,
+			unread: m.cfg.ConsoleUnread})
 	}
 	for i, port := range m.cfg.Ports {
 		id := fmt.Sprintf("port%d", i)

@@ -44,15 +44,14 @@ type stream struct {
 // and out to fail.
 func (s *stream) start(fail func(error)) {
 	s.output.init()
-	if s.unread {
-		return
+	if !s.unread {
+		s.writing.Go(s.receive)
+		s.writing.Go(func() {
+			if err := s.write(); err != nil {
+				fail(fmt.Errorf("output of the %s: %w", s.what, err))
+			}
+		})
 	}
-	s.writing.Go(s.receive)
-	s.writing.Go(func() {
-		if err := s.write(); err != nil {
-			fail(fmt.Errorf("output of the %s: %w", s.what, err))
-		}
-	})
 	if s.in != nil {
 		go func() {
 			if err := s.send(); err != nil {

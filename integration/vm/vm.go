@@ -28,6 +28,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/krunbox/krunbox/integration/guestkernel"
@@ -121,6 +122,9 @@ type Config struct {
 	Files       []hostfs.File
 	Dirs        []string
 
+	// Intercept, unless nil, decides about the guest's requests to its root file system.
+	Intercept virtiofs.Interceptor
+
 	// TemporaryRoot makes the host accept the guest's request to remove its root, like a host that
 	// created the root for booting from a disk. Nothing is removed.
 	TemporaryRoot bool
@@ -151,6 +155,10 @@ type Config struct {
 	Console   io.Writer
 	ConsoleIn io.Reader
 	NoConsole bool
+
+	// ConsoleUnread means that the host does not read the console. Console and Result.Console get
+	// nothing then.
+	ConsoleUnread bool
 
 	Ports   []Port   // named ports; the console is not one of them
 	Devices []Device // devices that this package has no field for
@@ -191,6 +199,20 @@ var ErrClosePort = errors.New("close the port")
 type Disk struct {
 	Path     string
 	ReadOnly bool
+
+	// BytesPerSecond, unless 0, limits how fast the guest reads and writes.
+	BytesPerSecond int
+
+	// Errors are requests that fail.
+	Errors []DiskError
+}
+
+// A DiskError makes requests to a Disk fail.
+type DiskError struct {
+	Op     string        // read, write or flush
+	Errno  syscall.Errno // the cause that QEMU sees; the guest sees an I/O error or no space
+	Sector int64         // of 512 bytes; requests that touch it fail; -1: any
+	Once   bool          // only the first such request fails
 }
 
 // A Share is a directory of the host that the guest can mount: mount -t virtiofs TAG DIR.
