@@ -210,15 +210,7 @@ func (p *Plan) drawFaults(r *rand.Rand) {
 	}
 }
 
-// fault returns the first fault of a kind, and whether there is one.
-func (p *Plan) fault(kind string) (Fault, bool) {
-	i := slices.IndexFunc(p.Faults, func(f Fault) bool { return f.Kind == kind })
-	if i < 0 {
-		return Fault{}, false
-	}
-	return p.Faults[i], true
-}
-
+// has reports whether the plan has a fault of a kind, and of a variant unless what is empty.
 func (p *Plan) has(kind, what string) bool {
 	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == kind && (what == "" || f.What == what) })
 }
