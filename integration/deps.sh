@@ -89,3 +89,6 @@ unpack tools 'mke2fs e2fsck debugfs mkfs.xfs xfs_repair mkfs.btrfs btrfs mkfs.er
 	mksquashfs mkfs.f2fs' \
 	'e2fsprogs xfsprogs btrfs-progs erofs-utils squashfs-tools f2fs-tools'
 unpack crun crun crun
+
+# See package multicall/dist.
+unpack shells 'zsh fish' 'zsh fish'

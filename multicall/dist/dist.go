@@ -1,5 +1,6 @@
-// Package dist makes releases of krunbox: an archive for each platform, with manual pages, a list
-// of the linked modules and their licences; or it installs the same files on a machine.
+// Package dist makes releases of krunbox: an archive for each platform, with manual pages,
+// completion for shells, a list of the linked modules and their licences; or it installs the same
+// files on a machine.
 //
 // All output depends on the sources, the Go release, and the version and time in the options, and
 // on nothing else.

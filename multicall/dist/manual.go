@@ -23,24 +23,33 @@ const section = "8" // system administration
 // pageTitle returns the title of an applet's page. The title "init" belongs to the system's init.
 func pageTitle(applet string) string { return "krunbox-" + applet }
 
-// manual returns the pages of all applets.
-func (s *source) manual(opts *Options) ([]page, error) {
-	var pages []page
+// texts returns the texts of all applets.
+func (s *source) texts() ([]manualText, error) {
+	var texts []manualText
 	for _, p := range s.applets() {
 		text, err := p.readText(s.platform.GOOS)
 		if err != nil {
 			return nil, fmt.Errorf("manual page of %s: %w", p.ImportPath, err)
 		}
+		texts = append(texts, text)
+	}
+	return texts, nil
+}
+
+// manual returns the pages of all applets.
+func manual(opts *Options, texts []manualText) []page {
+	var pages []page
+	for _, text := range texts {
 		var others []string
-		for _, other := range s.applets() {
-			if other.ImportPath != p.ImportPath {
-				others = append(others, path.Base(other.ImportPath))
+		for _, other := range texts {
+			if other.name != text.name {
+				others = append(others, other.name)
 			}
 		}
 		name := pageTitle(text.name) + "." + section
 		pages = append(pages, page{text.name, name, text.page(opts, others)})
 	}
-	return pages, nil
+	return pages
 }
 
 // A manualText is the contents of a manual page. They come from the applet's package comment, which
@@ -69,7 +78,7 @@ func (p goPackage) readText(goos string) (manualText, error) {
 		}
 		comment += f.Doc.Text()
 		for _, d := range f.Decls {
-			if text, ok := usageConstant(d); ok {
+			if text, ok := stringConstant(d, "usage"); ok {
 				usage = text
 			}
 		}
@@ -85,14 +94,14 @@ func (p goPackage) readText(goos string) (manualText, error) {
 	return t, nil
 }
 
-// usageConstant returns the value of the constant usage if d declares it.
-func usageConstant(d ast.Decl) (string, bool) {
+// stringConstant returns the value of a constant if d declares it.
+func stringConstant(d ast.Decl, name string) (string, bool) {
 	g, ok := d.(*ast.GenDecl)
 	if !ok || g.Tok != token.CONST || len(g.Specs) != 1 {
 		return "", false
 	}
 	v := g.Specs[0].(*ast.ValueSpec)
-	if v.Names[0].Name != "usage" || len(v.Values) != 1 {
+	if v.Names[0].Name != name || len(v.Values) != 1 {
 		return "", false
 	}
 	literal, ok := v.Values[0].(*ast.BasicLit)

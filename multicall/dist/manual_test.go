@@ -24,10 +24,11 @@ func TestManual(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pages, err := s.manual(&opts)
+		texts, err := s.texts()
 		if err != nil {
 			t.Fatal(err)
 		}
+		pages := manual(&opts, texts)
 		for i, applet := range s.applets() {
 			t.Run(p.String()+"/"+pages[i].applet, func(t *testing.T) {
 				checkPage(t, pages[i], applet)
@@ -37,6 +38,23 @@ func TestManual(t *testing.T) {
 			})
 		}
 	}
+}
+
+// definedOptions returns the options that the source of a command gives to package flag, without
+// dashes.
+func definedOptions(t *testing.T, p goPackage) (defined []string) {
+	t.Helper()
+	definition := regexp.MustCompile(`\.(?:\w+Var|Func|BoolFunc)\([^"]*"([^"]+)"`)
+	for _, name := range p.GoFiles {
+		source, err := os.ReadFile(filepath.Join(p.Dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range definition.FindAllSubmatch(source, -1) {
+			defined = append(defined, string(match[1]))
+		}
+	}
+	return defined
 }
 
 // checkPage checks that a page has its sections, and the options and examples in the source of the
@@ -53,15 +71,11 @@ func checkPage(t *testing.T, page page, applet goPackage) {
 			t.Errorf("%s lacks %q", page.name, want)
 		}
 	}
-	var defined []string
-	definition := regexp.MustCompile(`\.(?:\w+Var|Func|BoolFunc)\([^"]*"([^"]+)"`)
+	defined := definedOptions(t, applet)
 	for _, name := range applet.GoFiles {
 		source, err := os.ReadFile(filepath.Join(applet.Dir, name))
 		if err != nil {
 			t.Fatal(err)
-		}
-		for _, match := range definition.FindAllSubmatch(source, -1) {
-			defined = append(defined, string(match[1]))
 		}
 		_, examples, _ := strings.Cut(string(source), "\nExamples:\n  ")
 		examples, _, _ = strings.Cut(examples, "\n`")

@@ -35,8 +35,8 @@ const (
 	manualDir  = "share/man/man8/"
 )
 
-// newTree returns the binary under all its names, the manual pages and, in the directory docs, the
-// documents.
+// newTree returns the binary under all its names, the manual pages, what shells need to complete
+// command lines and, in the directory docs, the documents.
 func newTree(ctx context.Context, opts *Options, p Platform, binary, docs string) (tree, error) {
 	content, err := os.ReadFile(binary)
 	if err != nil {
@@ -55,11 +55,16 @@ func newTree(ctx context.Context, opts *Options, p Platform, binary, docs string
 	}
 	t = append(t, file{name: initPath, executable: true, content: content},
 		file{name: commandDir + binaryName, hardlink: initPath})
-	pages, err := s.manual(opts)
+	texts, err := s.texts()
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range pages {
+	completions, err := s.completions(texts)
+	if err != nil {
+		return nil, err
+	}
+	t = append(t, completions...)
+	for _, p := range manual(opts, texts) {
 		t = append(t, file{name: commandDir + p.applet, symlink: binaryName},
 			file{name: manualDir + p.name, content: []byte(p.text)})
 	}
