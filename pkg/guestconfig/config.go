@@ -103,7 +103,7 @@ func Parse(data []byte) (Config, error) {
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	var doc document
-	unsupported, err := decode(data, &doc)
+	unsupported, err := read(data, &doc)
 	if err == nil {
 		err = doc.validate()
 	}

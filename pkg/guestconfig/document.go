@@ -9,59 +9,46 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// document is a configuration file in JSON.
+// document has the members of a configuration file that apply. The methods of reader tell their names.
 type document struct {
-	Args  []string `json:"args"`
-	Env   []string `json:"env"`
-	Cwd   string   `json:"cwd"`
-	Image image    `json:",embed"`
-	// The configuration of an image has the fields of image in a member, which "docker inspect"
-	// spells in upper case.
-	Config  image `json:"config"`
-	Inspect image `json:"Config"`
+	Args, Env []string
+	Cwd       string
+	Image     image
+	Config    image // of the configuration of an image
+	Inspect   image // of the output of "docker inspect"
 
-	Process       process       `json:"process"`
-	Hostname      string        `json:"hostname"`
-	ImageHostname string        `json:"Hostname"`
-	Domainname    string        `json:"domainname"`
-	Mounts        []specs.Mount `json:"mounts"`
-	Linux         linux         `json:"linux"`
-	Root          struct {
-		Readonly bool `json:"readonly"`
-	} `json:"root"`
+	Process       process
+	Hostname      string
+	ImageHostname string
+	Domainname    string
+	Mounts        []specs.Mount
+	Linux         linux
+	RootReadonly  bool
 }
 
-// image has the fields in the spelling of the OCI image-spec, and Cwd of libkrun.
+// image has the members in the spelling of the OCI image-spec, and Cwd of libkrun.
 type image struct {
 	Cmd, Entrypoint, Env []string
 	Cwd, WorkingDir      string
 	User, StopSignal     string
 }
 
-// process is process of the OCI runtime-spec. Its fields take precedence over those of
-// specs.Process with the same JSON name.
+// process is process of the OCI runtime-spec.
 type process struct {
 	specs.Process
-	Image image `json:",embed"`
+	Image image
 
-	User            *specs.User `json:"user"`
-	ApparmorProfile unsupported `json:"apparmorProfile"`
-	SelinuxLabel    unsupported `json:"selinuxLabel"`
+	User *specs.User // in place of specs.Process.User; nil if the file has none
 }
 
 // linux is the supported part of specs.Linux.
 type linux struct {
-	Sysctl            map[string]*string     `json:"sysctl"` // nil if null
-	Devices           []specs.LinuxDevice    `json:"devices"`
-	Namespaces        []specs.LinuxNamespace `json:"namespaces"`
-	RootfsPropagation string                 `json:"rootfsPropagation"`
-	MaskedPaths       []string               `json:"maskedPaths"`
-	ReadonlyPaths     []string               `json:"readonlyPaths"`
-
-	MemoryPolicy unsupported `json:"memoryPolicy"`
-	Personality  unsupported `json:"personality"`
-	Seccomp      unsupported `json:"seccomp"`
-	TimeOffsets  unsupported `json:"timeOffsets"`
+	Sysctl            map[string]string
+	Devices           []specs.LinuxDevice
+	Namespaces        []specs.LinuxNamespace
+	RootfsPropagation string
+	MaskedPaths       []string
+	ReadonlyPaths     []string
 }
 
 // config returns what the document asks for, choosing between fields with the same meaning.
@@ -89,21 +76,16 @@ func (doc *document) config(unsupported []string) Config {
 		Hostname:     cmp.Or(doc.Hostname, doc.ImageHostname),
 		Domainname:   doc.Domainname,
 		Mounts:       doc.Mounts,
-		RootReadonly: doc.Root.Readonly,
+		RootReadonly: doc.RootReadonly,
 		Unsupported:  unsupported,
 		Linux: specs.Linux{
-			Sysctl:            map[string]string{},
+			Sysctl:            doc.Linux.Sysctl,
 			Devices:           doc.Linux.Devices,
 			Namespaces:        doc.Linux.Namespaces,
 			RootfsPropagation: doc.Linux.RootfsPropagation,
 			MaskedPaths:       doc.Linux.MaskedPaths,
 			ReadonlyPaths:     doc.Linux.ReadonlyPaths,
 		},
-	}
-	for name, value := range doc.Linux.Sysctl {
-		if value != nil {
-			c.Linux.Sysctl[name] = *value
-		}
 	}
 	if user := doc.Process.User; user != nil {
 		c.HasUser, c.User, c.Process.User = true, "", *user
@@ -150,6 +132,3 @@ func firstList(lists ...[]string) []string {
 	}
 	return nil
 }
-
-// unsupported is a member that is reported if it asks for something.
-type unsupported struct{}

@@ -187,7 +187,7 @@ func TestParseElements(t *testing.T) {
 		},
 		{
 			"{" + list("args", `""`, maxElements) + `,"linux":{"sysctl":{"a":"b"}}}`,
-			"line 1, column 786462: linux.sysctl: more than 262144 list elements",
+			"line 1, column 786466: linux.sysctl.a: more than 262144 list elements",
 		},
 	} {
 		if _, err := Parse([]byte(test.in)); err == nil || err.Error() != test.want {

@@ -6,40 +6,43 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// fieldError returns an error about the field that pointer names, an RFC 6901 JSON pointer.
-func fieldError(pointer, format string, args ...any) error {
-	err := fmt.Errorf(format, args...)
-	return &json.SemanticError{JSONPointer: jsontext.Pointer(pointer), Err: err}
+// fieldError is an error about a member of the file.
+type fieldError struct {
+	pointer jsontext.Pointer // RFC 6901
+	offset  int              // of the member or its value in the file; 0: to be looked up
+	err     error
 }
 
-// withPosition returns err as "line 1, column 22: process.args: problem". It gets errors of package
-// json, and of fieldError, about data.
+func (e *fieldError) Error() string { return string(e.pointer) + ": " + e.err.Error() }
+func (e *fieldError) Unwrap() error { return e.err }
+
+// errorAt returns an error about the field that pointer names.
+func errorAt(pointer, format string, args ...any) error {
+	return &fieldError{pointer: jsontext.Pointer(pointer), err: fmt.Errorf(format, args...)}
+}
+
+// withPosition returns err as "line 1, column 22: process.args: problem". It gets errors of type
+// *fieldError and *jsontext.SyntacticError about data.
 func withPosition(data []byte, err error) error {
 	var offset int
 	var pointer jsontext.Pointer
-	if e, ok := errors.AsType[*json.SemanticError](err); ok {
-		offset, pointer, err = int(e.ByteOffset), e.JSONPointer, e.Err
+	if e, ok := errors.AsType[*fieldError](err); ok {
+		offset, pointer, err = e.offset, e.pointer, e.err
 		if offset == 0 {
 			offset = find(data, pointer)
-		}
-		if err == nil {
-			want, got := typeName(e.GoType.Kind()), kindName(e.JSONKind)
-			err = fmt.Errorf("expected %s, found %s", want, got)
 		}
 	} else if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		offset, pointer, err = int(e.ByteOffset), e.JSONPointer, e.Err
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		offset, err = len(data), errors.New("unexpected end of file")
 	}
 	before := data[:offset]
@@ -52,7 +55,7 @@ func withPosition(data []byte, err error) error {
 // of the container that lacks it. It skips members that do not lead there, as StackPointer takes
 // time for long names.
 func find(data []byte, pointer jsontext.Pointer) (offset int) {
-	d := jsontext.NewDecoder(bytes.NewBuffer(data), syntax())
+	d := newDecoder(data)
 	var found jsontext.Pointer // names the value at offset
 	for {
 		rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n:,")
@@ -92,15 +95,6 @@ func path(pointer jsontext.Pointer) (s string) {
 		s = strings.TrimPrefix(s, ".") + ": "
 	}
 	return s
-}
-
-// typeName returns the name of the JSON type that is decoded into Go values of a kind.
-func typeName(kind reflect.Kind) string {
-	names := map[reflect.Kind]string{
-		reflect.Struct: "an object", reflect.Map: "an object", reflect.Slice: "a list",
-		reflect.String: "a string", reflect.Bool: "true or false",
-	}
-	return cmp.Or(names[kind], "a number")
 }
 
 // kindName returns the name of a JSON type, or a literal.

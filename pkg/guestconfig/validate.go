@@ -10,7 +10,7 @@ import (
 )
 
 // validate checks what the types of a document do not: words of enumerations, members that must be
-// present, and resource limits. It returns the first error, of fieldError.
+// present, and resource limits. It returns the first error, of type *fieldError.
 func (doc *document) validate() (err error) {
 	check := func(e error) { err = cmp.Or(err, e) }
 	check(validateRlimits(doc.Process.Rlimits))
@@ -38,7 +38,7 @@ func (doc *document) validate() (err error) {
 	for i, device := range doc.Linux.Devices {
 		pointer := fmt.Sprintf("/linux/devices/%d", i)
 		if device.Path == "" {
-			check(fieldError(pointer+"/path", "no path"))
+			check(errorAt(pointer+"/path", "no path"))
 		}
 		check(validateWord(pointer+"/type", "type of device", device.Type, deviceType))
 	}
@@ -54,10 +54,10 @@ func validateRlimits(limits []specs.POSIXRlimit) error {
 		}
 		isSame := func(l specs.POSIXRlimit) bool { return l.Type == limit.Type }
 		if slices.ContainsFunc(limits[:i], isSame) {
-			return fieldError(pointer, "%s is limited twice", limit.Type)
+			return errorAt(pointer, "%s is limited twice", limit.Type)
 		}
 		if err := oci.ValidateRlimit(limit); err != nil {
-			return fieldError(pointer, "%s: %w", limit.Type, err)
+			return errorAt(pointer, "%s: %w", limit.Type, err)
 		}
 	}
 	return nil
@@ -71,9 +71,9 @@ func validateWord[W ~string, T any](
 		return nil
 	}
 	if word == "" {
-		return fieldError(pointer, "no %s", name)
+		return errorAt(pointer, "no %s", name)
 	}
-	return fieldError(pointer, "unknown %s %q", name, clip(string(word)))
+	return errorAt(pointer, "unknown %s %q", name, clip(string(word)))
 }
 
 // oneOf returns a function that reports whether a string is one of words.
