@@ -242,7 +242,7 @@ func onNetwork(t *testing.T, arch string, args []string, networks ...*network.Ne
 	t.Helper()
 	cfg := withBusybox(t, arch)
 	networkGuest.addTo(t, &cfg, args...)
-	cfg.Env = append(cfg.Env, "KRUN_DHCP=1")
+	cfg.Env = append(cfg.Env, "KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=20000") // this machine may be busy
 	for _, n := range networks {
 		n.AddTo(&cfg)
 	}

@@ -428,7 +428,7 @@ func TestDualStackStart(t *testing.T) {
 	t.Parallel()
 	s := scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
 		if m := p.DHCPv4(); m != nil {
-			return replies(s, grant(message{m, 0}))
+			return replies(s, grant(message{DHCPv4: m}))
 		}
 		if isMark(p) {
 			return frames(advertisement(routerAddr, routerMAC, 0, prefixOption("2001:db8::/64"), serversOption(forever, "2001:db8::53")))
