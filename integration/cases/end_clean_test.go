@@ -55,6 +55,7 @@ until [ -e /ready ]; do usleep 10000; done
 exit 7`, want: 7},
 	{name: "nothing in /proc", script: "umount -l /proc; exit 7", want: 7},
 	{name: "something else in /proc", script: "mount -t tmpfs t /proc; mkdir /proc/self; echo >/proc/self/mountinfo; exit 7", want: 7},
+	{name: "root unmounted lazily", script: "umount -l /; exit 7", want: 7, more: true},
 	{name: "many processes", script: `
 i=0
 while [ $i -lt 200 ]; do

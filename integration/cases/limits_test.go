@@ -3,6 +3,8 @@ package cases
 import (
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestLimits checks that resource limits of the configuration and of KRUN_RLIMITS reach the
@@ -81,4 +83,22 @@ func TestLimitTooHigh(t *testing.T) {
 	warning, reason, _ := strings.Cut(console(run(t, cfg, 125)), "\n")
 	wantLine(t, warning+"\n", "krunbox: warning: ", "fs.nr_open", "read-only")
 	wantLine(t, reason, "krunbox: ", "RLIMIT_NOFILE=100:10000000", "operation not permitted")
+}
+
+// lowerLimitsGuest lowers limits of process 1.
+var lowerLimitsGuest = inGuest("lower limits", func(t *testing.T) {
+	for _, resource := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_FSIZE, unix.RLIMIT_SIGPENDING} {
+		if err := unix.Prlimit(1, resource, &unix.Rlimit{}, nil); err != nil {
+			t.Error(err)
+		}
+	}
+})
+
+// TestLimitsOfInit checks that the machine ends as always if the workload has taken all descriptors
+// and more from process 1.
+func TestLimitsOfInit(t *testing.T) {
+	t.Parallel()
+	cfg := withBusybox(t, "amd64")
+	lowerLimitsGuest.addTo(t, &cfg)
+	wantConsole(t, run(t, cfg, 0), passed)
 }

@@ -36,6 +36,9 @@ func (g *Guest) exitCode() int {
 	return poweroff.Code(g.status)
 }
 
+// planLimits makes the end independent of what the workload did to process 1.
+func (g *Guest) planLimits() ([]op.Op, error) { return []op.Op{poweroff.RaiseLimits{}}, nil }
+
 func (g *Guest) planDeadline() ([]op.Op, error) {
 	limit := poweroff.Deadline{After: endLimit, Most: longestEnd, Unwritten: mount.Unwritten}
 	return []op.Op{limit}, nil
@@ -67,10 +70,20 @@ func (g *Guest) wasKilled() bool {
 	return g.failure == nil && g.code == poweroff.SignalBase+int(unix.SIGKILL)
 }
 
+// findKill looks for what the kernel killed for memory: the workload or, where that has ended by
+// itself, any other process. It does so before anything else, because the kernel's log is short.
+func (g *Guest) findKill() error {
+	pid := 0
+	if g.status.Signaled() {
+		pid = g.pid
+	}
+	g.kill = supervise.KilledForMemory(pid)
+	return nil
+}
+
 func (g *Guest) planMemory() ([]op.Op, error) { return []op.Op{printMemory{g}}, nil }
 
-// printMemory prints a line to the workload's standard error if the kernel killed the workload or,
-// where that has ended by itself, any other process because memory ran out.
+// printMemory prints a line to the workload's standard error about what findKill has found.
 type printMemory struct{ g *Guest }
 
 func (printMemory) Describe() op.Description {
@@ -78,13 +91,15 @@ func (printMemory) Describe() op.Description {
 }
 
 func (p printMemory) Do() error {
-	pid := 0
-	if p.g.status.Signaled() {
-		pid = p.g.pid
+	kill := p.g.kill
+	if kill.Name == "" {
+		return nil
 	}
-	if name := supervise.KilledForMemory(pid); name != "" {
-		p.g.Print(p.g.stderr(), fmt.Sprintf("out of memory: the kernel killed %q", name))
+	text := fmt.Sprintf("out of memory: the kernel killed %q", kill.Name)
+	if kill.Guessed {
+		text += " and others, probably the workload too: the kernel's log has lost what it said before"
 	}
+	p.g.Print(p.g.stderr(), text)
 	return nil
 }
 

@@ -31,6 +31,7 @@ type platform struct {
 	tasks        loop.Loop        // what goes on while the workload runs
 	left         bool             // processes outlived the workload
 	lost         bool             // data could not be written to a disk
+	kill         supervise.Kill   // what the kernel has killed for memory, if the workload was killed
 
 	leaseHostname string
 	outcomes      []boot.Outcome // for the report

@@ -68,7 +68,10 @@ func stagesUp() []boot.Stage[*Guest] {
 
 func stagesDown() []boot.Stage[*Guest] {
 	type g = *Guest
+	killed := boot.If("the exit code is 137", g.wasKilled)
 	return []boot.Stage[g]{
+		{Name: "kernel log", OnError: boot.Silent, If: killed, Prepare: g.findKill},
+		{Name: "own limits", OnError: boot.Silent, Plan: g.planLimits},
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
 		{Name: "output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
@@ -77,8 +80,7 @@ func stagesDown() []boot.Stage[*Guest] {
 			If: boot.If("the boot failed before it found them", g.lacksStreams), Plan: g.planFailedStreams},
 		{Name: "reason", OnError: boot.Silent, If: boot.If("the boot failed", g.hasFailed),
 			Plan: g.planReason},
-		{Name: "memory", OnError: boot.Silent, If: boot.If("the exit code is 137", g.wasKilled),
-			Plan: g.planMemory},
+		{Name: "memory", OnError: boot.Silent, If: killed, Plan: g.planMemory},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
 		{Name: "remaining output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},

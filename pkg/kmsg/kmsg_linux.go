@@ -34,22 +34,35 @@ func (l Log) Close() {
 }
 
 // Each calls f with the level, 0 to 7, and the text of each message of the kernel from where the
-// log is to its end. It reads a limited number, because new ones may come all the time.
-func (l Log) Each(f func(level int, text string)) {
+// log is to its end. It reads a limited number, because new ones may come all the time. It returns
+// whether the log has no room for all messages since the kernel's start, so that the first ones read
+// were not the first ones written.
+func (l Log) Each(f func(level int, text string)) (overwritten bool) {
 	const maxRecords, maxRecord = 10000, 8 << 10 // the kernel bounds a record, in bytes
 	buf := make([]byte, maxRecord)
-	for range maxRecords {
+	for i := range maxRecords {
 		n, err := unix.Read(int(l), buf)
 		switch err {
 		case nil:
+			overwritten = overwritten || i == 0 && !isFirst(buf[:n])
 			if level, text, ok := Parse(buf[:n]); ok {
 				f(level, text)
 			}
-		case unix.EPIPE, unix.EINTR: // records were overwritten: the next read gets the oldest one
+		case unix.EPIPE: // the next read gets the oldest record that is left
+			overwritten = true
+		case unix.EINTR:
 		default:
-			return
+			return overwritten
 		}
 	}
+	return overwritten
+}
+
+// isFirst reports whether a record is the first one since the kernel's start.
+func isFirst(record []byte) bool {
+	_, rest, _ := bytes.Cut(record, []byte(","))
+	number, _, _ := bytes.Cut(rest, []byte(","))
+	return string(number) == "0"
 }
 
 // Parse returns the level and the text of a record (Documentation/ABI/testing/dev-kmsg of Linux),

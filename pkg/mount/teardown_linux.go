@@ -3,6 +3,7 @@ package mount
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/moby/sys/mountinfo"
@@ -35,15 +36,16 @@ func (t Teardown) Do() error {
 		return errors.Join(err, makeReadOnly("/"))
 	}
 	defer proc.Close()
-	var dirty []*mountinfo.Info
+	var all, dirty []*mountinfo.Info
 	var errs error
 	for pass := range maxPasses {
 		table, err := readAt(proc, "self/mountinfo")
 		if err != nil { // the root, at least, is known
 			return errors.Join(fmt.Errorf("read the mount table: %w", err), makeReadOnly("/"))
 		}
+		all = parseTable(table)
 		var unmount []*mountinfo.Info
-		unmount, dirty = disks(parseTable(table))
+		unmount, dirty = disks(all)
 		if pass == 0 && len(dirty) != 0 {
 			swaps, _ := readAt(proc, "swaps") // a kernel without swapping has no such file
 			swapOff(swapFiles(string(swaps)))
@@ -61,6 +63,10 @@ func (t Teardown) Do() error {
 		if !changed {
 			break
 		}
+	}
+	if !slices.ContainsFunc(all, func(m *mountinfo.Info) bool { return m.Mountpoint == "/" }) {
+		// It was unmounted lazily, umount2(2) MNT_DETACH, and is in use by this process.
+		errs = errors.Join(errs, makeReadOnly("/"))
 	}
 	for _, m := range dirty {
 		err := makeReadOnly(m.Mountpoint)
@@ -105,10 +111,26 @@ func openAny(point string) (fd int, err error) {
 func makeReadOnly(point string) (err error) {
 	defer op.Wrap(&err, "remount %s read-only", point)
 	err = unix.Mount("", point, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
+	if err == unix.EINVAL {
+		err = reconfigure(point)
+	}
 	if err == unix.EBUSY && freeze(point) == nil {
 		return nil
 	}
 	return err
+}
+
+// reconfigure is like a remount, for a mount that is in no mount namespace any more.
+func reconfigure(point string) error {
+	fs, err := unix.Fspick(unix.AT_FDCWD, point, unix.FSPICK_CLOEXEC|unix.FSPICK_NO_AUTOMOUNT)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fs)
+	if err := unix.FsconfigSetFlag(fs, "ro"); err != nil {
+		return err
+	}
+	return unix.FsconfigReconfigure(fs)
 }
 
 // fiFreeze is FIFREEZE of linux/fs.h.

@@ -88,3 +88,29 @@ func isMachine() bool {
 
 // reboot calls reboot(2) with RB_AUTOBOOT. In a PID namespace the kernel ends the namespace.
 func reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
+
+// RaiseLimits is the operation that raises this process's resource limits. A workload with the
+// capability SYS_RESOURCE can lower them, prlimit(2): without descriptors, for example, nobody could
+// report its exit code. Where this process lacks the capability itself, the operation fails.
+type RaiseLimits struct{}
+
+func (RaiseLimits) Describe() op.Description {
+	return op.Describe("raise", "resource limits of this process", "openFiles", openFiles)
+}
+
+// openFiles is the limit of open files, which fs.nr_open bounds. It is more than the end needs.
+const openFiles = 1024
+
+func (RaiseLimits) Do() (err error) {
+	for resource := range unix.RLIMIT_RTTIME + 1 {
+		limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		if resource == unix.RLIMIT_NOFILE {
+			limit = unix.Rlimit{Cur: openFiles, Max: openFiles}
+		}
+		// Not package syscall's function, which remembers a limit for programs that it starts.
+		if e := unix.Prlimit(0, resource, &limit, nil); e != nil && err == nil {
+			err = fmt.Errorf("raise resource limit %d: %w", resource, e)
+		}
+	}
+	return err
+}

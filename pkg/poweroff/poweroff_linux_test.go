@@ -34,6 +34,26 @@ func TestCode(t *testing.T) {
 	}
 }
 
+// TestRaiseLimits raises limits that another process has lowered.
+func TestRaiseLimits(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, dir string) {
+		for _, resource := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_FSIZE} {
+			if err := unix.Prlimit(0, resource, &unix.Rlimit{}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := os.Open("/"); !errors.Is(err, unix.EMFILE) {
+			t.Fatalf("open without descriptors = %v, want %v", err, unix.EMFILE)
+		}
+		if err := (RaiseLimits{}).Do(); err != nil {
+			t.Skip(err) // not even root may do this here
+		}
+		if err := os.WriteFile(dir+"/file", []byte("x"), 0o600); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // The VM tests in integration/cases have a virtiofs root.
 func TestReport(t *testing.T) {
 	code := 7

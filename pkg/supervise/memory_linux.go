@@ -9,19 +9,45 @@ import (
 	"github.com/krunbox/krunbox/pkg/kmsg"
 )
 
-// KilledForMemory returns the name of the process that the kernel killed last because memory ran
-// out, of the machine or of a cgroup, "" if there is none. If pid is not 0, only that process
-// counts. It reads the kernel's log: not every kernel counts such kills, and none for the first
-// cgroup.
-func KilledForMemory(pid int) (name string) {
+// A Kill is a process that the kernel has killed because memory ran out, of the machine or of a cgroup.
+type Kill struct {
+	Name string // of the process; "": none was killed
+
+	// Guessed is whether the log shows other such processes, and has lost what it said before: the
+	// one that was asked for was probably among them.
+	Guessed bool
+}
+
+// KilledForMemory returns the process that the kernel killed last because memory ran out. If pid is
+// not 0, that process, which was killed, is looked for. It reads the kernel's log: not every kernel
+// counts such kills, and none for the first cgroup. When many are killed, the log soon loses the first.
+func KilledForMemory(pid int) Kill {
 	log := kmsg.Open(unix.SEEK_SET)
 	defer log.Close()
-	log.Each(func(_ int, text string) {
-		if killed, n, ok := parseKill(text); ok && (pid == 0 || killed == pid) {
-			name = n
-		}
-	})
-	return name
+	var k killFinder
+	overwritten := log.Each(func(_ int, text string) { k.add(pid, text) })
+	return k.result(overwritten)
+}
+
+// killFinder looks for a Kill in messages of the kernel.
+type killFinder struct{ found, other string }
+
+func (k *killFinder) add(pid int, text string) {
+	killed, name, ok := parseKill(text)
+	switch {
+	case !ok:
+	case pid == 0 || killed == pid:
+		k.found = name
+	default:
+		k.other = name
+	}
+}
+
+func (k *killFinder) result(overwritten bool) Kill {
+	if k.found == "" && k.other != "" && overwritten {
+		return Kill{k.other, true}
+	}
+	return Kill{Name: k.found}
 }
 
 // parseKill parses a message of the kernel such as this:

@@ -21,3 +21,29 @@ func TestParseKill(t *testing.T) {
 		}
 	}
 }
+
+// The log of a machine that kills many processes has no longer what the kernel said of the first.
+func TestKillFinder(t *testing.T) {
+	const first, second = "Out of memory: Killed process 7 (a) x", "Out of memory: Killed process 8 (b) x"
+	for _, c := range []struct {
+		pid         int
+		messages    []string
+		overwritten bool
+		want        Kill
+	}{
+		{7, []string{first, second}, true, Kill{Name: "a"}},
+		{7, []string{"x", second}, true, Kill{"b", true}},
+		{7, []string{"x", second}, false, Kill{}}, // somebody else has killed it
+		{7, []string{"x"}, true, Kill{}},
+		{0, []string{first, second, "x"}, true, Kill{Name: "b"}},
+		{0, nil, true, Kill{}},
+	} {
+		var k killFinder
+		for _, text := range c.messages {
+			k.add(c.pid, text)
+		}
+		if got := k.result(c.overwritten); got != c.want {
+			t.Errorf("process %d in %q, overwritten %v: %v, want %v", c.pid, c.messages, c.overwritten, got, c.want)
+		}
+	}
+}
