@@ -16,6 +16,10 @@ type Observation struct {
 	Codes    []int
 	Duration time.Duration
 
+	// Slowness is how many times longer everything takes because of other programs on the host; less
+	// than 1 means 1.
+	Slowness float64
+
 	Console []byte            // output on the console, if it was read
 	Ports   map[string][]byte // output on ports that were read
 	Images  map[string]error  // the result of the check of each disk's file system, by the disk's use
@@ -80,8 +84,8 @@ func Judge(p Plan, o Observation) (broken []string) {
 		add("the machine did not end within %v", o.Duration.Round(time.Second))
 		return broken
 	}
-	if o.Duration > p.Within {
-		add("the machine took %v, more than %v", o.Duration.Round(time.Second), p.Within)
+	if within := scaled(p.Within, o.Slowness); o.Duration > within {
+		add("the machine took %v, more than %v", o.Duration.Round(time.Second), within.Round(time.Second))
 	}
 	if !slices.ContainsFunc(p.Accept, func(accepted Outcome) bool { return p.matches(o, accepted) }) {
 		add("exit codes %v, workload started: %v, lines %q", o.Codes, o.report().started, o.lines())
@@ -100,6 +104,11 @@ func Judge(p Plan, o Observation) (broken []string) {
 		add("process 1 has %d KiB of anonymous memory, more than %d", memory, maxMemory)
 	}
 	return broken
+}
+
+// scaled returns d on a host with a slowness.
+func scaled(d time.Duration, slowness float64) time.Duration {
+	return time.Duration(float64(d) * max(1, slowness))
 }
 
 // texts returns all output.

@@ -180,6 +180,7 @@ func NewPlan(seed uint64, boot int) Plan {
 	if w.maxMiB != 0 {
 		p.MemMiB = min(p.MemMiB, w.maxMiB)
 	}
+	p.MemMiB = max(p.MemMiB, w.minMiB)
 	p.Accept = w.outcomes(&p)
 	p.Within += time.Duration(p.Seconds)*time.Second + w.takes
 	p.drawFaults(r)

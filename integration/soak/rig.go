@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -51,6 +52,8 @@ type rig struct {
 	ports     map[string]*kept            // output of ports
 	control   func() (*vm.Control, error) // returns the same one each time
 
+	slowness float64 // of the host, see Observation
+
 	begun     chan struct{} // closed when the guest looks up init
 	beginOnce sync.Once
 }
@@ -62,7 +65,7 @@ func (l *Lab) Boot(ctx context.Context, p Plan) Observation {
 		return Observation{Failure: err}
 	}
 	defer os.RemoveAll(dir)
-	r := &rig{plan: p, lab: l, dir: dir, begun: make(chan struct{}), ports: map[string]*kept{}}
+	r := &rig{plan: p, lab: l, dir: dir, slowness: slowness(), begun: make(chan struct{}), ports: map[string]*kept{}}
 	r.control = sync.OnceValues(func() (*vm.Control, error) {
 		control, err := vm.NewControl()
 		if err == nil {
@@ -94,7 +97,7 @@ func (r *rig) prepare(ctx context.Context) error {
 		Arch: arch, Init: r.lab.init, InitOneShot: true, MemMiB: p.MemMiB, CPUs: p.CPUs,
 		Env:            []string{fmt.Sprintf("KRUN_STOP_TIMEOUT=%d", stopTimeout/time.Second), "KRUN_BLOCK_ROOT_TIMEOUT_MS=60000"},
 		KernelMessages: r.lab.Verbose,
-		Deadline:       p.Within + killTime,
+		Deadline:       scaled(p.Within, r.slowness) + killTime,
 	}
 	if r.lab.Verbose {
 		r.cfg.Env = append(r.cfg.Env, "KRUN_DEBUG=1")
@@ -261,7 +264,7 @@ func (r *rig) run(ctx context.Context) Observation {
 	ended()
 	events.Wait()
 	o := Observation{
-		Codes: result.ExitCodes, Duration: result.Duration, Console: plain(result.Console),
+		Codes: result.ExitCodes, Duration: result.Duration, Slowness: r.slowness, Console: plain(result.Console),
 		Ports: map[string][]byte{}, Images: map[string]error{},
 	}
 	for name, out := range r.ports {
@@ -284,6 +287,19 @@ func (r *rig) run(ctx context.Context) Observation {
 		}
 	}
 	return o
+}
+
+// slowness returns how many programs compete for each processor of the host, from 1 to 8.
+func slowness() float64 {
+	var load float64
+	text, err := os.ReadFile("/proc/loadavg")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &load)
+	}
+	if err != nil {
+		return 1
+	}
+	return min(max(load/float64(runtime.NumCPU()), 1), 8)
 }
 
 // plain returns the output of a terminal with LF line ends.

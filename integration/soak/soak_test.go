@@ -138,6 +138,7 @@ func TestJudge(t *testing.T) {
 		{"shell", func(_ *Plan, o *Observation) { o.Console = []byte("/ # ") }, []string{"a shell's"}},
 		{"hangs", func(_ *Plan, o *Observation) { o.Killed, o.Duration = true, 3*time.Minute }, []string{"did not end within 3m0s"}},
 		{"late", func(_ *Plan, o *Observation) { o.Duration = 2 * time.Minute }, []string{"took 2m0s"}},
+		{"late on a slow host", func(_ *Plan, o *Observation) { o.Duration, o.Slowness = 2*time.Minute, 2 }, nil},
 		{"unclean", func(_ *Plan, o *Observation) { o.Images["root"] = errors.New("not clean") }, []string{"disk for root: not clean"}},
 		{"unclean without an end", func(p *Plan, o *Observation) {
 			o.Codes, p.Accept, o.Images["root"] = nil, []Outcome{{}}, errors.New("not clean")

@@ -25,14 +25,17 @@ type activity struct {
 	// krunbox is whether the workload is about krunbox as process 1: it has no PID namespace.
 	krunbox bool
 
-	maxMiB int           // memory of the machine at most
-	takes  time.Duration // in addition to Plan.Seconds
+	minMiB, maxMiB int // memory of the machine; 0: any
+
+	takes time.Duration // in addition to Plan.Seconds
 }
 
 // activities are all workloads. $S is Plan.Seconds.
 var activities = map[Activity]activity{
 	"exits at once": {},
-	"forks without end": {kills: true, takes: 30 * time.Second, script: `
+	// Without a limit, thousands of processes would keep the shell from ending in time.
+	"forks without end": {minMiB: 256, takes: 30 * time.Second, script: `
+echo 600 >/proc/sys/kernel/threads-max
 bomb() { while :; do bomb & done; }
 bomb &
 pause $S`},
@@ -89,7 +92,7 @@ for i in 1 3 4 5 6 7 8 9 10 11 12 13 14 16 17 18 19 20 21 22 23 24 25 26 27 28 2
 pause $S`},
 	"reaches threads-max": {takes: 10 * time.Second, script: `
 pause 0
-(read max </proc/sys/kernel/threads-max; echo $((max / 2)) >/proc/sys/kernel/threads-max; while :; do sleep 1000 & done) &
+(echo 220 >/proc/sys/kernel/threads-max; while :; do sleep 1000 & done) &
 pause $((S + 1))`},
 	"reaches pid_max": {kills: true, takes: 10 * time.Second, script: `
 (echo 310 >/proc/sys/kernel/pid_max; while :; do sleep 1000 & done) &
