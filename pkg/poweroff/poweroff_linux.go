@@ -1,6 +1,7 @@
 package poweroff
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -91,7 +92,7 @@ func reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
 
 // RaiseLimits is the operation that raises this process's resource limits. A workload with the
 // capability SYS_RESOURCE can lower them, prlimit(2): without descriptors, for example, nobody could
-// report its exit code. Where this process lacks the capability itself, the operation fails.
+// report its exit code. Without that capability, soft limits are raised to the hard ones.
 type RaiseLimits struct{}
 
 func (RaiseLimits) Describe() op.Description {
@@ -101,16 +102,25 @@ func (RaiseLimits) Describe() op.Description {
 // openFiles is the limit of open files, which fs.nr_open bounds. It is more than the end needs.
 const openFiles = 1024
 
-func (RaiseLimits) Do() (err error) {
+func (RaiseLimits) Do() error {
+	var errs error
 	for resource := range unix.RLIMIT_RTTIME + 1 {
-		limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		wanted := uint64(unix.RLIM_INFINITY)
 		if resource == unix.RLIMIT_NOFILE {
-			limit = unix.Rlimit{Cur: openFiles, Max: openFiles}
+			wanted = openFiles
 		}
 		// Not package syscall's function, which remembers a limit for programs that it starts.
-		if e := unix.Prlimit(0, resource, &limit, nil); e != nil && err == nil {
-			err = fmt.Errorf("raise resource limit %d: %w", resource, e)
+		err := unix.Prlimit(0, resource, &unix.Rlimit{Cur: wanted, Max: wanted}, nil)
+		if err == unix.EPERM {
+			var limit unix.Rlimit
+			if err = unix.Prlimit(0, resource, nil, &limit); err == nil {
+				limit.Cur = limit.Max
+				err = unix.Prlimit(0, resource, &limit, nil)
+			}
+		}
+		if err != nil {
+			errs = errors.Join(errs, fmt.Errorf("raise resource limit %d: %w", resource, err))
 		}
 	}
-	return err
+	return errs
 }
