@@ -29,11 +29,13 @@ var kernels = map[string]npmPackage{
 		name:    "@superradcompany/microsandbox-linux-x64-gnu",
 		version: "0.7.2",
 		sha256:  "7aacbb9ab86a152813d005c6ba12551b104997be9234a010a3473e4b2e9703e0",
+		size:    42820523,
 	},
 	"arm64": {
 		name:    "@superradcompany/microsandbox-linux-arm64-gnu",
 		version: "0.6.8",
 		sha256:  "604d5c9e26d6e024cc1d5b4d751cb70eb6e0af305020eee15e64216ad7c87cb4",
+		size:    36972941,
 	},
 }
 
@@ -42,6 +44,7 @@ var peerPackage = npmPackage{
 	name:    "@boxlite-ai/boxlite-linux-x64-gnu",
 	version: "0.10.3",
 	sha256:  "0eae47036263ad501bdcd9b8185a664f8cb92efa8dda14468d19c96dddc125a0",
+	size:    38870668,
 }
 
 // Location of libkrun's init in peerPackage.
@@ -61,7 +64,7 @@ func Path(ctx context.Context, arch string) (string, error) {
 	}
 	return cache.File(ctx, pkg.entry("kernel-"+arch), func(scratch string) (string, error) {
 		lib := filepath.Join(scratch, "libkrunfw.so")
-		if err := pkg.fetchMember(ctx, kernelMember, lib); err != nil {
+		if err := pkg.fetchMember(ctx, "the guest kernel", kernelMember, lib); err != nil {
 			return "", err
 		}
 		image, err := kernelBundle(lib)
@@ -81,7 +84,7 @@ func Path(ctx context.Context, arch string) (string, error) {
 func PeerInit(ctx context.Context) (string, error) {
 	return cache.File(ctx, peerPackage.entry("peer-init"), func(scratch string) (string, error) {
 		lib := filepath.Join(scratch, "library")
-		if err := peerPackage.fetchMember(ctx, peerMember, lib); err != nil {
+		if err := peerPackage.fetchMember(ctx, "libkrun's init", peerMember, lib); err != nil {
 			return "", err
 		}
 		f, err := os.Open(lib)

@@ -10,6 +10,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // writeTGZ creates a .tgz archive with one file and returns its path.
@@ -47,11 +51,14 @@ func fakeNPM(t *testing.T, script string) {
 func TestFetchMember(t *testing.T) {
 	archive := writeTGZ(t, "package/lib/x.so", "contents")
 	pkg := npmPackage{name: "@scope/name", version: "1.2.3"}
-	fakeNPM(t, `[ "$*" = "pack --silent --ignore-scripts @scope/name@1.2.3" ] && cp `+archive+` scope-name-1.2.3.tgz`)
+	fakeNPM(t, `case $* in
+"pack --silent --ignore-scripts --cache $PWD/npm-cache @scope/name@1.2.3") cp `+archive+` scope-name-1.2.3.tgz ;;
+*) exit 1 ;;
+esac`)
 	path := filepath.Join(t.TempDir(), "x.so")
 
 	// The checksum is not known in advance. The error for an empty one contains it.
-	err := pkg.fetchMember(t.Context(), "package/lib/x.so", path)
+	err := pkg.fetchMember(t.Context(), "it", "package/lib/x.so", path)
 	_, rest, found := strings.Cut(errString(err), "sha256 is ")
 	if !found || len(rest) < 64 {
 		t.Fatalf("fetchMember() with a wrong checksum = %v, want the correct one in it", err)
@@ -61,27 +68,55 @@ func TestFetchMember(t *testing.T) {
 	}
 
 	pkg.sha256 = rest[:64]
-	if err := pkg.fetchMember(t.Context(), "package/lib/x.so", path); err != nil {
+	if err := pkg.fetchMember(t.Context(), "it", "package/lib/x.so", path); err != nil {
 		t.Fatalf("fetchMember() = %v, want nil", err)
 	}
 	if got, err := os.ReadFile(path); string(got) != "contents" {
 		t.Errorf("extracted %q, %v, want %q", got, err, "contents")
 	}
-	err = pkg.fetchMember(t.Context(), "package/lib/y.so", path)
+	err = pkg.fetchMember(t.Context(), "it", "package/lib/y.so", path)
 	if !strings.Contains(errString(err), "package/lib/y.so") {
 		t.Errorf("fetchMember() of a missing file = %v, want an error with its name", err)
 	}
 }
 
+// TestProgress reports a download of 100 bytes, of which 30 have come, and then 70.
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		dir := t.TempDir()
+		receive := func(name string, size int) {
+			if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name, "data"), make([]byte, size), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pkg := npmPackage{name: "name", version: "1", size: 100}
+		stop := pkg.watch(progress.With(t.Context(), &out, "", false), "it", dir)
+		receive("a/b", 30)
+		time.Sleep(5 * time.Second)
+		receive("a/c", 40)
+		time.Sleep(10 * time.Second)
+		stop()
+		const want = "downloading it (0 MB, once): 30 %\ndownloading it (0 MB, once): 70 %\n" +
+			"downloading it (0 MB, once): 15 s\n"
+		if out.String() != want {
+			t.Errorf("output = %q, want %q", out.String(), want)
+		}
+	})
+}
+
 func TestFetchErrors(t *testing.T) {
 	pkg := npmPackage{name: "name", version: "1"}
 	fakeNPM(t, "echo 404 no such thing >&2; exit 1")
-	err := pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m"))
+	err := pkg.fetchMember(t.Context(), "it", "m", filepath.Join(t.TempDir(), "m"))
 	if !strings.Contains(errString(err), "404 no such thing") {
 		t.Errorf("fetchMember() with a failing npm = %v, want an error with npm's message", err)
 	}
 	t.Setenv("PATH", t.TempDir())
-	err = pkg.fetchMember(t.Context(), "m", filepath.Join(t.TempDir(), "m"))
+	err = pkg.fetchMember(t.Context(), "it", "m", filepath.Join(t.TempDir(), "m"))
 	if !strings.Contains(errString(err), "apt-get install npm") {
 		t.Errorf("fetchMember() without npm = %v, want the command that installs it in it", err)
 	}

@@ -8,15 +8,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
+
+	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // npmPackage is one version of a package, with the checksum of its archive.
 type npmPackage struct {
 	name, version string
 	sha256        string // of the .tgz file, in hexadecimal
+	size          int64  // of the .tgz file, in bytes
 }
 
 // entry returns the name of the cache entry for a file that is made from the package. what is the
@@ -26,14 +31,14 @@ func (p npmPackage) entry(what string) string {
 }
 
 // fetchMember downloads the package and extracts the file member of its archive to path. It fails
-// if the checksum is wrong or the archive does not contain member.
-func (p npmPackage) fetchMember(ctx context.Context, member, path string) error {
+// if the checksum is wrong or the archive does not contain member. what is the file for people.
+func (p npmPackage) fetchMember(ctx context.Context, what, member, path string) error {
 	dir, err := os.MkdirTemp(filepath.Dir(path), "npm-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	archive, err := p.download(ctx, dir)
+	archive, err := p.download(ctx, what, dir)
 	if err != nil {
 		return err
 	}
@@ -47,10 +52,14 @@ func (p npmPackage) fetchMember(ctx context.Context, member, path string) error 
 }
 
 // download downloads the package's archive into the empty directory dir and returns its path.
-func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
+func (p npmPackage) download(ctx context.Context, what, dir string) (string, error) {
 	spec := p.name + "@" + p.version
-	cmd := exec.CommandContext(ctx, "npm", "pack", "--silent", "--ignore-scripts", spec)
+	// npm prints no progress without a terminal. It writes what it receives to its cache, which is
+	// an own one here: so the package is not kept twice, and the files there are this download's.
+	received := filepath.Join(dir, "npm-cache")
+	cmd := exec.CommandContext(ctx, "npm", "pack", "--silent", "--ignore-scripts", "--cache", received, spec)
 	cmd.Dir = dir
+	defer p.watch(ctx, what, received)()
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
@@ -69,6 +78,45 @@ func (p npmPackage) download(ctx context.Context, dir string) (string, error) {
 		return "", fmt.Errorf("download %s: npm pack left %d archives, want 1", spec, len(archives))
 	}
 	return archives[0], nil
+}
+
+// watchInterval is the time between looks at the size of a download.
+const watchInterval = 200 * time.Millisecond
+
+// watch reports how much of the package is in the directory received, until stop is called.
+func (p npmPackage) watch(ctx context.Context, what, received string) (stop func()) {
+	step := progress.Start(ctx, fmt.Sprintf("downloading %s (%d MB, once)", what, p.size/1e6))
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			step.Set(diskUsage(received), p.size)
+			select {
+			case <-time.After(watchInterval):
+			case <-ctx.Done():
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+		step.End()
+	}
+}
+
+// diskUsage returns the bytes of all files below dir, of those that do not vanish meanwhile.
+func diskUsage(dir string) (total int64) {
+	_ = filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			total += info.Size()
+		}
+		return nil
+	})
+	return total
 }
 
 // extract copies the file member of a .tgz archive to path.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/krunbox/krunbox/internal/cache"
 	"github.com/krunbox/krunbox/internal/debian"
+	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // installedBusybox is the path of BusyBox in Debian's packages busybox-static and busybox.
@@ -26,6 +27,7 @@ func findBusybox(ctx context.Context, arch string) (string, error) {
 		return installedBusybox, nil
 	}
 	return cache.File(ctx, "busybox-"+arch, func(scratch string) (string, error) {
+		defer progress.Start(ctx, "downloading Debian's busybox-static for "+arch).End()
 		path, err := downloadBusybox(ctx, arch, scratch)
 		if err != nil {
 			return "", fmt.Errorf("busybox for %s: %w", arch, err)

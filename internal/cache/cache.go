@@ -9,9 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // lockInterval is the time between attempts to lock an entry that another process makes.
@@ -103,6 +106,12 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache lock: %w", err)
 	}
+	var step *progress.Step
+	defer func() {
+		if step != nil {
+			step.End()
+		}
+	}()
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
@@ -111,6 +120,9 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		case !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR):
 			f.Close()
 			return nil, fmt.Errorf("cache lock %s: %w", path, err)
+		}
+		if step == nil {
+			step = progress.Start(ctx, "waiting for another process that makes "+filepath.Base(strings.TrimSuffix(path, ".lock")))
 		}
 		select {
 		case <-ctx.Done():

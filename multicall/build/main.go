@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"strings"
 
+	"github.com/krunbox/krunbox/internal/progress"
 	"github.com/krunbox/krunbox/multicall"
 )
 
@@ -49,10 +50,23 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	opts.Commands = flags.Args()
-
-	if err := multicall.Build(ctx, opts); err != nil {
+	ctx = progress.With(ctx, stderr, "", isTerminal(stderr))
+	step := progress.Start(ctx, "building "+opts.Output)
+	err := multicall.Build(ctx, opts)
+	step.End()
+	if err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	return 0
+}
+
+// isTerminal reports whether w is a terminal, or a device like one.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
