@@ -59,6 +59,23 @@ func (c *Control) AddTo(cfg *Config) {
 	})
 }
 
+// AddPowerKey adds a keyboard to the configuration of the machine. HoldPowerKey requires it.
+func (c *Control) AddPowerKey(cfg *Config) {
+	cfg.Devices = append(cfg.Devices, Device{Args: func([]int) []string {
+		return []string{"-device", "virtio-keyboard-device"}
+	}})
+}
+
+// HoldPowerKey presses the power key of the machine and does not release it. A guest whose kernel
+// does not have the driver yet does not notice it. One that has noticed it does not notice another
+// press, so HoldPowerKey can be called again and again.
+func (c *Control) HoldPowerKey(ctx context.Context) error {
+	key := map[string]any{"type": "qcode", "data": "power"}
+	return c.Execute(ctx, "input-send-event", map[string]any{"events": []any{
+		map[string]any{"type": "key", "data": map[string]any{"down": true, "key": key}},
+	}})
+}
+
 // Close closes the connection. The machine must have stopped.
 func (c *Control) Close() error {
 	c.qemu.Close()

@@ -20,8 +20,9 @@ const (
 	// From linux/input.h.
 	eventSize  = 24        // of struct input_event: time, type, code, value
 	keySetSize = 0x300 / 8 // KEY_CNT bits
-	// getKeySet is EVIOCGBIT(EV_KEY, keySetSize).
-	getKeySet = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + unix.EV_KEY)
+	// getKeySet is EVIOCGBIT(EV_KEY, keySetSize), getHeldKeys EVIOCGKEY(keySetSize).
+	getKeySet   = 2<<30 | keySetSize<<16 | 'E'<<8 | (0x20 + unix.EV_KEY)
+	getHeldKeys = 2<<30 | keySetSize<<16 | 'E'<<8 | 0x18
 
 	inputDir   = "/dev/input"
 	maxDevices = 16
@@ -31,8 +32,9 @@ const (
 )
 
 // PowerKeys is a loop.Task that makes a stop request (a SIGPWR to this process) of each press of a
-// power or restart key, on any input device, including those that appear later. A host can ask for
-// an orderly end in this way: libkrun does on arm64, by KEY_RESTART of a GPIO key.
+// power or restart key, on any input device, including those that appear later. A key that is held
+// when its device is found counts. A host can ask for an orderly end in this way: libkrun does on
+// arm64, by KEY_RESTART of a GPIO key.
 type PowerKeys struct {
 	start   time.Duration // of the first look, by loop.Now; 0: not yet decided
 	started bool
@@ -76,7 +78,7 @@ func (k *PowerKeys) Run() {
 	k.devices = slices.DeleteFunc(k.devices, func(d inputDevice) bool {
 		n, err := unix.Read(d.fd, buf[:])
 		if n > 0 && pressed(buf[:n]) {
-			_ = unix.Kill(unix.Getpid(), unix.SIGPWR)
+			k.stop()
 		}
 		removed := err == nil && n == 0 || err == unix.ENODEV
 		if removed {
@@ -109,14 +111,26 @@ func (k *PowerKeys) open() {
 		if err != nil {
 			continue
 		}
-		var keys [keySetSize]byte // stays empty if this is no input device
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getKeySet, uintptr(unsafe.Pointer(&keys)))
-		if slices.ContainsFunc(powerKeys[:], func(key uint) bool { return hasKey(&keys, key) }) {
-			k.devices = append(k.devices, inputDevice{name, fd})
-		} else {
+		if !hasPowerKey(fd, getKeySet) {
 			_ = unix.Close(fd)
+			continue
+		}
+		k.devices = append(k.devices, inputDevice{name, fd})
+		if hasPowerKey(fd, getHeldKeys) { // since before there was somebody to notice it
+			k.stop()
 		}
 	}
+}
+
+// stop makes a stop request.
+func (k *PowerKeys) stop() { _ = unix.Kill(unix.Getpid(), unix.SIGPWR) }
+
+// hasPowerKey reports whether a set of keys, which an ioctl on an input device gets, contains a
+// power or restart key.
+func hasPowerKey(fd int, request uintptr) bool {
+	var keys [keySetSize]byte // stays empty if this is no input device
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&keys)))
+	return slices.ContainsFunc(powerKeys[:], func(key uint) bool { return hasKey(&keys, key) })
 }
 
 // hasKey reports whether a bit set of keys contains one.
