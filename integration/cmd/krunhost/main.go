@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"os/signal"
@@ -27,6 +28,7 @@ import (
 	"github.com/krunbox/krunbox/integration/guestroot"
 	"github.com/krunbox/krunbox/integration/hostfs"
 	"github.com/krunbox/krunbox/integration/vm"
+	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // exitHost is the exit code if krunhost or the virtual machine failed. The command may not have
@@ -41,18 +43,28 @@ func main() {
 func run(args []string, stdin, stdout, stderr *os.File) int {
 	opts, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
-		fmt.Fprint(stdout, help)
+		fmt.Fprint(stdout, usage)
 		return 0
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "krunhost: %v\nTry: krunhost --help\n", err)
 		return exitHost
 	}
+	if opts.manual {
+		fmt.Fprint(stdout, manual)
+		return 0
+	}
 	signal.Ignore(syscall.SIGPIPE) // writing to a closed standard output fails with EPIPE
-	ctx, stop := withSignals(context.Background())
+	terminal := term.IsTerminal(int(stderr.Fd()))
+	var messages io.Writer = stderr
+	if terminal {
+		messages = withCR{stderr}
+	}
+	ctx, stopper, stop := withSignals(context.Background(), messages)
 	defer stop()
+	ctx = progress.With(ctx, stderr, "krunhost: ", terminal)
 
-	h := &host{opts: opts, stdin: stdin, stdout: stdout, stderr: stderr}
+	h := &host{opts: opts, stopper: stopper, stdin: stdin, stdout: stdout, stderr: stderr}
 	code, err := h.run(ctx)
 	var sig signalError
 	var guest *vm.GuestError
@@ -75,33 +87,10 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 	return exitHost
 }
 
-// signalError is the cause of a context that was canceled by a signal.
-type signalError struct{ syscall.Signal }
-
-func (e signalError) Error() string { return "received signal: " + e.Signal.String() }
-
-// withSignals returns a context that is canceled, with a signalError as the cause, when this
-// process receives SIGHUP, SIGINT, SIGQUIT or SIGTERM.
-func withSignals(parent context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM)
-	go func() {
-		select {
-		case s := <-signals:
-			cancel(signalError{s.(syscall.Signal)})
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
-	}
-}
-
 // host runs one virtual machine.
 type host struct {
 	opts                  *options
+	stopper               *stopper
 	stdin, stdout, stderr *os.File
 }
 
@@ -111,7 +100,7 @@ func (h *host) run(ctx context.Context) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if h.opts.root == "" {
+	if cfg.Root == "" {
 		dir, err := os.MkdirTemp("", "krunhost-root-")
 		if err != nil {
 			return 0, err
@@ -131,6 +120,11 @@ func (h *host) run(ctx context.Context) (code int, err error) {
 		cfg.Ports = append(cfg.Ports, vm.Port{Name: port.name, Out: out})
 	}
 
+	done, err := h.stopper.use(&cfg, h.opts.env)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if term.IsTerminal(int(h.stdin.Fd())) && term.IsTerminal(int(h.stdout.Fd())) {
@@ -173,9 +167,12 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 		cfg.Deadline = -1 // no limit
 	}
 	if opts.net {
-		cfg.Devices = append(cfg.Devices, vm.Device{Args: func([]int) []string {
-			return []string{"-netdev", "user,id=net", "-device", "virtio-net-device,netdev=net"}
-		}})
+		for _, f := range opts.publish {
+			if err := f.check(); err != nil {
+				return vm.Config{}, err
+			}
+		}
+		cfg.Devices = append(cfg.Devices, network(opts.publish))
 	}
 	if opts.verbose {
 		cfg.Log = log.New(withCR{h.stderr}, "", 0)
@@ -197,13 +194,18 @@ func (h *host) config(ctx context.Context) (vm.Config, error) {
 		})
 	}
 	var err error
+	if opts.image != "" {
+		if err := h.bootImage(ctx, &cfg); err != nil {
+			return vm.Config{}, err
+		}
+	}
 	if opts.config != "" {
-		cfg.Env, cfg.Args = opts.env, opts.command
+		cfg.Env, cfg.Args = append(cfg.Env, opts.env...), opts.command
 		cfg.GuestConfig, err = os.ReadFile(opts.config)
 		if err != nil {
 			return vm.Config{}, fmt.Errorf("--config: %w", err)
 		}
-	} else {
+	} else if opts.image == "" {
 		var env []string
 		cfg.Env, env = splitEnv(opts.env)
 		cfg.GuestConfig = guestConfig(opts.command, withDefaults(env))

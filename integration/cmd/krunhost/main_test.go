@@ -213,7 +213,12 @@ func TestTerminal(t *testing.T) {
 			_, err := terminal.Write([]byte{escapeCharacter})
 			return err
 		}, exitHost},
-		{"signal", func(cmd *exec.Cmd, _ *os.File) error {
+		// libkrun's init ignores the power key. The second signal kills the machine.
+		{"signal", func(cmd *exec.Cmd, terminal *os.File) error {
+			if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				return err
+			}
+			expect(t, terminal, "another signal kills it\r\n")
 			return cmd.Process.Signal(syscall.SIGTERM)
 		}, 128 + int(syscall.SIGTERM)},
 	} {

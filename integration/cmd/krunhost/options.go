@@ -12,54 +12,10 @@ import (
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
-const help = `Usage: krunhost [OPTIONS] [--] [CMD ARG...]
-
-Boots a virtual machine whose init program is krunbox, runs CMD in it, and exits with the exit code
-of CMD. The default CMD is a shell.
-
-  --root DIR          root directory of the guest, such as an unpacked container image. The guest
-                      writes to it. Default: a temporary directory with BusyBox
-  --file NAME=PATH[:one-shot]
-                      adds the host's file PATH to the guest, read-only, with the absolute path
-                      NAME. A one-shot file can be opened once
-  --env K=V           sets an environment variable. HOSTNAME and names that begin with KRUN_ are
-                      set for init, others for CMD
-  --config FILE       configuration for init, such as an OCI config.json. Default: generated from
-                      CMD and --env. With --config, these go on the kernel command line
-  --init PATH         init program. Default: init.krun in the directory of krunhost
-  --arch ARCH         architecture of the guest, amd64 or arm64. Default: that of this machine
-  --port NAME[=FILE]  adds the virtio port NAME, /dev/vport* in the guest. The guest's output on it
-                      goes to FILE. Default: standard error, with NAME before each line
-  --net               adds a network interface, eth0, and sets KRUN_DHCP=1, so that init configures
-                      it by DHCP. It is QEMU's user network: the guest can connect to all hosts
-                      that this machine can connect to, but no host can connect to the guest
-  --disk FILE[:ro]    adds a disk, /dev/vda, /dev/vdb and so on, with the raw image FILE. The guest
-                      writes to FILE unless :ro follows
-  --share TAG=DIR     adds a directory for the guest to mount: mount -t virtiofs TAG /mnt
-  --mem MIB           memory of the guest in MiB. Default: 512
-  --cpus N            number of CPUs of the guest. Default: 1
-  --timeout DURATION  kills the machine after a time such as 90s. Default: no limit
-  -v                  prints the kernel's messages and QEMU's command line
-
-If standard input and output are a terminal, CMD runs on the guest's console, and Ctrl-] kills the
-machine. Otherwise, CMD has the standard input, output and error of krunhost, unchanged, and the
-output of the console, such as messages of init, goes to standard error.
-
-Exit code: that of CMD; 125 if krunhost or the machine failed; 128+N if signal N ended krunhost.
-
-Examples:
-  krunhost                                        # a shell
-  krunhost -- sh -c 'exit 7'; echo $?             # 7
-  tar c /etc | krunhost -- tar tv | less
-  krunhost --net -- sh -c 'ip addr; cat /etc/resolv.conf'
-  krunhost --disk root.ext4 --env KRUN_BLOCK_ROOT_DEVICE=/dev/vda -- cat /etc/os-release
-  krunhost --root ./rootfs --cpus 2 --mem 1024 -- /usr/bin/env
-  krunhost --root ./bundle/rootfs --config ./bundle/config.json
-`
-
 // options has the options and the command of the command line.
 type options struct {
 	root    string
+	image   string
 	files   []file
 	env     []string
 	config  string
@@ -67,12 +23,14 @@ type options struct {
 	arch    string
 	ports   []port
 	net     bool
+	publish []forward
 	disks   []vm.Disk
 	shares  []vm.Share
 	memMiB  int
 	cpus    int
 	timeout time.Duration
 	verbose bool
+	manual  bool // print the manual, and nothing else
 	command []string
 }
 
@@ -89,6 +47,7 @@ func parseOptions(args []string) (*options, error) {
 	fs := flag.NewFlagSet("krunhost", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // run reports the error
 	fs.StringVar(&o.root, "root", "", "")
+	fs.StringVar(&o.image, "image", "", "")
 	fs.Func("file", "", func(s string) error {
 		f, err := parseFile(s)
 		o.files = append(o.files, f)
@@ -113,6 +72,11 @@ func parseOptions(args []string) (*options, error) {
 		return nil
 	})
 	fs.BoolVar(&o.net, "net", false, "")
+	fs.Func("publish", "", func(s string) error {
+		f, err := parseForward(s)
+		o.publish = append(o.publish, f)
+		return err
+	})
 	fs.Func("disk", "", func(s string) error {
 		path, readOnly := strings.CutSuffix(s, ":ro")
 		if path == "" {
@@ -133,15 +97,19 @@ func parseOptions(args []string) (*options, error) {
 	fs.IntVar(&o.cpus, "cpus", 1, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")
 	fs.BoolVar(&o.verbose, "v", false, "")
+	fs.BoolVar(&o.manual, "manual", false, "")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	o.command = fs.Args()
-	if o.net {
+	if o.net = o.net || o.publish != nil; o.net {
 		o.env = append([]string{"KRUN_DHCP=1"}, o.env...) // first, so that --env can override it
 	}
 	if o.memMiB <= 0 || o.cpus <= 0 {
 		return nil, errors.New("--mem and --cpus: want a number above 0")
+	}
+	if o.root != "" && o.image != "" {
+		return nil, errors.New("--root and --image: want one of them")
 	}
 	return o, nil
 }
@@ -198,18 +166,23 @@ func appendStrings(b []byte, list []string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(b, '"')
-		for _, c := range []byte(s) {
-			switch {
-			case c == '"' || c == '\\':
-				b = append(b, '\\', c)
-			case c < ' ':
-				b = fmt.Appendf(b, `\u%04x`, c)
-			default:
-				b = append(b, c)
-			}
-		}
-		b = append(b, '"')
+		b = appendString(b, s)
 	}
 	return append(b, ']')
+}
+
+// appendString appends s as a JSON string.
+func appendString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, c := range []byte(s) {
+		switch {
+		case c == '"' || c == '\\':
+			b = append(b, '\\', c)
+		case c < ' ':
+			b = fmt.Appendf(b, `\u%04x`, c)
+		default:
+			b = append(b, c)
+		}
+	}
+	return append(b, '"')
 }

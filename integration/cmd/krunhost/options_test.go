@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/krunbox/krunbox/integration/vm"
 )
 
@@ -17,6 +19,7 @@ func TestParseOptions(t *testing.T) {
 	got, err := parseOptions([]string{
 		"--root", "r", "--file", "/a=b", "--file=/c=d=e:one-shot", "--env", "A=b", "--env", "C=",
 		"--config", "c", "--init", "i", "--arch", "arm64", "--port", "p", "--port", "q=f", "--net",
+		"--publish", "8080:80", "--publish", "1:65535",
 		"--disk", "d", "--disk", "e:f:ro", "--share", "t=s=u", "--mem", "256", "--cpus", "2",
 		"--timeout", "1m", "-v",
 		"--", "cmd", "-v", "--", "x",
@@ -30,6 +33,7 @@ func TestParseOptions(t *testing.T) {
 		arch:    "arm64",
 		ports:   []port{{name: "p"}, {name: "q", path: "f"}},
 		net:     true,
+		publish: []forward{{8080, 80}, {1, 65535}},
 		disks:   []vm.Disk{{Path: "d"}, {Path: "e:f", ReadOnly: true}},
 		shares:  []vm.Share{{Tag: "t", Dir: "s=u"}},
 		memMiB:  256,
@@ -46,12 +50,19 @@ func TestParseOptions(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("parseOptions() = %+v, %v, want %+v", got, err, want)
 	}
+	got, err = parseOptions([]string{"--image", "i", "--publish", "8080:80"})
+	want = &options{image: "i", net: true, publish: []forward{{8080, 80}}, env: []string{"KRUN_DHCP=1"},
+		arch: runtime.GOARCH, memMiB: 512, cpus: 1, command: []string{}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("parseOptions() = %+v, %v, want %+v", got, err, want)
+	}
 	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("parseOptions(--help) = %v, want %v", err, flag.ErrHelp)
 	}
 	for _, args := range []string{
 		"--bogus", "--root", "--file /a", "--file a=b", "--file /a=", "--env A", "--env =b",
-		"--port =f", "--disk :ro", "--share =d", "--share t", "--mem 0", "--mem x", "--cpus -1",
+		"--port =f", "--disk :ro", "--share =d", "--share t", "--root d --image f",
+		"--publish 80", "--publish 0:80", "--publish 80:0", "--publish 80:65536", "--publish a:80", "--publish 1:2:3", "--mem 0", "--mem x", "--cpus -1",
 	} {
 		if got, err := parseOptions(strings.Fields(args)); err == nil {
 			t.Errorf("parseOptions(%s) = %+v, want an error", args, got)
@@ -59,14 +70,24 @@ func TestParseOptions(t *testing.T) {
 	}
 }
 
-// TestHelp checks that the help text describes each option.
+// TestHelp checks that usage and manual describe each option, and that usage fits on a screen.
 func TestHelp(t *testing.T) {
 	for _, name := range []string{
-		"--root", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--disk", "--share", "--mem",
-		"--cpus", "--timeout", "-v",
+		"--root", "--image", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--publish",
+		"--disk", "--share", "--mem", "--cpus", "--timeout", "-v",
 	} {
-		if !strings.Contains(help, "\n  "+name+" ") {
-			t.Errorf("help does not describe %s", name)
+		for _, text := range []string{usage, manual} {
+			if !strings.Contains(text, "\n  "+name+" ") {
+				t.Errorf("no description of %s in:\n%s", name, text)
+			}
+		}
+	}
+	if lines := strings.Count(usage, "\n"); lines > 24 {
+		t.Errorf("usage has %d lines, want at most 24", lines)
+	}
+	for line := range strings.Lines(usage + manual) {
+		if len(line) > 101 { // with the line feed
+			t.Errorf("line of %d bytes, want at most 100: %s", len(line)-1, line)
 		}
 	}
 }
@@ -112,5 +133,49 @@ func TestWithDefaults(t *testing.T) {
 	}
 	if got := withDefaults(nil); len(got) != 1 || !strings.HasPrefix(got[0], "PATH=/") {
 		t.Errorf("withDefaults() without a PATH = %q, want a PATH", got)
+	}
+}
+
+func TestImageConfig(t *testing.T) {
+	config := v1.Config{
+		Entrypoint: []string{"/entry", "é"}, Cmd: []string{"a", "b"}, Env: []string{"A=1", "B=2", "PATH=/bin"},
+		User: "app:staff", WorkingDir: "/srv/\"x\"", StopSignal: "SIGQUIT",
+	}
+	for _, tt := range []struct {
+		name         string
+		config       v1.Config
+		command, env []string
+		want, err    string
+	}{
+		{"image", config, nil, nil, `{"Env":["A=1","B=2","PATH=/bin"],"Entrypoint":["/entry","é"],` +
+			`"Cmd":["a","b"],"User":"app:staff","WorkingDir":"/srv/\"x\"","StopSignal":"SIGQUIT"}`, ""},
+		{"command and variables", config, []string{"c"}, []string{"B=3"},
+			`{"Env":["B=3","A=1","PATH=/bin"],"Entrypoint":["/entry","é"],"Cmd":["c"],` +
+				`"User":"app:staff","WorkingDir":"/srv/\"x\"","StopSignal":"SIGQUIT"}`, ""},
+		{"command only", v1.Config{Cmd: []string{"a"}}, nil, nil,
+			`{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["a"]}`, ""},
+		{"nothing", v1.Config{}, nil, []string{"PATH="}, `{"Env":["PATH="]}`,
+			"the image names no program: give one after --"},
+	} {
+		got, err := imageConfig(&tt.config, tt.command, tt.env)
+		if string(got) != tt.want || err == nil && tt.err != "" || err != nil && err.Error() != tt.err {
+			t.Errorf("%s: imageConfig() = %s, %v, want %s, %s", tt.name, got, err, tt.want, tt.err)
+		}
+	}
+}
+
+func TestStopTime(t *testing.T) {
+	for _, tt := range []struct {
+		env  []string
+		want time.Duration
+	}{
+		{nil, 10 * time.Second},
+		{[]string{"KRUN_STOP_TIMEOUT=3", "A=b"}, 3 * time.Second},
+		{[]string{"KRUN_STOP_TIMEOUT=3", "KRUN_STOP_TIMEOUT=0"}, 0},
+		{[]string{"KRUN_STOP_TIMEOUT=x"}, 10 * time.Second},
+	} {
+		if got := stopTime(tt.env); got != tt.want {
+			t.Errorf("stopTime(%q) = %v, want %v", tt.env, got, tt.want)
+		}
 	}
 }
