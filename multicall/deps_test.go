@@ -21,7 +21,8 @@ var banned = []struct{ pattern, why string }{
 	{"compress/...", "the guest reads no compressed files"},
 	{"crypto/...", "size and start-up time: the guest has no secrets"},
 	{"encoding/gob", "size: it uses reflection on all types"},
-	{"encoding/json", "a second JSON library: the guest uses go-json-experiment/json"},
+	{"encoding/json", "size: see pkg/jsonio"},
+	{"github.com/go-json-experiment/json", "size: the linker keeps all exported methods; see pkg/jsonio"},
 	{"html/...", "size: brings text/template"},
 	{"log/slog", "size: a logger is passed in"},
 	{"net/http/...", "size and start-up time"},
@@ -34,7 +35,7 @@ var banned = []struct{ pattern, why string }{
 
 // required are the libraries that the guest binary uses in place of code of its own.
 var required = []string{
-	"github.com/go-json-experiment/json",
+	"github.com/go-json-experiment/json/jsontext",
 	"github.com/insomniacslk/dhcp/dhcpv4",
 	"github.com/insomniacslk/dhcp/dhcpv6",
 	"github.com/moby/sys/mountinfo",
@@ -64,6 +65,7 @@ var layers = []struct{ importer, imported, why string }{
 var shared = []string{
 	module + "pkg/dnsname",   // names in DNS
 	module + "pkg/imagefile", // reads files of an image or a host
+	module + "pkg/jsonio",    // reads and writes JSON
 	module + "pkg/kmsg",      // reads the kernel's log
 	module + "pkg/loop",      // the poll loop and its tasks
 	module + "pkg/oci",       // names and numbers of the OCI runtime specification

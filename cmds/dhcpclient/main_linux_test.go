@@ -347,7 +347,7 @@ func TestPrintStatus(t *testing.T) {
 		{"", "", "dhcpclient: init keeps no leases here: that needs KRUN_DHCP, and krunbox as process 1; " +
 			"dhcpclient -n asks for an offer\n"},
 		{`[{"interface": "eth0", "state": "not connected"}]`, "interface       eth0\nstate           not connected\n", ""},
-		{"{}", "", "dhcpclient: " + file + ": unexpected { at byte 1\n"},
+		{"{}", "", "dhcpclient: " + file + ": byte 0: expected a list, found an object\n"},
 	} {
 		if want.text != "" {
 			if err := os.WriteFile(file, []byte(want.text), 0o600); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/network"
 )
 
@@ -54,7 +55,7 @@ func isCapital(c rune) bool { return 'A' <= c && c <= 'Z' }
 
 // writeJSON writes an array with an object for each interface.
 func writeJSON(w io.Writer, all []network.Fields) error {
-	_, err := w.Write(append(network.AppendJSON(nil, all), '\n'))
+	_, err := w.Write(append(jsonio.Append(nil, jsonio.List[network.Fields](all)), '\n'))
 	return err
 }
 

@@ -30,12 +30,11 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/guard"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
@@ -216,7 +215,7 @@ func (c *command) reportLast(file string) int {
 			result = "not " + result + ": " + last.Error
 		}
 		c.print(fmt.Sprintf("another process keeps the clock; the last datagram came at %s: offset %v: %s\n",
-			last.Time.Format(time.RFC3339), time.Duration(last.OffsetNs), result))
+			last.Time.Format(time.RFC3339), last.Offset, result))
 	}
 	return 0
 }
@@ -309,14 +308,10 @@ func traceLine(e timesync.Event) string {
 // reportOnly, nothing was done about it.
 func eventLine(e timesync.Event, reportOnly, asJSON bool) string {
 	if asJSON {
-		object := struct {
-			OffsetNs int64  `json:"offsetNs"`
-			Action   string `json:"action"`
-			Done     bool   `json:"done"`
-			Error    string `json:"error,omitzero"`
-		}{int64(e.Offset), e.Action.String(), !reportOnly && e.Err == nil, ""}
+		object := jsonio.NewObject("offsetNs", int64(e.Offset), "action", e.Action,
+			"done", !reportOnly && e.Err == nil)
 		if e.Err != nil {
-			object.Error = boot.Line(e.Err)
+			object = append(object, jsonio.Member{Name: "error", Value: boot.Line(e.Err)})
 		}
 		return jsonLine(object)
 	}
@@ -333,22 +328,12 @@ func eventLine(e timesync.Event, reportOnly, asJSON bool) string {
 // countsLine returns a line, or a JSON object on one, with the counts.
 func countsLine(c timesync.Counts, asJSON bool) string {
 	if asJSON {
-		return jsonLine(struct {
-			Received uint64 `json:"received"`
-			Refused  uint64 `json:"refused"`
-			Stepped  uint64 `json:"stepped"`
-			Slewed   uint64 `json:"slewed"`
-			OffsetNs int64  `json:"offsetNs"`
-		}{c.Received, c.Refused, c.Stepped, c.Slewed, int64(c.Offset)})
+		return jsonLine(jsonio.NewObject("received", c.Received, "refused", c.Refused,
+			"stepped", c.Stepped, "slewed", c.Slewed, "offsetNs", int64(c.Offset)))
 	}
 	return fmt.Sprintf("received %d, refused %d, stepped %d, slewed %d, last offset %v\n",
 		c.Received, c.Refused, c.Stepped, c.Slewed, c.Offset)
 }
 
-// jsonLine returns an object as JSON on one line. It can't fail: the objects are structs of numbers
-// and texts, and bytes that are not UTF-8 are replaced.
-func jsonLine(object any) string {
-	text, _ := json.Marshal(object, jsontext.SpaceAfterColon(true), jsontext.SpaceAfterComma(true),
-		jsontext.AllowInvalidUTF8(true))
-	return string(text) + "\n"
-}
+// jsonLine returns a jsonio.Object or Appender as JSON on one line.
+func jsonLine(object any) string { return string(jsonio.Append(nil, object)) + "\n" }

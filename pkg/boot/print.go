@@ -6,9 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -40,32 +38,24 @@ func WriteText[G any](w io.Writer, stages []Stage[G], g G) error {
 	return planErr
 }
 
-// jsonStage is a stage as WriteJSON prints it.
-type jsonStage struct {
-	Stage   string           `json:"stage"`
-	OnError string           `json:"onError"`
-	OnlyIf  string           `json:"onlyIf,omitempty"` // the condition that leaves the stage out
-	Error   string           `json:"error,omitempty"`
-	Ops     []op.Description `json:"ops"`
-}
-
 // WriteJSON is WriteText for programs: it prints an array of objects with the members stage,
 // onError, ops and, where they apply, onlyIf (the condition that leaves the stage out) and error.
 // Operations are encoded as op.Description says.
 func WriteJSON[G any](w io.Writer, stages []Stage[G], g G) error {
-	list := []jsonStage{}
+	var list jsonio.List[jsonio.Object]
 	planErr := walk(stages, g, func(s Stage[G], left bool, ops []op.Op, err error) {
-		stage := jsonStage{Stage: s.Name, OnError: s.OnError.String()}
+		stage := jsonio.NewObject("stage", s.Name, "onError", s.OnError)
 		if left {
-			stage.OnlyIf = s.If.Text
+			stage = append(stage, jsonio.Member{Name: "onlyIf", Value: s.If.Text})
 		}
 		if err != nil {
-			stage.Error = Line(err)
+			stage = append(stage, jsonio.Member{Name: "error", Value: Line(err)})
 		}
+		var descriptions jsonio.List[op.Description]
 		for _, operation := range ops {
-			stage.Ops = append(stage.Ops, operation.Describe())
+			descriptions = append(descriptions, operation.Describe())
 		}
-		list = append(list, stage)
+		list = append(list, append(stage, jsonio.Member{Name: "ops", Value: descriptions}))
 	})
 	if err := writeJSON(w, list); err != nil {
 		return err
@@ -76,31 +66,19 @@ func WriteJSON[G any](w io.Writer, stages []Stage[G], g G) error {
 // WriteOutcomes prints outcomes as a JSON array of objects with the members stage, start, duration
 // (both in seconds), ops, onError and errors, an array.
 func WriteOutcomes(w io.Writer, outcomes []Outcome) error {
-	type object struct {
-		Stage    string   `json:"stage"`
-		Start    float64  `json:"start"`
-		Duration float64  `json:"duration"`
-		Ops      int      `json:"ops"`
-		OnError  string   `json:"onError"`
-		Errors   []string `json:"errors"`
-	}
 	seconds := func(d time.Duration) float64 { return d.Truncate(time.Microsecond).Seconds() }
-	list := []object{}
+	var list jsonio.List[jsonio.Object]
 	for _, o := range outcomes {
-		list = append(list, object{o.Stage, seconds(o.Start), seconds(o.Duration), o.Ops,
-			o.OnError.String(), lines(o.Errors)})
+		list = append(list, jsonio.NewObject("stage", o.Stage, "start", seconds(o.Start),
+			"duration", seconds(o.Duration), "ops", o.Ops, "onError", o.OnError, "errors", lines(o.Errors)))
 	}
 	return writeJSON(w, list)
 }
 
-// writeJSON prints a value and a newline. JSON has no way to write bytes that are not UTF-8: they
-// become U+FFFD.
-func writeJSON(w io.Writer, value any) error {
-	b, err := json.Marshal(value, jsontext.AllowInvalidUTF8(true), jsontext.WithIndent("  "))
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(b, '\n'))
+// writeJSON prints a value and a newline.
+func writeJSON(w io.Writer, value jsonio.Appender) error {
+	text := jsonio.Indent(value.AppendJSON(nil))
+	_, err := w.Write(append(text, '\n'))
 	return err
 }
 

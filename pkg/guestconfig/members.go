@@ -2,8 +2,8 @@ package guestconfig
 
 import (
 	"math"
-	"strings"
 
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -11,7 +11,7 @@ import (
 const maxID = math.MaxUint32 - 1
 
 func (r *reader) document(doc *document) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "args":
 			return words(r, &doc.Args)
@@ -43,16 +43,16 @@ func (r *reader) document(doc *document) error {
 }
 
 func (r *reader) root(doc *document) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		if name == "readonly" {
-			return r.boolean(&doc.RootReadonly)
+			return r.Bool(&doc.RootReadonly)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) image(to *image) error {
-	return r.object(func(name string) error { return r.imageMember(name, to) })
+	return r.Object(func(name string) error { return r.imageMember(name, to) })
 }
 
 // imageMember reads or skips the member of an object that may have those of an image.
@@ -73,11 +73,11 @@ func (r *reader) imageMember(name string, to *image) error {
 	case "StopSignal":
 		return word(r, &to.StopSignal)
 	}
-	return r.in.SkipValue()
+	return r.Skip()
 }
 
 func (r *reader) process(to *process) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "args":
 			return words(r, &to.Args)
@@ -88,7 +88,7 @@ func (r *reader) process(to *process) error {
 		case "user":
 			return r.user(allocate(&to.User))
 		case "terminal":
-			return r.boolean(&to.Terminal)
+			return r.Bool(&to.Terminal)
 		case "consoleSize":
 			return r.consoleSize(allocate(&to.ConsoleSize))
 		case "capabilities":
@@ -96,9 +96,9 @@ func (r *reader) process(to *process) error {
 		case "rlimits":
 			return list(r, &to.Rlimits, (*reader).rlimit)
 		case "noNewPrivileges":
-			return r.boolean(&to.NoNewPrivileges)
+			return r.Bool(&to.NoNewPrivileges)
 		case "oomScoreAdj": // proc_pid_oom_score_adj(5)
-			return integer(r, allocate(&to.OOMScoreAdj), -1000, 1000)
+			return jsonio.Integer(r.Reader, allocate(&to.OOMScoreAdj), -1000, 1000)
 		case "scheduler":
 			return r.scheduler(allocate(&to.Scheduler))
 		case "ioPriority":
@@ -113,38 +113,38 @@ func (r *reader) process(to *process) error {
 }
 
 func (r *reader) user(to *specs.User) error {
-	id := func(r *reader, to *uint32) error { return integer(r, to, 0, maxID) }
-	return r.object(func(name string) error {
+	id := func(r *reader, to *uint32) error { return jsonio.Integer(r.Reader, to, 0, maxID) }
+	return r.Object(func(name string) error {
 		switch name {
 		case "uid":
 			return id(r, &to.UID)
 		case "gid":
 			return id(r, &to.GID)
 		case "umask":
-			return integer(r, allocate(&to.Umask), 0, math.MaxUint32)
+			return jsonio.Integer(r.Reader, allocate(&to.Umask), 0, math.MaxUint32)
 		case "additionalGids":
 			return list(r, &to.AdditionalGids, id)
 		case "username":
 			return word(r, &to.Username)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) consoleSize(to *specs.Box) error {
-	return r.object(func(name string) error { // struct winsize, TIOCSWINSZ(2const)
+	return r.Object(func(name string) error { // struct winsize, TIOCSWINSZ(2const)
 		switch name {
 		case "height":
-			return integer(r, &to.Height, 0, math.MaxUint16)
+			return jsonio.Integer(r.Reader, &to.Height, 0, math.MaxUint16)
 		case "width":
-			return integer(r, &to.Width, 0, math.MaxUint16)
+			return jsonio.Integer(r.Reader, &to.Width, 0, math.MaxUint16)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) capabilities(to *specs.LinuxCapabilities) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "bounding":
 			return words(r, &to.Bounding)
@@ -157,72 +157,72 @@ func (r *reader) capabilities(to *specs.LinuxCapabilities) error {
 		case "ambient":
 			return words(r, &to.Ambient)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) rlimit(to *specs.POSIXRlimit) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "type":
 			return word(r, &to.Type)
 		case "hard":
-			return integer(r, &to.Hard, 0, math.MaxUint64)
+			return jsonio.Integer(r.Reader, &to.Hard, 0, math.MaxUint64)
 		case "soft":
-			return integer(r, &to.Soft, 0, math.MaxUint64)
+			return jsonio.Integer(r.Reader, &to.Soft, 0, math.MaxUint64)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) scheduler(to *specs.Scheduler) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "policy":
 			return word(r, &to.Policy)
 		case "nice":
-			return integer(r, &to.Nice, math.MinInt32, math.MaxInt32)
+			return jsonio.Integer(r.Reader, &to.Nice, math.MinInt32, math.MaxInt32)
 		case "priority":
-			return integer(r, &to.Priority, math.MinInt32, math.MaxInt32)
+			return jsonio.Integer(r.Reader, &to.Priority, math.MinInt32, math.MaxInt32)
 		case "flags":
 			return words(r, &to.Flags)
 		case "runtime":
-			return integer(r, &to.Runtime, 0, math.MaxUint64)
+			return jsonio.Integer(r.Reader, &to.Runtime, 0, math.MaxUint64)
 		case "deadline":
-			return integer(r, &to.Deadline, 0, math.MaxUint64)
+			return jsonio.Integer(r.Reader, &to.Deadline, 0, math.MaxUint64)
 		case "period":
-			return integer(r, &to.Period, 0, math.MaxUint64)
+			return jsonio.Integer(r.Reader, &to.Period, 0, math.MaxUint64)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) ioPriority(to *specs.LinuxIOPriority) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "class":
 			return word(r, &to.Class)
 		case "priority": // ioprio_set(2)
-			return integer(r, &to.Priority, 0, 7)
+			return jsonio.Integer(r.Reader, &to.Priority, 0, 7)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) cpuAffinity(to *specs.CPUAffinity) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "initial":
 			return word(r, &to.Initial)
 		case "final":
 			return word(r, &to.Final)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) mount(to *specs.Mount) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "destination":
 			return word(r, &to.Destination)
@@ -235,12 +235,12 @@ func (r *reader) mount(to *specs.Mount) error {
 		case "uidMappings", "gidMappings":
 			return r.skipUnsupported()
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) linux(to *linux) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "sysctl":
 			return r.sysctl(&to.Sysctl)
@@ -257,20 +257,20 @@ func (r *reader) linux(to *linux) error {
 		case "memoryPolicy", "personality", "seccomp", "timeOffsets":
 			return r.skipUnsupported()
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) sysctl(to *map[string]string) error {
-	return r.object(func(name string) error {
-		if strings.IndexByte(name, 0) >= 0 {
-			return &fieldError{r.in.StackPointer(), r.name, errNUL}
+	return r.Object(func(name string) error {
+		if err := r.checkNUL(name); err != nil {
+			return err
+		}
+		if err := r.count(); err != nil {
+			return err
 		}
 		var value string
-		err := r.count()
-		if err == nil {
-			err = word(r, &value)
-		}
+		err := word(r, &value)
 		if *to == nil {
 			*to = map[string]string{}
 		}
@@ -280,35 +280,35 @@ func (r *reader) sysctl(to *map[string]string) error {
 }
 
 func (r *reader) device(to *specs.LinuxDevice) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "path":
 			return word(r, &to.Path)
 		case "type":
 			return word(r, &to.Type)
 		case "major": // makedev(3)
-			return integer(r, &to.Major, 0, 1<<12-1)
+			return jsonio.Integer(r.Reader, &to.Major, 0, 1<<12-1)
 		case "minor":
-			return integer(r, &to.Minor, 0, 1<<20-1)
+			return jsonio.Integer(r.Reader, &to.Minor, 0, 1<<20-1)
 		case "fileMode":
-			return integer(r, allocate(&to.FileMode), 0, math.MaxUint32)
+			return jsonio.Integer(r.Reader, allocate(&to.FileMode), 0, math.MaxUint32)
 		case "uid":
-			return integer(r, allocate(&to.UID), 0, maxID)
+			return jsonio.Integer(r.Reader, allocate(&to.UID), 0, maxID)
 		case "gid":
-			return integer(r, allocate(&to.GID), 0, maxID)
+			return jsonio.Integer(r.Reader, allocate(&to.GID), 0, maxID)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }
 
 func (r *reader) namespace(to *specs.LinuxNamespace) error {
-	return r.object(func(name string) error {
+	return r.Object(func(name string) error {
 		switch name {
 		case "type":
 			return word(r, &to.Type)
 		case "path":
 			return word(r, &to.Path)
 		}
-		return r.in.SkipValue()
+		return r.Skip()
 	})
 }

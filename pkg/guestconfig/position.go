@@ -2,7 +2,6 @@ package guestconfig
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,31 +11,26 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
-// fieldError is an error about a member of the file.
-type fieldError struct {
-	pointer jsontext.Pointer // RFC 6901
-	offset  int              // of the member or its value in the file; 0: to be looked up
-	err     error
-}
+// unknown is the Offset of an error whose place is to be looked up by its Pointer.
+const unknown = -1
 
-func (e *fieldError) Error() string { return string(e.pointer) + ": " + e.err.Error() }
-func (e *fieldError) Unwrap() error { return e.err }
-
-// errorAt returns an error about the field that pointer names.
+// errorAt returns an error about the member that pointer names, an RFC 6901 JSON pointer.
 func errorAt(pointer, format string, args ...any) error {
-	return &fieldError{pointer: jsontext.Pointer(pointer), err: fmt.Errorf(format, args...)}
+	return &jsonio.Error{Pointer: jsontext.Pointer(pointer), Offset: unknown, Err: fmt.Errorf(format, args...)}
 }
 
 // withPosition returns err as "line 1, column 22: process.args: problem". It gets errors of type
-// *fieldError and *jsontext.SyntacticError about data.
+// *jsonio.Error and *jsontext.SyntacticError about data.
 func withPosition(data []byte, err error) error {
 	var offset int
 	var pointer jsontext.Pointer
-	if e, ok := errors.AsType[*fieldError](err); ok {
-		offset, pointer, err = e.offset, e.pointer, e.err
-		if offset == 0 {
+	if e, ok := errors.AsType[*jsonio.Error](err); ok {
+		offset, pointer, err = e.Offset, e.Pointer, e.Err
+		if offset == unknown {
 			offset = find(data, pointer)
 		}
 	} else if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
@@ -55,7 +49,7 @@ func withPosition(data []byte, err error) error {
 // of the container that lacks it. It skips members that do not lead there, as StackPointer takes
 // time for long names.
 func find(data []byte, pointer jsontext.Pointer) (offset int) {
-	d := newDecoder(data)
+	d := jsonio.NewDecoder(data)
 	var found jsontext.Pointer // names the value at offset
 	for {
 		rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n:,")
@@ -95,14 +89,6 @@ func path(pointer jsontext.Pointer) (s string) {
 		s = strings.TrimPrefix(s, ".") + ": "
 	}
 	return s
-}
-
-// kindName returns the name of a JSON type, or a literal.
-func kindName(kind jsontext.Kind) string {
-	names := map[jsontext.Kind]string{
-		'{': "an object", '[': "a list", '"': "a string", '0': "a number",
-	}
-	return cmp.Or(names[kind], kind.String())
 }
 
 // clip shortens a string of the file to a length that fits in an error message.

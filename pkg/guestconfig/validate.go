@@ -10,7 +10,7 @@ import (
 )
 
 // validate checks what the types of a document do not: words of enumerations, members that must be
-// present, and resource limits. It returns the first error, of type *fieldError.
+// present, and resource limits. It returns the first error, of errorAt.
 func (doc *document) validate() (err error) {
 	check := func(e error) { err = cmp.Or(err, e) }
 	check(validateRlimits(doc.Process.Rlimits))

@@ -3,13 +3,11 @@ package network
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/dhcp6"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/netif"
 )
 
@@ -35,8 +33,19 @@ func (l Lifetime) String() string {
 
 const infinite = "infinite"
 
+// AppendJSON implements jsonio.Appender.
+func (l Lifetime) AppendJSON(b []byte) []byte {
+	if time.Duration(l) == dhcp4.Infinite {
+		return jsonio.Append(b, infinite)
+	}
+	return jsonio.Append(b, int64(time.Duration(l)/time.Second))
+}
+
 // Moment is a time by loop.Now. In JSON it is a number of nanoseconds.
 type Moment time.Duration
+
+// AppendJSON implements jsonio.Appender.
+func (m Moment) AppendJSON(b []byte) []byte { return jsonio.Append(b, int64(m)) }
 
 // add appends a property, unless it is empty or zero.
 func (f *Fields) add(name string, value any) {
@@ -108,54 +117,11 @@ func union[T comparable](a, b []T) []T {
 	return all
 }
 
-// AppendJSON appends the fields as a JSON object on one line.
+// AppendJSON implements jsonio.Appender.
 func (f Fields) AppendJSON(b []byte) []byte {
-	b = append(b, '{')
+	object := make(jsonio.Object, len(f))
 	for i, field := range f {
-		b = separate(b, i)
-		b = appendValue(b, field.Name)
-		b = append(b, ": "...)
-		b = appendValue(b, field.Value)
+		object[i] = jsonio.Member(field)
 	}
-	return append(b, '}')
-}
-
-// AppendJSON appends the fields of interfaces as a JSON array of objects, on one line.
-func AppendJSON(b []byte, all []Fields) []byte {
-	b = append(b, '[')
-	for i, f := range all {
-		b = f.AppendJSON(separate(b, i))
-	}
-	return append(b, ']')
-}
-
-// separate appends what comes before element i of a list.
-func separate(b []byte, i int) []byte {
-	if i == 0 {
-		return b
-	}
-	return append(b, ", "...)
-}
-
-func appendValue(b []byte, value any) []byte {
-	switch v := value.(type) {
-	case string:
-		b, _ = jsontext.AppendQuote(b, v) // it replaces what is not UTF-8
-	case []string:
-		b = append(b, '[')
-		for i, s := range v {
-			b = appendValue(separate(b, i), s)
-		}
-		b = append(b, ']')
-	case int:
-		b = strconv.AppendInt(b, int64(v), 10)
-	case Lifetime:
-		if time.Duration(v) == dhcp4.Infinite {
-			return appendValue(b, infinite)
-		}
-		b = strconv.AppendInt(b, int64(time.Duration(v)/time.Second), 10)
-	case Moment:
-		b = strconv.AppendInt(b, int64(v), 10)
-	}
-	return b
+	return jsonio.Append(b, object)
 }

@@ -1,14 +1,17 @@
 package network
 
 import (
+	"cmp"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/netif"
 )
@@ -22,25 +25,37 @@ type handover struct {
 // inherited is an interface of a handover.
 type inherited struct {
 	Name     string
-	MTU      uint32 // without the lease
-	Acquired int64  // when the lease was acquired, in nanoseconds of loop.Now
-	Ack      []byte // the message that granted the lease; empty if there is none
+	MTU      uint32        // without the lease
+	Acquired time.Duration // when the lease was acquired, by loop.Now
+	Ack      []byte        // the message that granted the lease; empty if there is none
 }
 
 // Handover returns a description of the interfaces and their IPv4 leases, in JSON. Another process
 // passes it to Resume to continue in the place of this one.
 func (n *Network) Handover() []byte {
-	h := handover{Hostname: n.cfg.Hostname}
+	var interfaces jsonio.List[jsonio.Object]
 	for _, i := range n.interfaces {
-		h.Interfaces = append(h.Interfaces,
-			inherited{i.Name, i.link.MTU, int64(i.v4.acquired), i.v4.ack()})
+		interfaces = append(interfaces, jsonio.NewObject("name", i.Name, "mtu", int64(i.link.MTU),
+			"acquiredNs", int64(i.v4.acquired), "ack", hex.EncodeToString(i.v4.ack())))
 	}
-	b, _ := json.Marshal(h) // fails only for text that is not UTF-8, and all names are
-	return b
+	return jsonio.Append(nil, jsonio.NewObject("hostname", n.cfg.Hostname, "interfaces", interfaces))
 }
 
 func parseHandover(b []byte) (h handover, err error) {
-	if err := json.Unmarshal(b, &h); err != nil {
+	r := jsonio.NewReader(b)
+	err = r.Object(func(name string) error {
+		switch name {
+		case "hostname":
+			return r.Text(&h.Hostname)
+		case "interfaces":
+			return r.List(func() error {
+				h.Interfaces = append(h.Interfaces, inherited{})
+				return h.Interfaces[len(h.Interfaces)-1].read(r)
+			})
+		}
+		return r.Skip()
+	})
+	if err := cmp.Or(err, r.End()); err != nil {
 		return handover{}, fmt.Errorf("malformed handover of the network: %w", err)
 	}
 	for _, i := range h.Interfaces {
@@ -49,6 +64,32 @@ func parseHandover(b []byte) (h handover, err error) {
 		}
 	}
 	return h, nil
+}
+
+// read reads an interface of a handover.
+func (i *inherited) read(r *jsonio.Reader) error {
+	return r.Object(func(name string) error {
+		switch name {
+		case "name":
+			return r.Text(&i.Name)
+		case "mtu":
+			return jsonio.Integer(r, &i.MTU, 0, math.MaxUint32)
+		case "acquiredNs":
+			return jsonio.Integer(r, &i.Acquired, 0, math.MaxInt64)
+		case "ack":
+			var text string
+			if err := r.Text(&text); err != nil {
+				return err
+			}
+			ack, err := hex.DecodeString(text)
+			if err != nil {
+				return r.Fail(err)
+			}
+			i.Ack = ack
+			return nil
+		}
+		return r.Skip()
+	})
 }
 
 // Resume continues in the place of the process that returned b from Handover.
@@ -94,7 +135,7 @@ func (i *Interface) resume(old inherited) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("%s: %w", i.Name, err), i.start())
 	}
-	v.lease, v.acquired, v.applied = lease, time.Duration(old.Acquired), v.configOf(lease)
+	v.lease, v.acquired, v.applied = lease, old.Acquired, v.configOf(lease)
 	now := loop.Now()
 	action, err := v.client.Resume(now, old.Ack, v.acquired)
 	if err != nil { // the interface has another hardware address now

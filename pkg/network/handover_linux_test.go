@@ -14,8 +14,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/netif"
 )
 
-const handed = `{"Hostname":"box","Interfaces":[` +
-	`{"Name":"eth0","MTU":1500,"Acquired":1,"Ack":"YQpi"}]}`
+const handed = `{"hostname": "box", "interfaces": [` +
+	`{"name": "eth0", "mtu": 1500, "acquiredNs": 1, "ack": "610a62"}]}`
 
 func TestHandover(t *testing.T) {
 	n := New(Config{Hostname: "box"})
@@ -34,9 +34,9 @@ func TestHandover(t *testing.T) {
 		t.Errorf("parseHandover(%s) = %+v, %v, want %+v", handed, got, err, want)
 	}
 	for _, bad := range []string{
-		"", "box", handed[:40], handed + "x", `{"Hostname":"box","Interfaces":[{"MTU":1500}]}`,
+		"", "box", handed[:40], handed + "x", `{"hostname": "box", "interfaces": [{"mtu": 1500}]}`,
 		strings.Replace(handed, "eth0", "../x", 1), strings.Replace(handed, "1500", "-1", 1),
-		strings.Replace(handed, "1500", "4294967296", 1), strings.Replace(handed, "YQpi", "?", 1),
+		strings.Replace(handed, "1500", "4294967296", 1), strings.Replace(handed, "610a62", "?", 1),
 	} {
 		if _, err := parseHandover([]byte(bad)); err == nil {
 			t.Errorf("parseHandover(%q) = nil, want an error", bad)

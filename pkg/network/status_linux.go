@@ -2,16 +2,17 @@ package network
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
-	"strconv"
+	"math"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/imagefile"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
 // StatusFile is where the process that keeps the leases of a guest describes them.
@@ -77,7 +78,7 @@ func (n *Network) save() {
 		}
 		all = append(all, f)
 	}
-	text := append(AppendJSON(nil, all), '\n')
+	text := append(jsonio.Append(nil, jsonio.List[Fields](all)), '\n')
 	if bytes.Equal(text, n.saved) {
 		return
 	}
@@ -118,84 +119,46 @@ func ReadStatus(path string) ([]Fields, error) {
 	return all, nil
 }
 
-// parseStatus parses an array of objects, whose members are strings, whole numbers, or arrays of
-// strings.
+// parseStatus parses a list of objects, whose members are strings, whole numbers, or lists of strings.
 func parseStatus(text []byte) (all []Fields, err error) {
-	d := statusDecoder{jsontext.NewDecoder(bytes.NewReader(text))}
-	err = d.each('[', func() error {
+	r := jsonio.NewReader(text)
+	err = r.List(func() error {
 		var f Fields
-		err := d.each('{', func() error {
-			name, err := d.next('"')
-			if err != nil {
-				return err
-			}
-			return d.value(&f, name.String())
-		})
+		err := r.Object(func(name string) error { return f.read(r, name) })
 		all = append(all, f)
 		return err
 	})
-	return all, err
+	return all, cmp.Or(err, r.End())
 }
 
-type statusDecoder struct{ *jsontext.Decoder }
-
-// next returns the next token, which must be of a kind.
-func (d statusDecoder) next(kind jsontext.Kind) (jsontext.Token, error) {
-	t, err := d.ReadToken()
-	if err == nil && t.Kind() != kind {
-		err = fmt.Errorf("unexpected %v at byte %d", t, d.InputOffset())
-	}
-	return t, err
-}
-
-// each calls f before each element of an array, or member of an object, which begins with a token
-// of a kind.
-func (d statusDecoder) each(begin jsontext.Kind, f func() error) error {
-	if _, err := d.next(begin); err != nil {
-		return err
-	}
-	for d.PeekKind() != begin+2 { // as in ASCII: [ and ], { and }
-		if err := f(); err != nil {
-			return err
-		}
-	}
-	_, err := d.ReadToken()
-	return err
-}
-
-// value adds the next value to f.
-func (d statusDecoder) value(f *Fields, name string) error {
-	if d.PeekKind() == '[' {
+// read adds the field of that name, whose value is next.
+func (f *Fields) read(r *jsonio.Reader, name string) (err error) {
+	switch r.Kind() {
+	case '[':
 		var list []string
-		err := d.each('[', func() error {
-			s, err := d.next('"')
-			list = append(list, s.String())
-			return err
+		err = r.List(func() error {
+			list = append(list, "")
+			return r.Text(&list[len(list)-1])
 		})
 		f.add(name, list)
-		return err
-	}
-	if d.PeekKind() == '"' {
-		s, err := d.next('"')
-		if s.String() == infinite && isLifetime(name) {
+	case '"':
+		var text string
+		if err = r.Text(&text); text == infinite && isLifetime(name) {
 			f.add(name, Lifetime(dhcp4.Infinite))
 		} else {
-			f.add(name, s.String())
+			f.add(name, text)
 		}
-		return err
-	}
-	t, err := d.next('0')
-	if err != nil {
-		return err
-	}
-	number, err := strconv.ParseInt(t.String(), 10, 64)
-	switch short, isMoment := strings.CutSuffix(name, moments); {
-	case isMoment:
-		*f = append(*f, Field{short, Moment(number)})
-	case isLifetime(name):
-		f.add(name, Lifetime(time.Duration(number)*time.Second))
 	default:
-		f.add(name, int(number))
+		var number int64
+		err = jsonio.Integer(r, &number, math.MinInt64, math.MaxInt64)
+		switch short, isMoment := strings.CutSuffix(name, moments); {
+		case isMoment:
+			*f = append(*f, Field{short, Moment(number)})
+		case isLifetime(name):
+			f.add(name, Lifetime(time.Duration(number)*time.Second))
+		default:
+			f.add(name, int(number))
+		}
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp4"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
@@ -31,7 +32,7 @@ func TestParseStatus(t *testing.T) {
 		},
 		{{"interface", "eth1"}},
 	}
-	text := AppendJSON(nil, all)
+	text := jsonio.Append(nil, jsonio.List[Fields](all))
 	const want = `[{"interface": "eth0", "state": "BO\"UN\nD", "dns": ["192.0.2.1", "192.0.2.2"], ` +
 		`"lease": 3600, "rebind": "infinite", "mtu": 1500}, {"interface": "eth1"}]`
 	if string(text) != want || !json.Valid(text) {
@@ -40,7 +41,7 @@ func TestParseStatus(t *testing.T) {
 	if got, err := parseStatus(text); err != nil || !reflect.DeepEqual(got, all) {
 		t.Errorf("parseStatus(%s) = %v, %v, want %v", text, got, err, all)
 	}
-	withMoment := AppendJSON(nil, []Fields{{{"leaseEndsNs", Moment(7)}}})
+	withMoment := jsonio.Append(nil, jsonio.List[Fields]{{{"leaseEndsNs", Moment(7)}}})
 	got, err := parseStatus(withMoment)
 	if want := []Fields{{{"leaseEnds", Moment(7)}}}; err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("parseStatus(%s) = %v, %v, want %v", withMoment, got, err, want)
@@ -60,7 +61,7 @@ func FuzzParseStatus(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if text := AppendJSON(nil, all); !json.Valid(text) {
+		if text := jsonio.Append(nil, jsonio.List[Fields](all)); !json.Valid(text) {
 			t.Errorf("AppendJSON(parseStatus(%q)) = %s", b, text)
 		}
 	})

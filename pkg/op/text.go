@@ -6,8 +6,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
 // String returns the description on one line: verb, object, and details as NAME=VALUE or
@@ -45,20 +44,12 @@ func word(s string) string {
 	return s
 }
 
-// MarshalJSONTo encodes the description as an object with the members do (the verb), on (the
-// object), and one for each detail: a string or an array of strings.
-func (d Description) MarshalJSONTo(e *jsontext.Encoder) error {
-	members := append([]Detail{{"do", d.Verb}, {"on", d.Object}}, d.Details...)
-	if err := e.WriteToken(jsontext.BeginObject); err != nil {
-		return err
+// AppendJSON implements jsonio.Appender. The description is an object with the members do (the verb),
+// on (the object), and one for each detail: a string or a list of strings.
+func (d Description) AppendJSON(b []byte) []byte {
+	object := jsonio.NewObject("do", d.Verb, "on", d.Object)
+	for _, detail := range d.Details {
+		object = append(object, jsonio.Member(detail))
 	}
-	for _, m := range members {
-		if err := e.WriteToken(jsontext.String(m.Name)); err != nil {
-			return err
-		}
-		if err := json.MarshalEncode(e, m.Value); err != nil {
-			return err
-		}
-	}
-	return e.WriteToken(jsontext.EndObject)
+	return jsonio.Append(b, object)
 }

@@ -1,13 +1,15 @@
 package timesync
 
 import (
+	"cmp"
 	"fmt"
-	"os"
+	"math"
 	"time"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/imagefile"
+	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
 // LastFile is where the process that keeps the clock leaves a Last. Only it can listen to the host.
@@ -15,21 +17,56 @@ const LastFile = "/dev/.clock.json"
 
 // Last is the last datagram that was accepted, and its result.
 type Last struct {
-	Time     time.Time `json:"time"` // of its arrival, by the clock after the result
-	OffsetNs int64     `json:"offsetNs"`
-	Action   string    `json:"action"`
-	Error    string    `json:"error,omitzero"` // why the clock could not be changed
+	Time   time.Time     // of its arrival, by the clock after the result
+	Offset time.Duration // of the clock from the host's
+	Action string
+	Error  string // why the clock could not be changed
+}
+
+// AppendJSON implements jsonio.Appender. The members are time (RFC 3339), offsetNs, action and,
+// unless it is empty, error.
+func (l Last) AppendJSON(b []byte) []byte {
+	object := jsonio.NewObject("time", l.Time.UTC().Format(time.RFC3339Nano),
+		"offsetNs", int64(l.Offset), "action", l.Action)
+	if l.Error != "" {
+		object = append(object, jsonio.Member{Name: "error", Value: l.Error})
+	}
+	return jsonio.Append(b, object)
+}
+
+// parse sets l to what AppendJSON has written.
+func (l *Last) parse(text []byte) error {
+	r := jsonio.NewReader(text)
+	var at string
+	err := r.Object(func(name string) error {
+		switch name {
+		case "time":
+			return r.Text(&at)
+		case "offsetNs":
+			return jsonio.Integer(r, &l.Offset, math.MinInt64, math.MaxInt64)
+		case "action":
+			return r.Text(&l.Action)
+		case "error":
+			return r.Text(&l.Error)
+		}
+		return r.Skip()
+	})
+	if err == nil {
+		l.Time, err = time.Parse(time.RFC3339Nano, at)
+	}
+	return cmp.Or(err, r.End())
 }
 
 // ReadLast returns the contents of a LastFile. The error wraps fs.ErrNotExist if no process keeps
 // the clock, or no datagram has come yet.
 func ReadLast(path string) (l Last, err error) {
-	text, err := os.ReadFile(path)
+	const limit = 4096 // bytes
+	text, err := imagefile.Read(path, limit)
 	if err != nil {
 		return l, err
 	}
-	if err := json.Unmarshal(text, &l); err != nil {
-		return l, fmt.Errorf("%s: %w", path, err)
+	if err := l.parse(text); err != nil {
+		return Last{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return l, nil
 }
@@ -44,11 +81,9 @@ func saveLast(path string, now time.Time, e Event) {
 		return
 	}
 	defer unix.Close(fd)
-	text := fmt.Appendf(nil, `{"time": %q, "offsetNs": %d, "action": %q`,
-		now.UTC().Format(time.RFC3339Nano), int64(e.Offset), e.Action)
+	last := Last{now, e.Offset, e.Action.String(), ""}
 	if e.Err != nil {
-		text = append(text, `, "error": `...)
-		text, _ = jsontext.AppendQuote(text, e.Err.Error())
+		last.Error = e.Err.Error()
 	}
-	_, _ = unix.Write(fd, append(text, "}\n"...))
+	_, _ = unix.Write(fd, append(last.AppendJSON(nil), '\n'))
 }
