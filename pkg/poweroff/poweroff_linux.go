@@ -1,7 +1,6 @@
 package poweroff
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -102,25 +101,18 @@ func (RaiseLimits) Describe() op.Description {
 // openFiles is the limit of open files, which fs.nr_open bounds. It is more than the end needs.
 const openFiles = 1024
 
-func (RaiseLimits) Do() error {
-	var errs error
+func (RaiseLimits) Do() (err error) {
 	for resource := range unix.RLIMIT_RTTIME + 1 {
-		wanted := uint64(unix.RLIM_INFINITY)
+		limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 		if resource == unix.RLIMIT_NOFILE {
-			wanted = openFiles
+			limit = unix.Rlimit{Cur: openFiles, Max: openFiles}
 		}
 		// Not package syscall's function, which remembers a limit for programs that it starts.
-		err := unix.Prlimit(0, resource, &unix.Rlimit{Cur: wanted, Max: wanted}, nil)
-		if err == unix.EPERM {
-			var limit unix.Rlimit
-			if err = unix.Prlimit(0, resource, nil, &limit); err == nil {
-				limit.Cur = limit.Max
-				err = unix.Prlimit(0, resource, &limit, nil)
-			}
-		}
-		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("raise resource limit %d: %w", resource, err))
+		if err = unix.Prlimit(0, resource, &limit, nil); err != nil {
+			_ = unix.Prlimit(0, resource, nil, &limit)
+			limit.Cur = limit.Max
+			err = unix.Prlimit(0, resource, &limit, nil)
 		}
 	}
-	return errs
+	return err
 }
