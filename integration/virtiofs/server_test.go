@@ -3,6 +3,8 @@ package virtiofs
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
+	"syscall"
 	"testing"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
@@ -132,5 +134,34 @@ func TestBadRequests(t *testing.T) {
 	} {
 		do(t, s, request, 128)
 		statfs(t, s)
+	}
+}
+
+// TestInterceptor checks the reply of a request that an Interceptor fails, and that requests without
+// a reply are served.
+func TestInterceptor(t *testing.T) {
+	s := New(newTestFS(), nil)
+	var seen []Request
+	s.SetInterceptor(func(r Request) Answer {
+		seen = append(seen, r)
+		return Answer{Error: syscall.ESTALE}
+	})
+	request, reply := fuseRequest(OpMkdir, append(make([]byte, 8), "name\x00"...)), make([]byte, 128)
+	binary.LittleEndian.PutUint64(request[16:], rootNode)
+	serve := func() (int, error) { t.Error("the request was served"); return 0, nil }
+	n, err := s.intercepted([][]byte{request[:8], request[8:]}, [][]byte{reply[:10], reply[10:]}, nil, serve)
+	var header fuse.OutHeader
+	if _, err := binary.Decode(reply[:n], binary.LittleEndian, &header); err != nil {
+		t.Fatal(err)
+	}
+	if want := (fuse.OutHeader{Length: 16, Status: -int32(syscall.ESTALE), Unique: 99}); header != want || err != nil {
+		t.Errorf("reply = %+v, %v, want %+v", header, err, want)
+	}
+	if want := []Request{{OpMkdir, "name"}}; !slices.Equal(seen, want) {
+		t.Errorf("requests = %v, want %v", seen, want)
+	}
+	served := false
+	if _, err := s.intercepted([][]byte{fuseRequest(opForget, uint64(1))}, nil, nil, func() (int, error) { served = true; return 0, nil }); err != nil || !served {
+		t.Errorf("FORGET served: %v, %v, want true", served, err)
 	}
 }
