@@ -171,6 +171,9 @@ func (r *rig) prepareProgram() {
 	if !p.Configured {
 		r.cfg.Files = append(r.cfg.Files, hostfs.File{Path: scriptPath, Data: []byte("#!/bin/sh\n" + p.script()), Mode: 0o755})
 		r.cfg.Args = []string{scriptPath}
+		if program := activities[p.Workload].program; program != "" {
+			r.cfg.Args = []string{program}
+		}
 		return
 	}
 	type mount struct {
@@ -184,7 +187,7 @@ func (r *rig) prepareProgram() {
 		} `json:"process"`
 		Mounts []mount `json:"mounts,omitempty"`
 	}
-	config.Process.Args = []string{"/bin/sh", "-c", p.script()}
+	config.Process.Args = p.args()
 	for i, d := range p.disks() {
 		if d.use == "data" {
 			config.Mounts = append(config.Mounts, mount{"/data", d.fsType, fmt.Sprintf("/dev/vd%c", 'a'+i)})

@@ -184,8 +184,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestSoak is a short campaign, with a seed that stays the same: the first boots, and one with each
-// workload and fault that these lack, as far as time allows.
+// TestSoak is a short campaign with a seed that stays the same. Of its first boots, it takes those with
+// a workload or a fault that no boot before had, as far as a minute suffices.
 func TestSoak(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root for the network and the owners of files")
@@ -199,7 +199,7 @@ func TestSoak(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer lab.Close()
-	table := Campaign{Seed: 16, Boots: 30, For: time.Minute, Parallel: 2, Out: io.Discard}.Run(t.Context(), lab)
+	table := Campaign{Seed: 16, Boots: 300, For: time.Minute, Parallel: 2, Out: io.Discard, Choose: somethingNew()}.Run(t.Context(), lab)
 	t.Logf("%v", table)
 	if table.Boots == 0 {
 		t.Error("no boot within the time")
@@ -207,4 +207,49 @@ func TestSoak(t *testing.T) {
 	for _, f := range table.Findings {
 		t.Errorf("%v", f)
 	}
+}
+
+// somethingNew returns a function that chooses plans with a workload, a fault or a root that no plan
+// before had.
+func somethingNew() func(Plan) bool {
+	seen := map[string]bool{}
+	return func(p Plan) bool {
+		names := []string{string(p.Workload), p.Root, p.Data}
+		for _, f := range p.Faults {
+			names = append(names, f.Kind+" "+f.What)
+		}
+		before := len(seen)
+		for _, name := range names {
+			seen[name] = true
+		}
+		return len(seen) > before
+	}
+}
+
+// TestSomethingNew checks that the boots of TestSoak have all workloads and faults.
+func TestSomethingNew(t *testing.T) {
+	choose, chosen := somethingNew(), 0
+	workloads, faults := map[Activity]bool{}, map[string]bool{}
+	for boot := range 300 {
+		p := NewPlan(16, boot)
+		if !choose(p) {
+			continue
+		}
+		chosen++
+		workloads[p.Workload] = true
+		for _, f := range p.Faults {
+			faults[f.Kind] = true
+		}
+	}
+	for name := range activities {
+		if !workloads[name] {
+			t.Errorf("no boot with the workload %s", name)
+		}
+	}
+	for _, k := range kinds {
+		if !faults[k.name] {
+			t.Errorf("no boot with the fault %s", k.name)
+		}
+	}
+	t.Logf("%d boots", chosen)
 }

@@ -22,6 +22,10 @@ type activity struct {
 	// whether it does so in any case.
 	kills, always bool
 
+	// program is executed in place of the script, which must fail with code.
+	program string
+	code    int
+
 	// krunbox is whether the workload is about krunbox as process 1: it has no PID namespace.
 	krunbox bool
 
@@ -33,6 +37,8 @@ type activity struct {
 // activities are all workloads. $S is Plan.Seconds.
 var activities = map[Activity]activity{
 	"exits at once": {},
+	"is not there":  {program: "/no/such", code: 127},
+	"is no program": {program: "/etc/passwd", code: 126},
 	// Without a limit, thousands of processes would keep the shell from ending in time.
 	"forks without end": {minMiB: 256, takes: 30 * time.Second, script: `
 echo 600 >/proc/sys/kernel/threads-max
@@ -110,6 +116,8 @@ func activityNames() []Activity { return slices.Sorted(maps.Keys(activities)) }
 func (a activity) outcomes(p *Plan) []Outcome {
 	killed := Outcome{[]int{128 + 9}, outOfMem, After}
 	switch {
+	case a.program != "":
+		return []Outcome{failedBefore(a.code)}
 	case a.always:
 		return []Outcome{killed}
 	case a.kills:
@@ -140,6 +148,14 @@ const epilogue = `
 while read k v u; do [ "$k" = RssAnon: ] && echo "memory $v" >&8; done <&5
 exit %d
 `
+
+// args returns the workload's program and arguments, as the configuration has them.
+func (p Plan) args() []string {
+	if program := activities[p.Workload].program; program != "" {
+		return []string{program}
+	}
+	return []string{"/bin/sh", "-c", p.script()}
+}
 
 // script returns the workload's shell script.
 func (p Plan) script() string {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -59,7 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	fmt.Fprintf(stdout, "seed %d, %v; to repeat boot N: %s\n", *seed, *duration, soak.Repeat(*seed, 0))
 	table := soak.Campaign{
-		Seed: *seed, First: *first, Boots: *boots, For: *duration, Parallel: *parallel, Out: stdout, Every: time.Minute, Only: *only,
+		Seed: *seed, First: *first, Boots: *boots, For: *duration, Parallel: *parallel, Out: stdout, Every: time.Minute,
+		Choose: func(p soak.Plan) bool { return strings.Contains(p.String(), *only) },
 	}.Run(ctx, lab)
 	fmt.Fprintf(stdout, "\n%v", table)
 	if len(table.Findings) > 0 {
