@@ -1,10 +1,15 @@
 package cases
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/integration/network"
 )
 
 // TestLimits checks that resource limits of the configuration and of KRUN_RLIMITS reach the
@@ -85,20 +90,37 @@ func TestLimitTooHigh(t *testing.T) {
 	wantLine(t, reason, "krunbox: ", "RLIMIT_NOFILE=100:10000000", "operation not permitted")
 }
 
-// lowerLimitsGuest lowers limits of process 1.
+// lowerLimitsGuest lowers limits of process 1, which a renewed lease then has write a file.
 var lowerLimitsGuest = inGuest("lower limits", func(t *testing.T) {
-	for _, resource := range []int{unix.RLIMIT_NOFILE, unix.RLIMIT_FSIZE, unix.RLIMIT_SIGPENDING} {
+	lower := func(resource int) {
 		if err := unix.Prlimit(1, resource, &unix.Rlimit{}, nil); err != nil {
-			t.Error(err)
+			t.Fatal(err)
 		}
 	}
+	lower(unix.RLIMIT_FSIZE)
+	lower(unix.RLIMIT_SIGPENDING)
+	var limit unix.Rlimit
+	for deadline := time.Now().Add(time.Minute); limit.Cur == 0; time.Sleep(10 * time.Millisecond) {
+		if err := unix.Prlimit(1, unix.RLIMIT_FSIZE, nil, &limit); err != nil || time.Now().After(deadline) {
+			t.Fatalf("process 1 has the limit %d, %v, of a file's size, want that it removes it when it writes one", limit.Cur, err)
+		}
+	}
+	lower(unix.RLIMIT_NOFILE)
 })
 
-// TestLimitsOfInit checks that the machine ends as always if the workload has taken all descriptors
-// and more from process 1.
+// TestLimitsOfInit checks that the workload goes on, and the machine ends as always, if the workload
+// has taken all descriptors and more from process 1. The kernel's SIGXFSZ for process 1 is not for
+// the workload.
 func TestLimitsOfInit(t *testing.T) {
 	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		return replies(s, grant(m, dhcpv4.WithLeaseTime(4), dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
 	cfg := withBusybox(t, "amd64")
 	lowerLimitsGuest.addTo(t, &cfg)
-	wantConsole(t, run(t, cfg, 0), passed)
+	s.AddTo(&cfg)
+	cfg.Env = []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=20000"}
+	// What could not be written is a warning.
+	const want = "krunbox: warning: network: write /etc/resolv.conf: write /dev/.resolv.conf: file too large\n" + passed
+	wantConsole(t, run(t, cfg, 0), want)
 }

@@ -28,3 +28,6 @@ func earlySignals() []os.Signal {
 
 // lateSignals returns none: earlySignals has all of them.
 func lateSignals() []os.Signal { return nil }
+
+// ownLimit reports whether sig concerns this process; none of those that it receives does.
+func ownLimit(syscall.Signal) bool { return false }

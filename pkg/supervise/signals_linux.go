@@ -45,3 +45,20 @@ func lateSignals() []os.Signal {
 	}
 	return late
 }
+
+// ownLimit reports whether the kernel has probably sent sig because this process has exceeded a limit,
+// of the size of a file or of processor time. There is none, unless a workload has set it, prlimit(2).
+// ownLimit removes the limit then.
+func ownLimit(sig syscall.Signal) bool {
+	resource := unix.RLIMIT_FSIZE
+	switch sig {
+	case unix.SIGXCPU:
+		resource = unix.RLIMIT_CPU
+	case unix.SIGXFSZ:
+	default:
+		return false
+	}
+	none := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	var limit unix.Rlimit
+	return unix.Prlimit(0, resource, &none, &limit) == nil && limit.Cur != unix.RLIM_INFINITY
+}

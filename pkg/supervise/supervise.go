@@ -77,7 +77,7 @@ func (w Watch) Do() error {
 			case stop != 0:
 				w.send(t.request(loop.Now(), stop))
 				w.send(unix.SIGCONT) // a stopped process can't react
-			case sig != unix.SIGCHLD && sig != unix.SIGPIPE: // those two concern this process
+			case sig != unix.SIGCHLD && sig != unix.SIGPIPE && !ownLimit(sig): // those concern this process
 				w.send(sig)
 			}
 		}
