@@ -37,6 +37,7 @@ var notRun = map[string]string{
 	"build/krunhost --root /path/to/rootfs -- /bin/sh":                                 "the directory is the reader's",
 	`make -C ../libkrun KRUN_INIT_BINARY_PATH="$PWD/build/init.krun" BLK=1 NET=1`:      "needs libkrun's sources and Rust",
 	"podman run --rm --annotation run.oci.handler=krun docker.io/library/busybox true": "needs KVM, podman and libkrun",
+	"build/krunhost --image nginx.tar --publish 8080:80":                               "the image is the reader's; TestImage of krunhost",
 	"make dist":               "takes a minute; TestRelease of multicall/dist",
 	"make guestinit":          "builds three times what make build builds; TestBinary of pkg/guestinit",
 	"make rootfs KIND=tar.gz": "takes a minute; TestRootfs of package cases",

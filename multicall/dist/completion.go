@@ -1,6 +1,7 @@
 package dist
 
 import (
+	"cmp"
 	"fmt"
 	"go/parser"
 	"go/token"
@@ -71,7 +72,7 @@ func (s *source) completions(texts []manualText) (tree, error) {
 	return t, nil
 }
 
-// usageIn returns the constant usage, or else help, of the command whose source is in dir.
+// usageIn returns the constant manual, or else usage, of the command whose source is in dir.
 func usageIn(dir string) (string, error) {
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
@@ -84,17 +85,17 @@ func usageIn(dir string) (string, error) {
 			return "", err
 		}
 		for _, d := range f.Decls {
-			for _, constant := range [...]string{"usage", "help"} {
+			for _, constant := range [...]string{"manual", "usage"} {
 				if text, ok := stringConstant(d, constant); ok {
 					found[constant] = text
 				}
 			}
 		}
 	}
-	if text := found["usage"] + found["help"]; len(found) == 1 {
+	if text := cmp.Or(found["manual"], found["usage"]); text != "" {
 		return text, nil
 	}
-	return "", fmt.Errorf("%s: want one constant usage or help", dir)
+	return "", fmt.Errorf("%s: no constant usage", dir)
 }
 
 // optionsOf returns the options of a list such as "-4, -6" and "-timeout D", and --help.
