@@ -77,7 +77,7 @@ test: deps vet
 	$(MAKE) build TEE=1
 	go test ./...
 	cd multicall/image && go test ./...
-	cd integration && go test -count=1 -timeout 20m -parallel 4 ./... # the cache does not know of ../build
+	cd integration && go test -count=1 -timeout 45m -parallel 4 ./... # the cache does not know of ../build
 
 # Compares krunbox with libkrun's own init for all inputs; make test does so for some of them.
 test-libkrun: deps build
