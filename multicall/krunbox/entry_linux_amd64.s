@@ -1,8 +1,8 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed. In PID 1 it also has the kernel read the program's file ahead, and hides
-// variables of the environment from Go's runtime.
+// if they are closed. In PID 1 it also has the kernel read the program's file ahead, hides variables
+// of the environment from Go's runtime, and changes the saved group ID.
 //
 // The kernel starts init with them closed if it finds no console. Go's runtime opens /dev/null for
 // each closed one, and aborts before main if it fails. The /dev of a guest's root may be empty, so
@@ -21,16 +21,22 @@
 // Variables whose names begin with GO are for the workload. GODEBUG, GOGC, GOMEMLIMIT, GOMAXPROCS
 // and GOTRACEBACK would also set up the runtime of PID 1, before any code in Go runs. So their first
 // byte becomes 1 here, and init gives them to the workload with the G that they had.
+//
+// A process of the same users and groups may change the limits of another one without a capability,
+// prlimit(2): it could have PID 1 killed for its CPU time. So PID 1 has another saved group ID than
+// any process. What it executes gets the effective one. All threads inherit it from this one.
 
 #define SYS_open	2
 #define SYS_madvise	28
 #define SYS_getpid	39
 #define SYS_fcntl	72
+#define SYS_setresgid	119
 #define F_GETFD		1
 #define O_RDWR		2
 #define O_PATH		0x200000
 #define EBADF		9
 #define MADV_WILLNEED	3
+#define NOBODYS		0xFFFFFFFE	// the highest group ID
 #define READ_AHEAD	0x20000
 
 // Registers: BX is the descriptor, R12 the process ID. The stack is not used: SP points to argc,
@@ -42,6 +48,12 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 
 	CMPL	R12, $1
 	JNE	hidden
+
+	MOVL	$SYS_setresgid, AX
+	MOVL	$-1, DI
+	MOVL	$-1, SI
+	MOVL	$NOBODYS, DX
+	SYSCALL
 
 	MOVQ	$runtime·text(SB), BX
 	ANDQ	$~0xFFF, BX		// the page

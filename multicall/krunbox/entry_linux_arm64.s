@@ -1,11 +1,13 @@
 #include "textflag.h"
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
-// if they are closed. In PID 1 it also has the kernel read the program's file ahead, and hides
-// variables of the environment from Go's runtime: entry_linux_amd64.s says why and how.
+// if they are closed. In PID 1 it also has the kernel read the program's file ahead, hides variables
+// of the environment from Go's runtime, and changes the saved group ID: entry_linux_amd64.s says why
+// and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
+#define SYS_setresgid	149
 #define SYS_getpid	172
 #define SYS_madvise	233
 #define AT_FDCWD	-100
@@ -14,6 +16,7 @@
 #define O_PATH		0x200000
 #define EBADF		9
 #define MADV_WILLNEED	3
+#define NOBODYS		0xFFFFFFFE	// the highest group ID
 #define READ_AHEAD	0x20000
 
 // Registers: R9 is the descriptor, R10 the process ID. The stack is not used: RSP points to argc,
@@ -25,6 +28,12 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 
 	CMP	$1, R10
 	BNE	hidden
+
+	MOVD	$SYS_setresgid, R8
+	MOVD	$-1, R0
+	MOVD	$-1, R1
+	MOVD	$NOBODYS, R2
+	SVC
 
 	MOVD	$runtime·text(SB), R9
 	AND	$~0xFFF, R9	// the page

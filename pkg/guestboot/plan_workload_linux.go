@@ -17,6 +17,9 @@ import (
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
+// planThreads starts threads while nothing keeps the kernel from it.
+func (g *Guest) planThreads() ([]op.Op, error) { return []op.Op{supervise.ReserveThreads{}}, nil }
+
 // planSignals catches the signals that are for the workload, and keeps the root that init started
 // on open.
 func (g *Guest) planSignals() ([]op.Op, error) {

@@ -2,12 +2,12 @@ package guestboot
 
 import (
 	"bytes"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
@@ -38,12 +38,5 @@ func (w writeReport) Do() error {
 	if err := boot.WriteOutcomes(&b, *w.outcomes); err != nil {
 		return err
 	}
-	const flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	f, err := os.OpenFile(reportFile, flags, 0o644)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.Write(b.Bytes())
-	return err
+	return imagefile.Write(reportFile, b.Bytes(), true) // the workload may have put anything there
 }

@@ -16,6 +16,7 @@ func stagesUp() []boot.Stage[*Guest] {
 	debug := boot.If("KRUN_DEBUG is 1", g.wantsReport)
 
 	return []boot.Stage[g]{
+		{Name: "threads", OnError: boot.Silent, If: notPID1, Plan: g.planThreads},
 		{Name: "signals", OnError: boot.Fatal, Plan: g.planSignals},
 		{Name: "Ctrl-Alt-Del", OnError: boot.Silent, If: notPID1, Plan: g.planCtrlAltDel},
 		{Name: "modules", OnError: boot.Warn,

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package imagefile reads files that an image or a host provides, and that may be of any kind and
-// size.
+// Package imagefile reads and writes files that an image, a host or a workload provides, and that may
+// be of any kind and size.
 package imagefile
 
 import (
@@ -37,4 +37,28 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	return data, nil
+}
+
+// Write replaces the contents of the regular file at path, or creates it with the mode 0644 if create
+// is set. Like Read it never waits. It follows no symbolic link at path. Errors name operation and
+// path.
+func Write(path string, data []byte, create bool) error {
+	flags := os.O_WRONLY | os.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
+	if create {
+		flags |= os.O_CREATE
+	}
+	f, err := os.OpenFile(path, flags, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("write %s: not a regular file", path)
+	}
+	_, err = f.Write(data)
+	return err
 }

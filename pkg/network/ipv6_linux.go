@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/pkg/dhcp6"
+	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/ndp"
@@ -294,14 +294,14 @@ func (i *Interface) skipDetection() error {
 
 // ipv6Parameter returns a parameter of the interface, "" if the kernel has none with that name.
 func (i *Interface) ipv6Parameter(name string) string {
-	value, _ := os.ReadFile(fmt.Sprintf("/proc/sys/net/ipv6/conf/%s/%s", i.Name, name))
+	value, _ := imagefile.Read(fmt.Sprintf("/proc/sys/net/ipv6/conf/%s/%s", i.Name, name), 4096)
 	return strings.TrimSpace(string(value))
 }
 
 // setIPv6 sets a parameter of the interface, Documentation/networking/ip-sysctl.rst of Linux.
 func (i *Interface) setIPv6(name, value string) error {
 	file := fmt.Sprintf("sys/net/ipv6/conf/%s/%s", i.Name, name)
-	err := os.WriteFile("/proc/"+file, []byte(value), 0)
+	err := imagefile.Write("/proc/"+file, []byte(value), false)
 	if !errors.Is(err, unix.EROFS) {
 		return err
 	}
@@ -311,5 +311,5 @@ func (i *Interface) setIPv6(name, value string) error {
 		return err
 	}
 	defer proc.Close()
-	return os.WriteFile(fmt.Sprintf("/proc/self/fd/%d/%s", proc.Fd(), file), []byte(value), 0)
+	return imagefile.Write(fmt.Sprintf("/proc/self/fd/%d/%s", proc.Fd(), file), []byte(value), false)
 }

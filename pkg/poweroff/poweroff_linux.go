@@ -71,20 +71,18 @@ func (CtrlAltDel) Do() error {
 	if unix.Getpid() != 1 {
 		return nil
 	}
-	// EINVAL means a PID namespace. isMachine needs /proc, which may not be mounted yet.
-	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF); err != nil && err != unix.EINVAL {
+	if err := catchCtrlAltDel(); err != nil && err != unix.EINVAL {
 		return fmt.Errorf("catch Ctrl-Alt-Del: %w", err)
 	}
 	return nil
 }
 
+// catchCtrlAltDel fails with EINVAL in a PID namespace.
+func catchCtrlAltDel() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_CAD_OFF) }
+
 // isMachine reports whether this process is the first one of a machine, and not of another PID
-// namespace. Without /proc, it takes process 1 for that of a machine.
-func isMachine() bool {
-	const initial = 0xEFFFFFFC // PROC_PID_INIT_INO of linux/proc_ns.h
-	var st unix.Stat_t
-	return unix.Getpid() == 1 && (unix.Stat("/proc/self/ns/pid", &st) != nil || st.Ino == initial)
-}
+// namespace. It asks the kernel, because a workload may have mounted anything on /proc.
+func isMachine() bool { return unix.Getpid() == 1 && catchCtrlAltDel() == nil }
 
 // reboot calls reboot(2) with RB_AUTOBOOT. In a PID namespace the kernel ends the namespace.
 func reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }

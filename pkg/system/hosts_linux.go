@@ -74,7 +74,7 @@ func (h Hosts) Do() (err error) {
 	if text += line; text == string(image) {
 		return nil
 	}
-	if err := os.WriteFile(hostsSource, []byte(text), 0o644); err != nil {
+	if err := imagefile.Write(hostsSource, []byte(text), true); err != nil {
 		return err
 	}
 	state.line = line
