@@ -277,7 +277,7 @@ func (b *builder) appletsSource(commands []command) ([]byte, error) {
 	for _, a := range applets {
 		fmt.Fprintf(&buf, "{Name: %q, Summary: %q},\n", a.Name, a.Summary)
 	}
-	fmt.Fprintf(&buf, "}\n\nvar aliases = %#v\n", b.opts.Aliases)
+	fmt.Fprintf(&buf, "}\n\nvar aliases = %#v\n\nconst notice = \"\"\n", b.opts.Aliases)
 	return format.Source(buf.Bytes())
 }
 

@@ -23,6 +23,10 @@ const (
 )
 
 func main() {
+	if notice != "" {
+		fmt.Fprintln(os.Stderr, dispatch.Binary+": "+notice)
+		os.Exit(exitFailure)
+	}
 	growStack(false)
 	choice := dispatch.Choose(os.Args, os.Getpid() == 1, func(name string) bool {
 		return slices.Contains(bbmain.ListCmds(), command(name))
