@@ -14,14 +14,42 @@ need() {
 	}
 }
 
+# show_percent: reads status lines of apt-get and shows the last percentage in a line of the terminal.
+show_percent() {
+	while IFS=: read -r kind _ percent text; do
+		case $kind in
+		dlstatus | pmstatus) printf '\r\033[Kdeps: %s %% %.60s' "${percent%%.*}" "$text" ;;
+		esac
+	done
+	printf '\r\033[K'
+}
+
+# quietly COMMAND...: runs apt-get without its output. If standard error is a terminal, it shows the
+# progress there. Errors go to descriptor 6. Descriptor 3 has the status lines, 4 leads to
+# show_percent, 5 has the exit code.
+quietly() {
+	if [ ! -t 2 ]; then
+		"$@" >/dev/null 2>&6
+		return
+	fi
+	code=$({
+		{
+			code=0
+			"$@" -o APT::Status-Fd=3 3>&4 4>&- 5>&- >/dev/null 2>&6 || code=$?
+			echo $code >&5
+		} 4>&1 | show_percent >&2
+	} 5>&1)
+	return "$code"
+}
+
 # apt_install ARGUMENT...: runs apt-get install. The first attempt fails if package lists are absent
 # or outdated.
 apt_install() {
 	export DEBIAN_FRONTEND=noninteractive
 	set -- apt-get install --no-install-recommends -y -qq "$@"
-	"$@" >/dev/null 2>&1 || {
-		apt-get update -qq
-		"$@" >/dev/null
+	quietly "$@" 6>/dev/null || {
+		quietly apt-get update -qq 6>&2
+		quietly "$@" 6>&2
 	}
 }
 
