@@ -19,11 +19,11 @@ func TestDebug(t *testing.T) {
 	text := console(run(t, cfg, 3))
 
 	var report []struct {
-		Stage           string
-		Start, Duration float64 // seconds
-		Ops             int
-		OnError         string
-		Errors          []string
+		Stage                   string
+		Start, Duration, Waited float64 // seconds
+		Ops                     int
+		OnError, OnlyIf         string
+		Errors                  []string
 	}
 	data, err := os.ReadFile(filepath.Join(cfg.Root, "report"))
 	if err == nil {
@@ -32,7 +32,7 @@ func TestDebug(t *testing.T) {
 	if err != nil {
 		t.Fatalf("report: %v: %s", err, data)
 	}
-	rest, at, warned := text, 0.0, false
+	rest, at, warned, left := text, 0.0, false, false
 	for _, stage := range report {
 		// Stages start in the order of the report.
 		if stage.Start < at || stage.Duration < 0 {
@@ -41,9 +41,19 @@ func TestDebug(t *testing.T) {
 		}
 		at = stage.Start
 		line := fmt.Sprintf("krunbox: %s: at %.6f s, %.3f ms, ", stage.Stage, stage.Start, stage.Duration*1000)
+		if stage.Waited > 0 {
+			line += fmt.Sprintf("%.3f ms of it waiting, ", stage.Waited*1000)
+		}
+		if stage.OnlyIf != "" {
+			line = fmt.Sprintf("krunbox: %s: left out, only if %s\n", stage.Stage, stage.OnlyIf)
+		}
 		_, after, found := strings.Cut(rest, line)
 		if !found {
 			t.Errorf("console lacks %q in:\n%s", line, rest)
+			continue
+		}
+		if rest = after; stage.OnlyIf != "" {
+			left = left || stage.Stage == "network" && stage.OnlyIf == "KRUN_DHCP names interfaces"
 			continue
 		}
 		outcome := "ok"
@@ -56,7 +66,9 @@ func TestDebug(t *testing.T) {
 		if stage.Stage == "parameters" {
 			warned = len(stage.Errors) == 1 && strings.Contains(stage.Errors[0], "KRUN_NEW") && stage.OnError == "warn"
 		}
-		rest = after
+	}
+	if !left {
+		t.Errorf("report = %s, want the stage network, which was left out", data)
 	}
 	if !warned {
 		t.Errorf("report = %s, want the warning about KRUN_NEW", data)

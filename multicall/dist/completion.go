@@ -44,13 +44,13 @@ func (s *source) completions(texts []manualText) (tree, error) {
 	}
 	all := []completion{krunbox}
 	if s.platform.GOOS == "linux" {
-		usage, err := usageIn(filepath.Join(s.dir, "integration/cmd/krunhost"))
+		usage, err := usageIn(s.hostDir())
 		if err != nil {
 			return nil, err
 		}
 		var text manualText
 		text.readUsage(usage, s.platform.GOOS)
-		all = append(all, completion{Name: "krunhost", Options: optionsOf(text.options)})
+		all = append(all, completion{Name: hostCommand, Options: optionsOf(text.options)})
 	}
 	var t tree
 	for _, c := range all {

@@ -149,7 +149,7 @@ func checkApplets(t *testing.T, a archive, p Platform) {
 		switch {
 		case dir == commandDir && h.Typeflag == tar.TypeSymlink && h.Linkname == binaryName:
 			links = append(links, base)
-		case dir == manualDir && h.Typeflag == tar.TypeReg:
+		case dir == manualDir+appletSection+"/" && h.Typeflag == tar.TypeReg:
 			pages = append(pages, strings.TrimSuffix(strings.TrimPrefix(base, "krunbox-"), ".8"))
 		}
 	}

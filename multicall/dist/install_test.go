@@ -43,7 +43,7 @@ func TestInstall(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"share/man/man8/krunbox-init.8", "share/doc/krunbox/LICENSE", "share/doc/krunbox/README.md",
+		"share/man/man8/krunbox-init.8", "share/man/man1/krunhost.1", "share/doc/krunbox/LICENSE", "share/doc/krunbox/README.md",
 		"share/doc/krunbox/MODULES",
 	} {
 		info, err := os.Lstat(filepath.Join(prefix, name))

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,13 +16,49 @@ import (
 	"github.com/krunbox/krunbox/pkg/bootparam"
 )
 
-// A page is the manual page of an applet.
+// A page is the manual page of an applet, or of krunhost.
 type page struct{ applet, name, text string }
 
-const section = "8" // system administration
+// Sections of the manual.
+const (
+	appletSection = "8" // system administration
+	hostSection   = "1" // commands of users
+)
 
 // pageTitle returns the title of an applet's page. The title "init" belongs to the system's init.
 func pageTitle(applet string) string { return "krunbox-" + applet }
+
+// hostCommand is the command whose page is for those who run guests. It is not part of the binary.
+const hostCommand = "krunhost"
+
+// hostDir returns the directory of its source.
+func (s *source) hostDir() string { return filepath.Join(s.dir, "integration/cmd", hostCommand) }
+
+// hostSource returns the package of krunhost.
+func (s *source) hostSource() (goPackage, error) {
+	paths, err := filepath.Glob(filepath.Join(s.hostDir(), "*.go"))
+	p := goPackage{ImportPath: hostCommand, Dir: s.hostDir()}
+	for _, path := range paths {
+		if !strings.HasSuffix(path, "_test.go") {
+			p.GoFiles = append(p.GoFiles, filepath.Base(path))
+		}
+	}
+	return p, err
+}
+
+// hostPage returns the page of krunhost.
+func (s *source) hostPage(opts *Options) (page, error) {
+	p, err := s.hostSource()
+	if err != nil {
+		return page{}, err
+	}
+	text, err := p.readText(s.platform.GOOS)
+	if err != nil {
+		return page{}, fmt.Errorf("manual page of %s: %w", hostCommand, err)
+	}
+	return page{hostCommand, hostCommand + "." + hostSection,
+		text.page(opts, hostCommand, hostSection, []string{pageTitle("init")})}, nil
+}
 
 // texts returns the texts of all applets.
 func (s *source) texts() ([]manualText, error) {
@@ -43,11 +80,13 @@ func manual(opts *Options, texts []manualText) []page {
 		var others []string
 		for _, other := range texts {
 			if other.name != text.name {
-				others = append(others, other.name)
+				others = append(others, pageTitle(other.name))
 			}
 		}
-		name := pageTitle(text.name) + "." + section
-		pages = append(pages, page{text.name, name, text.page(opts, others)})
+		title := pageTitle(text.name)
+		text.description = append(slices.Clip(text.description), "It can also be called as krunbox "+text.name+".")
+		pages = append(pages, page{text.name, title + "." + appletSection,
+			text.page(opts, title, appletSection, others)})
 	}
 	return pages
 }
@@ -67,9 +106,10 @@ type manualText struct {
 // An entry is an option or a variable with its description.
 type entry struct{ names, text string }
 
-// readText reads the package comment and the constant usage.
+// readText reads the package comment and the constant usage or, if there is one, manual, for which
+// usage is a summary.
 func (p goPackage) readText(goos string) (manualText, error) {
-	var comment, usage string
+	var comment, usage, manual string
 	for _, name := range p.GoFiles {
 		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil,
 			parser.ParseComments)
@@ -81,7 +121,13 @@ func (p goPackage) readText(goos string) (manualText, error) {
 			if text, ok := stringConstant(d, "usage"); ok {
 				usage = text
 			}
+			if text, ok := stringConstant(d, "manual"); ok {
+				manual = text
+			}
 		}
+	}
+	if manual != "" {
+		usage = manual
 	}
 	t := manualText{name: path.Base(p.ImportPath)}
 	if err := t.readComment(comment); err != nil {
@@ -165,15 +211,15 @@ func (t *manualText) readUsage(usage, goos string) {
 			t.options = append(t.options, entry{"-" + names, strings.TrimSpace(text)})
 		} else if strings.HasPrefix(line, "   ") && len(t.options) > 0 {
 			last := &t.options[len(t.options)-1]
-			last.text += "\n" + strings.TrimSpace(line)
+			last.text = strings.TrimPrefix(last.text+"\n"+strings.TrimSpace(line), "\n")
 		}
 	}
 }
 
-// page returns the manual page, in the macros of man(7). Others are the names of all other applets.
-func (t *manualText) page(opts *Options, others []string) string {
+// page returns the manual page, in the macros of man(7). Others are the titles of pages of applets
+// to refer to.
+func (t *manualText) page(opts *Options, title, section string, others []string) string {
 	var r roff
-	title := pageTitle(t.name)
 	date := opts.Time.UTC().Format("2006-01-02")
 	r.macro("TH", strings.ToUpper(title), section, date, "krunbox "+opts.release(), "krunbox")
 	r.macro("nh") // hyphenated names could not be searched for or copied
@@ -189,7 +235,7 @@ func (t *manualText) page(opts *Options, others []string) string {
 		r.line(strings.TrimSpace(bold(name) + " " + escape(rest)))
 	}
 	r.macro("SH", "DESCRIPTION")
-	r.paragraphs(append(t.description, "It can also be called as krunbox "+t.name+"."))
+	r.paragraphs(t.description)
 	r.entries("OPTIONS", t.options)
 	if t.exit != nil {
 		r.macro("SH", "EXIT STATUS")
@@ -205,7 +251,7 @@ func (t *manualText) page(opts *Options, others []string) string {
 	if others != nil {
 		r.macro("SH", "SEE ALSO")
 		for i, other := range others {
-			others[i] = bold(pageTitle(other)) + "(" + section + ")"
+			others[i] = bold(other) + "(" + appletSection + ")"
 		}
 		r.line(strings.Join(others, ",\n"))
 	}

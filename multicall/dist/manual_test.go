@@ -40,6 +40,36 @@ func TestManual(t *testing.T) {
 	}
 }
 
+// TestHostManual checks the page of krunhost.
+func TestHostManual(t *testing.T) {
+	opts := testOptions()
+	s, err := load(t.Context(), moduleRoot, Platform{"linux", "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.hostPage(&opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.hostSource()
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkRoff(t, page.name, page.text)
+	checkPageOptions(t, page, p)
+	for _, want := range []string{
+		".TH KRUNHOST 1 ", "\n.SH NAME\nkrunhost \\- runs a command ", "\n.SH SYNOPSIS\n" + bold("krunhost"), "\n.SH DESCRIPTION\n",
+		"\n.SH \"EXIT STATUS\"\n", "\n.SH EXAMPLES\n", "docker save \\-o nginx.tar", bold("krunbox-init") + "(8)",
+	} {
+		if !strings.Contains(page.text, want) {
+			t.Errorf("%s lacks %q", page.name, want)
+		}
+	}
+	if strings.Contains(page.text, "also be called as") {
+		t.Errorf("%s is called an applet", page.name)
+	}
+}
+
 // definedOptions returns the options that the source of a command gives to package flag, without
 // dashes.
 func definedOptions(t *testing.T, p goPackage) (defined []string) {
@@ -71,7 +101,7 @@ func checkPage(t *testing.T, page page, applet goPackage) {
 			t.Errorf("%s lacks %q", page.name, want)
 		}
 	}
-	defined := definedOptions(t, applet)
+	checkPageOptions(t, page, applet)
 	for _, name := range applet.GoFiles {
 		source, err := os.ReadFile(filepath.Join(applet.Dir, name))
 		if err != nil {
@@ -85,6 +115,12 @@ func checkPage(t *testing.T, page page, applet goPackage) {
 			t.Errorf("%s lacks the examples %q", page.name, examples)
 		}
 	}
+}
+
+// checkPageOptions checks that a page has the options in the source of the command.
+func checkPageOptions(t *testing.T, page page, command goPackage) {
+	t.Helper()
+	defined := definedOptions(t, command)
 	_, options, _ := strings.Cut(page.text, "\n.SH OPTIONS\n")
 	options, _, _ = strings.Cut(options, "\n.SH ")
 	if (options == "") != (len(defined) == 0) {
@@ -120,7 +156,7 @@ func checkVariables(t *testing.T, page page, p Platform) {
 func checkRoff(t *testing.T, name, text string) {
 	t.Helper()
 	request := regexp.MustCompile(
-		`^\.(TH [^ ]+ 8 [^ ]+ "[^"]+" krunbox|SH ([A-Z]+|"[A-Z ]+")|TP|PP|br|nf|fi|nh|ad l)$`)
+		`^\.(TH [^ ]+ [18] [^ ]+ "[^"]+" krunbox|SH ([A-Z]+|"[A-Z ]+")|TP|PP|br|nf|fi|nh|ad l)$`)
 	escapes := regexp.MustCompile(`\\(e|-|&|f[BIR]|\((aq|ga|ha|ti|dq))`)
 	noFill := false
 	for line := range strings.Lines(text) {
@@ -251,7 +287,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := text.page(&Options{Version: "v1", Time: sourceTime}, []string{"y", "z"})
+	got := text.page(&Options{Version: "v1", Time: sourceTime}, "krunbox-x", appletSection, []string{"krunbox-y", "krunbox-z"})
 	if got != appletPage {
 		t.Errorf("page() =\n%s, want\n%s", got, appletPage)
 	}

@@ -32,7 +32,7 @@ const (
 	initPath   = "lib/krunbox/init.krun"
 	binaryName = "krunbox"
 	commandDir = "sbin/"
-	manualDir  = "share/man/man8/"
+	manualDir  = "share/man/man" // with the section
 )
 
 // newTree returns the binary under all its names, the manual pages, what shells need to complete
@@ -66,7 +66,14 @@ func newTree(ctx context.Context, opts *Options, p Platform, binary, docs string
 	t = append(t, completions...)
 	for _, p := range manual(opts, texts) {
 		t = append(t, file{name: commandDir + p.applet, symlink: binaryName},
-			file{name: manualDir + p.name, content: []byte(p.text)})
+			file{name: manualDir + appletSection + "/" + p.name, content: []byte(p.text)})
+	}
+	if p.GOOS == "linux" {
+		page, err := s.hostPage(opts)
+		if err != nil {
+			return nil, err
+		}
+		t = append(t, file{name: manualDir + hostSection + "/" + page.name, content: []byte(page.text)})
 	}
 	slices.SortFunc(t, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	return t, nil

@@ -78,10 +78,12 @@ func (e *Error) Unwrap() error { return e.Err }
 type Runner struct {
 	// Warn receives each failure in a Warn stage, as an *Error.
 	Warn func(error)
-	// Ended, unless nil, receives the outcome of each stage that had something to do. Clock, which
-	// it needs, returns the time since some fixed moment.
+	// Ended, unless nil, receives the outcome of each stage that had something to read or to do, or
+	// was left out by its condition. Clock, which it needs, returns the time since some fixed moment.
 	Ended func(Outcome)
 	Clock func() time.Duration
+	// Waited, unless nil, returns how long operations have waited for something so far.
+	Waited func() time.Duration
 }
 
 // Run carries out the stages in order. The first failure in a Fatal stage ends it and is returned
@@ -91,11 +93,12 @@ func Run[G any](r *Runner, stages []Stage[G], g G) error {
 	for _, s := range stages {
 		o := Outcome{Stage: s.Name, OnError: s.OnError}
 		if r.Ended != nil {
-			o.Start = r.Clock()
+			o.Start, o.Waited = r.Clock(), -r.waited()
 		}
 		err := run(r, s, g, &o)
 		if r.Ended != nil {
-			if o.Duration = r.Clock() - o.Start; o.Ops > 0 || len(o.Errors) > 0 {
+			o.Duration, o.Waited = r.Clock()-o.Start, o.Waited+r.waited()
+			if o.Ops > 0 || len(o.Errors) > 0 || s.Prepare != nil || o.OnlyIf != "" {
 				r.Ended(o)
 			}
 		}
@@ -106,10 +109,20 @@ func Run[G any](r *Runner, stages []Stage[G], g G) error {
 	return nil
 }
 
+func (r *Runner) waited() time.Duration {
+	if r.Waited == nil {
+		return 0
+	}
+	return r.Waited()
+}
+
 // run carries out a stage, records in o what became of it, and returns the failure that ends the
 // boot.
 func run[G any](r *Runner, s Stage[G], g G, o *Outcome) error {
-	_, ops, err := s.plan(g)
+	left, ops, err := s.plan(g)
+	if left {
+		o.OnlyIf = s.If.Text
+	}
 	if err := r.judge(o, s.OnError, err); err != nil {
 		return err
 	}
@@ -197,20 +210,31 @@ type Outcome struct {
 	Stage   string
 	OnError Policy // of the last failure, or of the stage
 	Ops     int    // operations that were carried out
-	// Start is by the Runner's Clock.
-	Start, Duration time.Duration
+	OnlyIf  string // the condition that has left the stage out
+	// Start is by the Runner's Clock. Waited is the part of Duration in which operations waited.
+	Start, Duration, Waited time.Duration
 	// Errors are the failures, whatever OnError says of them.
 	Errors []error
 }
 
 // String returns the outcome on one line, with times in seconds and milliseconds.
 func (o Outcome) String() string {
-	text := fmt.Sprintf("%s: at %d.%06d s, %.3f ms, ", o.Stage, o.Start/time.Second,
-		o.Start%time.Second/time.Microsecond, float64(o.Duration.Microseconds())/1000)
+	if o.OnlyIf != "" {
+		return o.Stage + ": left out, only if " + o.OnlyIf
+	}
+	text := fmt.Sprintf("%s: at %d.%06d s, %s, ", o.Stage, o.Start/time.Second,
+		o.Start%time.Second/time.Microsecond, milliseconds(o.Duration))
+	if o.Waited > 0 {
+		text += milliseconds(o.Waited) + " of it waiting, "
+	}
 	if len(o.Errors) == 0 {
 		return text + "ok"
 	}
 	return text + o.OnError.String() + ": " + strings.Join(lines(o.Errors), "; ")
+}
+
+func milliseconds(d time.Duration) string {
+	return fmt.Sprintf("%.3f ms", float64(d.Microseconds())/1000)
 }
 
 func lines(errs []error) []string {

@@ -133,6 +133,7 @@ func TestRunReportsOutcomes(t *testing.T) {
 	a, b := errors.New("a"), errors.New("b\n")
 	stages := []Stage[none]{
 		{Name: "nothing", Plan: fixed()},
+		{Name: "left out", If: If("asked for", func(none) bool { return false })},
 		{Name: "well", Plan: fixed(note{"1", nil, &done}, note{"2", nil, &done})},
 		{Name: "warned", OnError: Warn, Plan: fixed(note{"3", errors.Join(a, b), &done})},
 		{Name: "silent", OnError: Silent, Plan: func(none) ([]op.Op, error) { return nil, a }},
@@ -153,14 +154,19 @@ func TestRunReportsOutcomes(t *testing.T) {
 			lines = append(lines, o.String())
 		},
 	}
+	// Operation 3 waits.
+	runner.Waited = func() time.Duration {
+		return time.Duration(strings.Count(strings.Join(done, ""), "3")) * time.Millisecond
+	}
 	if err := Run(&runner, stages, none{}); err == nil {
 		t.Error("Run() = nil, want the failure of stage fatal")
 	}
 	want := []string{
-		"well: at 0.003703 s, 1.234 ms, ok",
-		"warned: at 0.006172 s, 1.234 ms, warn: a; b ",
-		"silent: at 0.008641 s, 1.234 ms, silent: a",
-		"fatal: at 0.011111 s, 1.234 ms, fatal: b ",
+		"left out: left out, only if asked for",
+		"well: at 0.006172 s, 1.234 ms, ok",
+		"warned: at 0.008641 s, 1.234 ms, 1.000 ms of it waiting, warn: a; b ",
+		"silent: at 0.011111 s, 1.234 ms, silent: a",
+		"fatal: at 0.013580 s, 1.234 ms, fatal: b ",
 	}
 	if !reflect.DeepEqual(lines, want) {
 		t.Errorf("the outcomes are\n%q, want\n%q", lines, want)
@@ -173,10 +179,10 @@ func TestRunReportsOutcomes(t *testing.T) {
 	if err := json.Unmarshal(js.Bytes(), &got); err != nil {
 		t.Fatalf("WriteOutcomes() wrote no JSON: %v", err)
 	}
-	wantJSON := map[string]any{"stage": "warned", "start": 0.006172, "duration": 0.001234, "ops": 1.0, "onError": "warn",
+	wantJSON := map[string]any{"stage": "warned", "start": 0.008641, "duration": 0.001234, "waited": 0.001, "ops": 1.0, "onError": "warn",
 		"errors": []any{"a", "b "}}
-	if len(got) != 4 || !reflect.DeepEqual(got[1], wantJSON) {
-		t.Errorf("WriteOutcomes() wrote %v, want four, the second %v", got, wantJSON)
+	if len(got) != 5 || !reflect.DeepEqual(got[2], wantJSON) || got[0]["onlyIf"] != "asked for" {
+		t.Errorf("WriteOutcomes() wrote %v, want five, the third %v", got, wantJSON)
 	}
 	js.Reset()
 	if err := WriteOutcomes(&js, nil); err != nil || strings.TrimSpace(js.String()) != "[]" {

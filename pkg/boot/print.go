@@ -63,14 +63,22 @@ func WriteJSON[G any](w io.Writer, stages []Stage[G], g G) error {
 	return planErr
 }
 
-// WriteOutcomes prints outcomes as a JSON array of objects with the members stage, start, duration
-// (both in seconds), ops, onError and errors, an array.
+// WriteOutcomes prints outcomes as a JSON array of objects with the members stage, start, duration,
+// waited (in seconds; left out if it is 0), ops, onError, onlyIf (the condition that has left the
+// stage out) and errors, an array.
 func WriteOutcomes(w io.Writer, outcomes []Outcome) error {
 	seconds := func(d time.Duration) float64 { return d.Truncate(time.Microsecond).Seconds() }
 	var list jsonio.List[jsonio.Object]
 	for _, o := range outcomes {
-		list = append(list, jsonio.NewObject("stage", o.Stage, "start", seconds(o.Start),
-			"duration", seconds(o.Duration), "ops", o.Ops, "onError", o.OnError, "errors", lines(o.Errors)))
+		object := jsonio.NewObject("stage", o.Stage, "start", seconds(o.Start),
+			"duration", seconds(o.Duration), "ops", o.Ops, "onError", o.OnError, "errors", lines(o.Errors))
+		if o.Waited > 0 {
+			object = append(object, jsonio.Member{Name: "waited", Value: seconds(o.Waited)})
+		}
+		if o.OnlyIf != "" {
+			object = append(object, jsonio.Member{Name: "onlyIf", Value: o.OnlyIf})
+		}
+		list = append(list, object)
 	}
 	return writeJSON(w, list)
 }

@@ -20,6 +20,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,6 +69,7 @@ type Guest struct {
 	status    unix.WaitStatus // of the workload, once it has ended
 	failure   error           // that ended the boot; nil: the workload ran
 	code      int             // exit code for the host
+	waited    time.Duration   // by stages, for a lease or a device
 
 	platform
 }
@@ -87,6 +89,7 @@ func Run(g *Guest, up, down []boot.Stage[*Guest]) (code int) {
 	runner := boot.Runner{Warn: g.warn}
 	if g.Params.Debug {
 		runner.Clock, runner.Ended = monotonic, g.ended
+		runner.Waited = func() time.Duration { return g.waited }
 	}
 	g.code = poweroff.InitFailed
 	if g.failure = boot.Run(&runner, up, g); g.failure != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/krunbox/krunbox/pkg/boot"
 	"github.com/krunbox/krunbox/pkg/bootparam"
 	"github.com/krunbox/krunbox/pkg/loop"
-	"github.com/krunbox/krunbox/pkg/network"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -209,7 +208,7 @@ func TestClockIsReadFromItsStageOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wait := ops[0].(network.Wait)
+	wait := ops[0].(leaseWait)
 	if !slices.Contains(wait.Loop.Tasks, loop.Task(g.clock)) {
 		t.Errorf("tasks while the boot waits for a lease = %v, want the clock among them", wait.Loop.Tasks)
 	}

@@ -57,10 +57,21 @@ func (g *Guest) planRequest() ([]op.Op, error) {
 
 // planLease waits for leases, so that the workload starts with a network and name servers.
 func (g *Guest) planLease() ([]op.Op, error) {
-	return []op.Op{network.Wait{
+	return []op.Op{leaseWait{network.Wait{
 		Network: g.network, Limit: g.Params.DHCPTimeout, Loop: &g.tasks,
 		Stopped: func() bool { return g.stopRequest() != nil },
-	}}, nil
+	}, g}}, nil
+}
+
+// leaseWait is network.Wait, whose time counts as one of waiting.
+type leaseWait struct {
+	network.Wait
+	g *Guest
+}
+
+func (w leaseWait) Do() error {
+	defer w.g.waiting()()
+	return w.Wait.Do()
 }
 
 // leaseAddress returns the address of the first interface that has a lease.

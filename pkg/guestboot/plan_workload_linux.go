@@ -123,6 +123,7 @@ func (g *Guest) stopRequest() error {
 
 // pause lets the tasks run for a time, at most d. It fails if a stop request has come.
 func (g *Guest) pause(d time.Duration) error {
+	defer g.waiting()()
 	if _, err := g.tasks.Step(-1, d); err != nil {
 		time.Sleep(d)
 	}

@@ -20,6 +20,12 @@ func (g *Guest) ended(o boot.Outcome) {
 	g.Print(unix.Stderr, o.String())
 }
 
+// waiting counts the time until its result is called as one of waiting.
+func (g *Guest) waiting() (over func()) {
+	start := monotonic()
+	return func() { g.waited += monotonic() - start }
+}
+
 func monotonic() time.Duration { return loop.Now() }
 
 // planReport writes the outcomes of the stages so far to a file in memory.

@@ -18,20 +18,17 @@ Boots a virtual machine with krunbox as its init, runs CMD in it, and exits with
   --mem MIB           memory (default: 512)
   --cpus N            number of CPUs (default: 1)
   --timeout DURATION  kill the machine after a time such as 90s
+  --boot-chart FILE   write a chart of the boot: SVG, or as text to standard error if FILE is -
   -v                  print the kernel's messages and QEMU's command line
+  --manual            print this at length
 Ctrl-C presses the guest's power key, and kills the machine if pressed again; in a terminal session
-it belongs to the guest, and Ctrl-] kills. krunhost --manual, or man krunhost, says more. Examples:
+it belongs to the guest, and Ctrl-] kills the machine. Examples:
   krunhost --net -- sh -c 'ip addr; exit 7'; echo $?
   krunhost --image nginx.tar --publish 8080:80
 `
 
 // manual is what the manual page has in place of usage; see package multicall/dist.
-const manual = `Usage: krunhost [OPTIONS] [--] [CMD ARG...]
-
-Boots a virtual machine whose init program is krunbox, runs CMD in it, and exits with the exit code
-of CMD. The default CMD is a shell, or what the image says.
-
-  --root DIR          root directory of the guest, such as an unpacked container image. The guest
+const manual = `  --root DIR          root directory of the guest, such as an unpacked container image. The guest
                       writes to it. Default: a temporary directory with BusyBox.
   --image FILE        boots the container image in FILE: the output of "docker save" or "podman
                       save", an OCI archive, each also compressed by gzip or zstd, or an OCI layout
@@ -67,6 +64,11 @@ of CMD. The default CMD is a shell, or what the image says.
   --mem MIB           memory of the guest in MiB. Default: 512.
   --cpus N            number of CPUs of the guest. Default: 1.
   --timeout DURATION  kills the machine after a time such as 90s. Default: no limit.
+  --boot-chart FILE   writes a chart of the boot to FILE when the machine has stopped: what the
+                      kernel and each stage of init took, with its outcome and what it waited for,
+                      and which stages were left out, and why. An SVG picture, or text for the
+                      terminal, to standard error, if FILE is -. It is made of the messages that
+                      KRUN_DEBUG=1 enables, which are not shown unless --env KRUN_DEBUG=1 is given.
   -v                  prints the kernel's messages and QEMU's command line.
   --help              prints a summary.
   --manual            prints this text.
@@ -77,6 +79,7 @@ Examples:
   tar c /etc | krunhost -- tar tv | less
   krunhost --net -- sh -c 'ip addr; cat /etc/resolv.conf'
   docker save -o nginx.tar nginx && krunhost --image nginx.tar --publish 8080:80
+  krunhost --net --boot-chart boot.svg -- true
   krunhost --disk root.ext4 --env KRUN_BLOCK_ROOT_DEVICE=/dev/vda -- cat /etc/os-release
   krunhost --root ./rootfs --cpus 2 --mem 1024 -- /usr/bin/env
   krunhost --root ./bundle/rootfs --config ./bundle/config.json

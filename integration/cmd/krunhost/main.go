@@ -4,9 +4,33 @@
 // Synopsis:
 //
 //	krunhost [OPTIONS] [--] [CMD ARG...]
+//	krunhost boot-chart [-text] <REPORT
 //
-// "krunhost --help" prints the options and examples. Krunhost requires QEMU, and downloads the
-// guest kernel when it is first used. It requires neither KVM nor privileges.
+// Description:
+//
+// Krunhost boots a virtual machine in QEMU, runs CMD in it, and exits with the exit code of CMD. The
+// default CMD is a shell or, with --image, what the image says. Krunhost is for trying images and
+// hosts, and for tests: it shows the guest what a libkrun host shows it, with libkrun's guest
+// kernel, which it downloads when it is first used. It requires neither KVM nor privileges. It is
+// built from the sources of krunbox by "make krunhost".
+//
+// If standard input and output are a terminal, CMD runs on the guest's console, all keys are the
+// guest's, and Ctrl-] kills the machine. Otherwise, CMD has the standard input, output and error of
+// krunhost, unchanged, and the output of the console, such as messages of init, goes to standard
+// error.
+//
+// SIGINT (Ctrl-C), SIGTERM and SIGHUP press the power key of the guest, and hold it. krunbox asks
+// CMD to stop then, by the image's stop signal or SIGTERM. The machine is killed when the guest has
+// not ended 10 s after its stop time (KRUN_STOP_TIMEOUT, default 10 s), at the next such signal, and
+// at SIGQUIT. With four devices (disks, shares, a network) besides the root there is no power key,
+// and the first signal kills the machine.
+//
+// "krunhost boot-chart" makes the picture of --boot-chart, on standard output, from the report that
+// a guest with KRUN_DEBUG=1 has in /dev/.boot.json, or from the lines that its console has shown.
+// With -text it makes text.
+//
+// Exit codes: that of CMD; 125 if krunhost or the machine failed; 128+N if signal N killed the
+// machine.
 package main
 
 import (
@@ -20,6 +44,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
@@ -51,7 +76,8 @@ func run(args []string, stdin, stdout, stderr *os.File) int {
 		return exitHost
 	}
 	if opts.manual {
-		fmt.Fprint(stdout, manual)
+		synopsis, _, _ := strings.Cut(usage, "\n  --")
+		fmt.Fprint(stdout, synopsis+"\n\n"+manual)
 		return 0
 	}
 	signal.Ignore(syscall.SIGPIPE) // writing to a closed standard output fails with EPIPE
