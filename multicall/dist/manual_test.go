@@ -96,6 +96,7 @@ func checkPage(t *testing.T, page page, applet goPackage) {
 		"\n.SH NAME\n" + escape("krunbox-"+page.applet+" - "),
 		"\n.SH SYNOPSIS\n" + bold(page.applet),
 		"\n.SH DESCRIPTION\n", "\n.SH EXAMPLES\n", "v1.2.3", `2026\-11\-25`,
+		"\nIt can also be called as krunbox " + escape(page.applet) + ".\n",
 	} {
 		if !strings.Contains(page.text, want) {
 			t.Errorf("%s lacks %q", page.name, want)
@@ -247,8 +248,6 @@ It\(aqs
     as
       is
 .fi
-.PP
-It can also be called as krunbox x.
 .SH OPTIONS
 .TP
 \fB\-n\fR

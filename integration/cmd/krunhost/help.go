@@ -18,7 +18,7 @@ Boots a virtual machine with krunbox as its init, runs CMD in it, and exits with
   --mem MIB           memory (default: 512)
   --cpus N            number of CPUs (default: 1)
   --timeout DURATION  kill the machine after a time such as 90s
-  --boot-chart FILE   write a chart of the boot: SVG, or as text to standard error if FILE is -
+  --boot-chart FILE   write a chart of the boot: SVG, or text to standard output if FILE is -
   -v                  print the kernel's messages and QEMU's command line
   --manual            print this at length
 Ctrl-C presses the guest's power key, and kills the machine if pressed again; in a terminal session
@@ -67,7 +67,7 @@ const manual = `  --root DIR          root directory of the guest, such as an un
   --boot-chart FILE   writes a chart of the boot to FILE when the machine has stopped: what the
                       kernel and each stage of init took, with its outcome and what it waited for,
                       and which stages were left out, and why. An SVG picture, or text for the
-                      terminal, to standard error, if FILE is -. It is made of the messages that
+                      terminal, to standard output, if FILE is -. It is made of the messages that
                       KRUN_DEBUG=1 enables, which are not shown unless --env KRUN_DEBUG=1 is given.
   -v                  prints the kernel's messages and QEMU's command line.
   --help              prints a summary.

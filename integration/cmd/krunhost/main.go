@@ -22,7 +22,7 @@
 // SIGINT (Ctrl-C), SIGTERM and SIGHUP press the power key of the guest, and hold it. krunbox asks
 // CMD to stop then, by the image's stop signal or SIGTERM. The machine is killed when the guest has
 // not ended 10 s after its stop time (KRUN_STOP_TIMEOUT, default 10 s), at the next such signal, and
-// at SIGQUIT. With four devices (disks, shares, a network) besides the root there is no power key,
+// at SIGQUIT. With five devices (disks, shares, a network) besides the root there is no power key,
 // and the first signal kills the machine.
 //
 // "krunhost boot-chart" makes the picture of --boot-chart, on standard output, from the report that
@@ -66,6 +66,9 @@ func main() {
 
 // run executes the command line args, without the program's name, and returns the exit code.
 func run(args []string, stdin, stdout, stderr *os.File) int {
+	if len(args) > 0 && args[0] == "boot-chart" {
+		return drawChart(args[1:], stdin, stdout, stderr)
+	}
 	opts, err := parseOptions(args)
 	if errors.Is(err, flag.ErrHelp) {
 		fmt.Fprint(stdout, usage)
@@ -146,6 +149,19 @@ func (h *host) run(ctx context.Context) (code int, err error) {
 		cfg.Ports = append(cfg.Ports, vm.Port{Name: port.name, Out: out})
 	}
 
+	var recorder *chartRecorder
+	if h.opts.chart != "" {
+		chart, err := createChart(h.opts.chart, h.stdout)
+		if err != nil {
+			return 0, err
+		}
+		recorder = &chartRecorder{show: h.opts.showDebug}
+		defer func() { // when the terminal is as it was
+			if err := errors.Join(recorder.close(), chart.write(recorder.report)); err != nil {
+				fmt.Fprintf(h.stderr, "krunhost: %v\n", err)
+			}
+		}()
+	}
 	done, err := h.stopper.use(&cfg, h.opts.env)
 	if err != nil {
 		return 0, err
@@ -168,6 +184,10 @@ func (h *host) run(ctx context.Context) (code int, err error) {
 			vm.Port{Name: "krun-stdout", Out: h.stdout},
 			vm.Port{Name: "krun-stderr", Out: h.stderr},
 		)
+	}
+	if recorder != nil {
+		recorder.w = cfg.Console
+		cfg.Console = recorder
 	}
 	result, err := vm.Run(ctx, cfg)
 	return result.ExitCode, err

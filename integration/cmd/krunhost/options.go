@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,9 +30,12 @@ type options struct {
 	memMiB  int
 	cpus    int
 	timeout time.Duration
+	chart   string // file for the chart of the boot, - for standard output; empty: none
 	verbose bool
 	manual  bool // print the manual, and nothing else
-	command []string
+
+	showDebug bool // show what KRUN_DEBUG=1 makes init print
+	command   []string
 }
 
 // file is an option --file.
@@ -96,6 +100,7 @@ func parseOptions(args []string) (*options, error) {
 	fs.IntVar(&o.memMiB, "mem", 512, "")
 	fs.IntVar(&o.cpus, "cpus", 1, "")
 	fs.DurationVar(&o.timeout, "timeout", 0, "")
+	fs.StringVar(&o.chart, "boot-chart", "", "")
 	fs.BoolVar(&o.verbose, "v", false, "")
 	fs.BoolVar(&o.manual, "manual", false, "")
 	if err := fs.Parse(args); err != nil {
@@ -107,6 +112,10 @@ func parseOptions(args []string) (*options, error) {
 	}
 	if o.memMiB <= 0 || o.cpus <= 0 {
 		return nil, errors.New("--mem and --cpus: want a number above 0")
+	}
+	if o.chart != "" {
+		o.showDebug = slices.Contains(o.env, "KRUN_DEBUG=1")
+		o.env = append(o.env, "KRUN_DEBUG=1")
 	}
 	if o.root != "" && o.image != "" {
 		return nil, errors.New("--root and --image: want one of them")

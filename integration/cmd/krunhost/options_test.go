@@ -56,6 +56,12 @@ func TestParseOptions(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("parseOptions() = %+v, %v, want %+v", got, err, want)
 	}
+	got, err = parseOptions([]string{"--boot-chart", "f", "--env", "KRUN_DEBUG=0"})
+	want = &options{chart: "f", env: []string{"KRUN_DEBUG=0", "KRUN_DEBUG=1"},
+		arch: runtime.GOARCH, memMiB: 512, cpus: 1, command: []string{}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("parseOptions() = %+v, %v, want %+v", got, err, want)
+	}
 	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("parseOptions(--help) = %v, want %v", err, flag.ErrHelp)
 	}
@@ -74,10 +80,10 @@ func TestParseOptions(t *testing.T) {
 func TestHelp(t *testing.T) {
 	for _, name := range []string{
 		"--root", "--image", "--file", "--env", "--config", "--init", "--arch", "--port", "--net", "--publish",
-		"--disk", "--share", "--mem", "--cpus", "--timeout", "-v",
+		"--disk", "--share", "--mem", "--cpus", "--timeout", "--boot-chart", "-v", "--manual",
 	} {
 		for _, text := range []string{usage, manual} {
-			if !strings.Contains(text, "\n  "+name+" ") {
+			if !strings.Contains("\n"+text, "\n  "+name+" ") {
 				t.Errorf("no description of %s in:\n%s", name, text)
 			}
 		}
