@@ -106,8 +106,7 @@ func (k *PowerKeys) open() {
 		if known || !strings.HasPrefix(name, "event") || len(k.devices) == maxDevices {
 			continue
 		}
-		const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
-		fd, err := unix.Open(inputDir+"/"+name, flags, 0)
+		fd, err := openInput(name)
 		if err != nil {
 			continue
 		}
@@ -116,10 +115,27 @@ func (k *PowerKeys) open() {
 			continue
 		}
 		k.devices = append(k.devices, inputDevice{name, fd})
-		if hasPowerKey(fd, getHeldKeys) { // since before there was somebody to notice it
+		if isHeld(name) { // since before there was somebody to notice it
 			k.stop()
+			var buf [32 * eventSize]byte
+			_, _ = unix.Read(fd, buf[:]) // if it was pressed a moment ago, it is also an event
 		}
 	}
+}
+
+func openInput(name string) (fd int, err error) {
+	return unix.Open(inputDir+"/"+name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
+}
+
+// isHeld reports whether a power or restart key of a device is held. It opens the device, because
+// the request removes events that wait for who makes it.
+func isHeld(name string) bool {
+	fd, err := openInput(name)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return hasPowerKey(fd, getHeldKeys)
 }
 
 // stop makes a stop request.
