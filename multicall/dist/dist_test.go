@@ -306,6 +306,7 @@ func TestDocuments(t *testing.T) {
 	s.packages[0], s.packages[2] = module("b", "v2.0.0", "h1:b="), module("b", "v2.0.0", "h1:b=")
 	put("b/main.go")
 	put("a/license.md")
+	put("docs/page.md")
 	for _, step := range []struct{ missing, file string }{
 		{"README.md", "README.md"},
 		{"LICENSE", "LICENSE"},
@@ -326,7 +327,7 @@ func TestDocuments(t *testing.T) {
 	for _, f := range files {
 		names = append(names, f.name)
 	}
-	want := []string{"MODULES", "README.md", "LICENSE", "licenses/go1.2.3/LICENSE",
+	want := []string{"MODULES", "README.md", "LICENSE", "docs/page.md", "licenses/go1.2.3/LICENSE",
 		"licenses/go1.2.3/PATENTS", "licenses/example.org/a@v1.0.0/license.md",
 		"licenses/example.org/b@v2.0.0/COPYING"}
 	if !slices.Equal(names, want) {

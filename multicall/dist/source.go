@@ -114,7 +114,7 @@ func (s *source) moduleList() ([]byte, error) {
 	return list.Bytes(), nil
 }
 
-// documents returns README, our licence, the list of modules, and the licences of Go and of the
+// documents returns README, the pages that it leads to, our licence, the list of modules, and the licences of Go and of the
 // modules.
 func (s *source) documents() (tree, error) {
 	modules, err := s.moduleList()
@@ -122,7 +122,15 @@ func (s *source) documents() (tree, error) {
 		return nil, err
 	}
 	t := tree{{name: "MODULES", content: modules}}
-	for _, name := range []string{"README.md", "LICENSE"} {
+	pages, err := filepath.Glob(filepath.Join(s.dir, "docs", "*.md")) // README has links to them
+	if err != nil {
+		return nil, err
+	}
+	names := []string{"README.md", "LICENSE"}
+	for _, page := range pages {
+		names = append(names, "docs/"+filepath.Base(page))
+	}
+	for _, name := range names {
 		content, err := os.ReadFile(filepath.Join(s.dir, name))
 		if err != nil {
 			return nil, err
