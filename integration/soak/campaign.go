@@ -1,6 +1,7 @@
 package soak
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -31,7 +32,7 @@ type Finding struct {
 	Plan    Plan
 	Broken  []string
 	Failure error
-	Console string // the last lines
+	Console string // the lines that tell most
 }
 
 // Repeat returns the command that repeats the boot.
@@ -87,7 +88,7 @@ func (c Campaign) Run(ctx context.Context, lab *Lab) *Table {
 				if ctx.Err() != nil {
 					return
 				}
-				f := Finding{p, Judge(p, o), o.Failure, lastLines(o.Console, 20)}
+				f := Finding{p, Judge(p, o), o.Failure, interesting(o.Console, 24)}
 				if text := t.add(f, o); text != "" {
 					fmt.Fprint(c.Out, text)
 				}
@@ -196,8 +197,12 @@ func (t *Table) String() string {
 	return b.String()
 }
 
-// lastLines returns the last n lines of text.
-func lastLines(text []byte, n int) string {
+// interesting returns n lines of text from the first crash on or, if there is none, the last ones.
+func interesting(text []byte, n int) string {
+	if at := crashes.FindIndex(text); at != nil {
+		lines := strings.Split(string(text[bytes.LastIndexByte(text[:at[0]], '\n')+1:]), "\n")
+		return strings.Join(lines[:min(n, len(lines))], "\n")
+	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -81,7 +81,8 @@ func Judge(p Plan, o Observation) (broken []string) {
 		}
 	}
 	if o.Killed {
-		add("the machine did not end within %v", o.Duration.Round(time.Second))
+		add("the machine did not end within %v; exit codes %v, workload started: %v, lines %q", o.Duration.Round(time.Second),
+			o.Codes, o.report().started, o.lines())
 		return broken
 	}
 	if within := scaled(p.Within, o.Slowness); o.Duration > within {

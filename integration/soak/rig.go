@@ -292,7 +292,7 @@ func (r *rig) run(ctx context.Context) Observation {
 	return o
 }
 
-// slowness returns how many programs compete for each processor of the host, from 1 to 8.
+// slowness returns how many programs compete for each processor of the host, from 1 to 4.
 func slowness() float64 {
 	var load float64
 	text, err := os.ReadFile("/proc/loadavg")
@@ -302,7 +302,7 @@ func slowness() float64 {
 	if err != nil {
 		return 1
 	}
-	return min(max(load/float64(runtime.NumCPU()), 1), 8)
+	return min(max(load/float64(runtime.NumCPU()), 1), 4)
 }
 
 // plain returns the output of a terminal with LF line ends.

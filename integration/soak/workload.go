@@ -50,7 +50,7 @@ for i in 1 2 3; do tail /dev/zero & done
 pause $S`},
 	"fills memory itself": {always: true, maxMiB: 256, script: `exec tail /dev/zero`},
 	"fills tmpfs": {kills: true, maxMiB: 256, script: `
-for d in /dev/shm /run /tmp /dev; do dd if=/dev/zero of=$d/filled bs=64k & done
+for d in /dev/shm /run /dev; do dd if=/dev/zero of=$d/filled bs=64k & done
 pause $S`},
 	"leaves daemons": {script: `
 for i in 1 2 3 4 5 6 7 8; do setsid sh -c 'trap "" TERM HUP INT; while :; do sleep 1000; done' & done
@@ -71,9 +71,11 @@ pause $S`},
 	"lowers limits of process 1": {krunbox: true, script: `
 for limit in '1 0' '3 65536' '4 0' '6 0' '7 0' '8 0' '11 0' '12 0' '13 0'; do guest prlimit 1 $limit; done
 pause $S`},
+	// Root has a reserve, vm.admin_reserve_kbytes.
 	"forbids overcommitment": {script: `
-echo 1 >/proc/sys/vm/overcommit_ratio; echo 2 >/proc/sys/vm/overcommit_memory
-pause $S`},
+for i in 1 2 3; do (pause 1; exec setuidgid nobody tail /dev/zero) & done
+echo 2 >/proc/sys/vm/overcommit_memory
+pause $((S + 1))`},
 	"unmounts": {script: `
 while read x at x; do list="$at $list"; done </proc/mounts
 for at in $list; do umount $at & umount -l $at & done

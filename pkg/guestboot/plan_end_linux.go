@@ -13,6 +13,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/supervise"
+	"github.com/krunbox/krunbox/pkg/system"
 )
 
 const (
@@ -36,8 +37,15 @@ func (g *Guest) exitCode() int {
 	return poweroff.Code(g.status)
 }
 
-// planLimits makes the end independent of what the workload did to process 1.
-func (g *Guest) planLimits() ([]op.Op, error) { return []op.Op{poweroff.RaiseLimits{}}, nil }
+// planOwn makes the end independent of what the workload did to process 1 and to memory. Where memory must not be
+// overcommitted, Go's runtime could get none, and would abort.
+func (g *Guest) planOwn() ([]op.Op, error) {
+	return []op.Op{
+		mount.FreeMemory{Shortage: true},
+		poweroff.RaiseLimits{},
+		system.Sysctl{Name: "vm.overcommit_memory", Value: "1"},
+	}, nil
+}
 
 func (g *Guest) planDeadline() ([]op.Op, error) {
 	limit := poweroff.Deadline{After: endLimit, Most: longestEnd, Unwritten: mount.Unwritten}
@@ -108,11 +116,14 @@ func (p printMemory) Do() error {
 func (g *Guest) planStop() ([]op.Op, error) {
 	return []op.Op{
 		stdio.Close{Streams: g.streams},
+		mount.FreeMemory{Shortage: true},
 		supervise.StopOthers{
 			Signals: g.signals, Grace: stopGrace, Left: &g.left, Tasks: []loop.Task{g.relay},
 		},
 	}, nil
 }
+
+func (g *Guest) planFreeMemory() ([]op.Op, error) { return []op.Op{mount.FreeMemory{}}, nil }
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
 

@@ -72,7 +72,7 @@ func stagesDown() []boot.Stage[*Guest] {
 	killed := boot.If("the exit code is 137", g.wasKilled)
 	return []boot.Stage[g]{
 		{Name: "kernel log", OnError: boot.Silent, If: killed, Prepare: g.findKill},
-		{Name: "own limits", OnError: boot.Silent, Plan: g.planLimits},
+		{Name: "own resources", OnError: boot.Silent, Plan: g.planOwn},
 		{Name: "deadline", OnError: boot.Warn, Plan: g.planDeadline},
 		{Name: "output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "exit code", OnError: boot.Warn, Plan: g.planExitCode},
@@ -83,6 +83,7 @@ func stagesDown() []boot.Stage[*Guest] {
 			Plan: g.planReason},
 		{Name: "memory", OnError: boot.Silent, If: killed, Plan: g.planMemory},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
+		{Name: "memory of processes", OnError: boot.Silent, Plan: g.planFreeMemory},
 		{Name: "remaining output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
 		{Name: "unmount", OnError: boot.Warn, Plan: g.planUnmount},

@@ -15,7 +15,8 @@ const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
 // Essential returns the mounts of /dev and /proc, which every workload and this package need.
 func Essential() []op.Op {
 	return []op.Op{
-		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME},
+		// As in a tmpfs, files here take memory.
+		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME, MemoryPercent: 10},
 		// Since Linux 5.8 a second mount of a proc file system succeeds.
 		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted,
 			Once: true},
@@ -44,7 +45,7 @@ func Optional() []op.Op {
 			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true},
 		// A configuration can't change the source later. Container engines give this one.
 		Mount{Type: "tmpfs", Source: "shm", Target: "/dev/shm", Flags: restricted,
-			Data: "mode=1777", Once: true},
+			Data: "mode=1777", Once: true, MemoryPercent: 50},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
 		Symlink{Target: "/proc/self/fd/0", Path: "/dev/stdin"},
 		Symlink{Target: "/proc/self/fd/1", Path: "/dev/stdout"},

@@ -230,7 +230,7 @@ func TestLenientMounts(t *testing.T) {
 		got = append(got, o.Describe().String())
 	}
 	want := []string{
-		`mount /run type=tmpfs source=tmpfs options=nosuid,nodev copyUp="directories and links" keep=[/run/x] onError=warn`,
+		`mount /run type=tmpfs source=tmpfs options=nosuid,nodev freeMemory=20% copyUp="directories and links" keep=[/run/x] onError=warn`,
 		"keep visible /dev/log missing=ok",
 	}
 	if !slices.Equal(got, want) {

@@ -23,7 +23,10 @@ type Mount struct {
 	Type, Source, Target string
 	Flags                uintptr // MS_*
 	Data                 string  // options of the file system, comma-separated
-	After                Attrs   // attributes to set after the mount
+	// MemoryPercent, unless 0, limits the size of a tmpfs to a share of the memory that is free when it
+	// is mounted. By default each tmpfs may take half of the machine's memory, and two of them all.
+	MemoryPercent uint64
+	After         Attrs // attributes to set after the mount
 	// Parents creates missing parents of the mount point too.
 	Parents bool
 	// Optional does nothing if the mount point is missing and can't be created.
@@ -44,6 +47,9 @@ func (m Mount) Describe() op.Description { return m.describe() }
 func (m Mount) describe(more ...any) op.Description {
 	options := optionText(m.Flags, m.Data, m.After.names()...)
 	details := []any{"type", m.Type, "source", m.Source, "options", options}
+	if m.MemoryPercent > 0 {
+		details = append(details, "freeMemory", fmt.Sprintf("%d%%", m.MemoryPercent))
+	}
 	if m.Wait > 0 && (m.Type == "virtiofs" || m.hasDevice()) {
 		details = append(details, "wait", m.Wait)
 	}
@@ -115,6 +121,15 @@ func (m Mount) isLate(err error) bool {
 	return missing && m.hasDevice()
 }
 
+// sized returns Data with the option that MemoryPercent is about.
+func (m Mount) sized(info unix.Sysinfo_t) string {
+	if m.MemoryPercent == 0 || info.Freeram == 0 {
+		return m.Data
+	}
+	size := info.Freeram * uint64(info.Unit) / 1024 * m.MemoryPercent / 100
+	return strings.TrimPrefix(fmt.Sprintf("%s,size=%dk", m.Data, size), ",")
+}
+
 // attempt mounts the file system and, if necessary, creates the mount point.
 func (m Mount) attempt() error {
 	if m.hasDevice() {
@@ -124,6 +139,7 @@ func (m Mount) attempt() error {
 			return err
 		}
 	}
+	m.Data = m.sized(memory())
 	// The mount point almost always exists. Trying first saves a request to the host.
 	err := unix.Mount(m.Source, m.Target, m.Type, m.Flags, m.Data)
 	if err == unix.ENOENT {

@@ -139,7 +139,7 @@ func FindRun(root string) RunDir {
 // copies of the directories and links in it.
 func (r RunDir) Tmpfs() Tmpfs {
 	t := Tmpfs{Mount: Mount{Type: "tmpfs", Source: "tmpfs", Target: r.Path,
-		Flags: unix.MS_NOSUID | unix.MS_NODEV, Optional: r.Missing, Once: true}}
+		Flags: unix.MS_NOSUID | unix.MS_NODEV, Optional: r.Missing, Once: true, MemoryPercent: 20}}
 	if r.Missing {
 		t.Data = "mode=0755"
 	}
