@@ -82,27 +82,29 @@ func (n *Network) save() {
 	if bytes.Equal(text, n.saved) {
 		return
 	}
-	n.saved = text
-	replaceFile(n.cfg.StatusFile, text)
+	n.saved = nil
+	if replaceFile(n.cfg.StatusFile, text) {
+		n.saved = text
+	}
 }
 
 // replaceFile writes a file that everybody may read, so that readers see the old text or the new
-// one. Whatever somebody else has put there, it does not wait, and changes no other file.
-func replaceFile(path string, text []byte) {
+// one, and reports whether it could. Whatever somebody else has put there, it does not wait, and
+// changes no other file.
+func replaceFile(path string, text []byte) bool {
 	temporary := path + ".new"
 	_ = unix.Unlink(temporary)
 	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
 	if err != nil {
-		return
+		return false
 	}
-	_, err = unix.Write(fd, text)
+	written, err := unix.Write(fd, text) // less than all of it if memory is short
 	unix.Close(fd)
-	if err == nil {
-		err = unix.Rename(temporary, path)
-	}
-	if err != nil {
+	if err != nil || written < len(text) || unix.Rename(temporary, path) != nil {
 		_ = unix.Unlink(temporary)
+		return false
 	}
+	return true
 }
 
 // ReadStatus returns what a StatusFile says of each interface. Its error wraps fs.ErrNotExist if no

@@ -111,6 +111,27 @@ func TestReplaceFile(t *testing.T) {
 	}
 }
 
+// TestReplaceFileInNamespace has a file system with room for half of the text.
+func TestReplaceFileInNamespace(t *testing.T) {
+	inNamespaces(t, func(t *testing.T) {
+		const dir = "/dev" // in this namespace
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8k"); err != nil {
+			t.Fatal(err)
+		}
+		path := dir + "/status"
+		if !replaceFile(path, []byte("[]\n")) {
+			t.Error("replaceFile() of three bytes fails")
+		}
+		if replaceFile(path, make([]byte, 16<<10)) {
+			t.Error("replaceFile() of more than there is room for succeeds")
+		}
+		text, err := os.ReadFile(path)
+		if names, _ := filepath.Glob(dir + "/*"); err != nil || string(text) != "[]\n" || len(names) != 1 {
+			t.Errorf("the file has %q, %v, want its old contents and no other file: %q", text, err, names)
+		}
+	})
+}
+
 // statusField returns a field of the first interface in a StatusFile, or nil.
 func statusField(t *testing.T, path, name string) any {
 	t.Helper()
