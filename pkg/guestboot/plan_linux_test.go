@@ -1,6 +1,7 @@
 package guestboot
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -23,6 +24,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 // planCase is a host's parameters and configuration, and the name of the golden plan for them.
 type planCase struct {
 	name    string
+	program string // argv[0] of init; default /init.krun
 	env     []string
 	args    []string // of init, without its name
 	cmdline string
@@ -34,6 +36,8 @@ func planCases() []planCase {
 	return []planCase{
 		{name: "nothing", env: kernel},
 		{name: "empty-environment"},
+		{name: "initramfs", program: "/init", env: append(kernel, "KRUN_INIT=/bin/sh")},
+		{name: "initramfs-overlay", program: "/init", env: append(kernel, "KRUN_ROOT_OVERLAY=tmpfs")},
 		{
 			name: "parameters",
 			env: append(kernel, "KRUN_INIT=/bin/app", "KRUN_WORKDIR=/srv", `KRUN_RLIMITS="7=1024:4096,4:0:18446744073709551615"`,
@@ -95,7 +99,7 @@ func (c planCase) newGuest(t *testing.T) *Guest {
 	t.Helper()
 	root := t.TempDir()
 	write(t, root+"/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nu:x:1000:1000::/home/u:/bin/sh\n")
-	argv := append([]string{"/init.krun"}, c.args...)
+	argv := append([]string{cmp.Or(c.program, "/init.krun")}, c.args...)
 	o := Options{Name: argv[0], Params: bootparam.Parse(argv, c.env), Root: root, Cmdline: &c.cmdline}
 	if c.config != "" {
 		o.ConfigFile = filepath.Join(t.TempDir(), "config.json")

@@ -43,6 +43,11 @@ func (g *Guest) planRoot() ([]op.Op, error) {
 	return rootfs.Plan(g.rootConfig(), &g.originalRoot), nil
 }
 
+// mayBeInitramfs reports whether the root may stay an initramfs. A libkrun host's is none.
+func (g *Guest) mayBeInitramfs() bool { return g.mayHaveModules() && !g.hasOtherRoot() }
+
+func (g *Guest) planPivotable() ([]op.Op, error) { return []op.Op{rootfs.MakePivotable{}}, nil }
+
 // hasBlockRoot reports whether the root is a block device.
 func (g *Guest) hasBlockRoot() bool { return g.rootConfig().Device != "" }
 

@@ -24,7 +24,7 @@ func (FreeInitramfs) Describe() op.Description {
 
 func (f FreeInitramfs) Do() (err error) {
 	defer op.Wrap(&err, "free the memory of the initramfs")
-	if !f.Original.immovable || !isMachinesInit() {
+	if !f.Original.initramfs || !isMachinesInit() {
 		return nil
 	}
 	var fs unix.Statfs_t

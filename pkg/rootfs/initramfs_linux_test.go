@@ -73,7 +73,7 @@ func TestFreeInitramfsInNamespace(t *testing.T) {
 		enterBare(t, dir)
 		original := &OriginalRoot{}
 		do(t, []op.Op{OpenOriginalRoot{original}})
-		original.immovable = true
+		original.initramfs = true
 		mountProc(t)
 		if err := (FreeInitramfs{original}).Do(); err != nil {
 			t.Errorf("FreeInitramfs.Do() = %v", err)

@@ -36,8 +36,8 @@ type Config struct {
 type OriginalRoot struct {
 	fd     int
 	opened bool
-	// immovable says that it is an initramfs, which stays mounted below the new root.
-	immovable bool
+	// initramfs says that it is an initramfs, which stays mounted below the new root.
+	initramfs bool
 	// detached are directories on file systems that are mounted nowhere.
 	detached []int
 }

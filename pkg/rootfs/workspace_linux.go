@@ -38,6 +38,10 @@ func (w *enterWorkspace) Do() (err error) {
 		}
 		defer unix.Close(lower)
 	}
+	if mayBeInitramfs("/") {
+		table, err := readMounts()
+		w.original.initramfs = err == nil && hasInitramfs(table)
+	}
 	if err := w.switchToTmpfs(); err != nil {
 		return err
 	}
@@ -56,7 +60,7 @@ func (w *enterWorkspace) Do() (err error) {
 
 // switchToTmpfs makes a tmpfs with the directories of the workspace the root.
 func (w *enterWorkspace) switchToTmpfs() (err error) {
-	tmpfs, err := newTmpfs()
+	tmpfs, err := newMount("tmpfs", map[string]string{"mode": "0755"})
 	if err != nil {
 		return err
 	}
@@ -76,21 +80,23 @@ func (w *enterWorkspace) switchToTmpfs() (err error) {
 	defer op.Wrap(&err, "move to it")
 	err = swapRoot()
 	if err == unix.EINVAL { // an initramfs cannot be moved away; it stays below
-		w.original.immovable = true
+		w.original.initramfs = true
 		err = unix.Chroot(".")
 	}
 	return err
 }
 
-// newTmpfs returns a descriptor of a tmpfs that is mounted nowhere.
-func newTmpfs() (int, error) {
-	fs, err := unix.Fsopen("tmpfs", unix.FSOPEN_CLOEXEC)
+// newMount returns a descriptor of a new file system that is mounted nowhere.
+func newMount(fsType string, options map[string]string) (int, error) {
+	fs, err := unix.Fsopen(fsType, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(fs)
-	if err := unix.FsconfigSetString(fs, "mode", "0755"); err != nil {
-		return -1, err
+	for key, value := range options {
+		if err := unix.FsconfigSetString(fs, key, value); err != nil {
+			return -1, err
+		}
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, err
