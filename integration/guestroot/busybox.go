@@ -4,11 +4,8 @@ import (
 	"context"
 	"debug/elf"
 	"fmt"
-	"path/filepath"
 
-	"github.com/krunbox/krunbox/internal/cache"
 	"github.com/krunbox/krunbox/internal/debian"
-	"github.com/krunbox/krunbox/internal/progress"
 )
 
 // installedBusybox is the path of BusyBox in Debian's packages busybox-static and busybox.
@@ -26,17 +23,11 @@ func findBusybox(ctx context.Context, arch string) (string, error) {
 	if isStatic(installedBusybox, machine) {
 		return installedBusybox, nil
 	}
-	return cache.File(ctx, "busybox-"+arch, func(scratch string) (string, error) {
-		defer progress.Start(ctx, "downloading Debian's busybox-static for "+arch).End()
-		path, err := downloadBusybox(ctx, arch, scratch)
-		if err != nil {
-			return "", fmt.Errorf("busybox for %s: %w", arch, err)
-		}
-		if !isStatic(path, machine) {
-			return "", fmt.Errorf("busybox for %s: the program is not a static executable", arch)
-		}
-		return path, nil
-	})
+	path, err := debian.Busybox(ctx, arch)
+	if err == nil && !isStatic(path, machine) {
+		err = fmt.Errorf("busybox for %s: the program is not a static executable", arch)
+	}
+	return path, err
 }
 
 // isStatic reports whether path is a static executable for machine.
@@ -52,19 +43,4 @@ func isStatic(path string, machine elf.Machine) bool {
 		}
 	}
 	return f.Machine == machine
-}
-
-// downloadBusybox downloads and unpacks Debian's package busybox-static for arch in the directory
-// scratch. It returns the path of the program.
-func downloadBusybox(ctx context.Context, arch, scratch string) (string, error) {
-	packages, err := debian.Open(ctx, arch, scratch)
-	if err != nil {
-		return "", err
-	}
-	file, err := packages.Download(ctx, "busybox-static")
-	if err != nil {
-		return "", err
-	}
-	root := filepath.Join(scratch, "root")
-	return filepath.Join(root, installedBusybox), debian.Unpack(ctx, file, root)
 }

@@ -3,12 +3,12 @@
 package guestroot
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/krunbox/krunbox/internal/debian"
 )
 
 // directories has the directories of the root with their permissions, parents first. They include
@@ -65,7 +65,7 @@ func Create(ctx context.Context, arch, dir string) error {
 	if err != nil {
 		return err
 	}
-	names, err := appletNames(program)
+	names, err := debian.BusyboxApplets(program)
 	if err != nil {
 		return fmt.Errorf("%s: %w", busybox, err)
 	}
@@ -104,30 +104,4 @@ func create(dir string, busybox []byte, applets []string) error {
 		}
 	}
 	return nil
-}
-
-// appletNames returns the names of the applets in program, a BusyBox executable. It searches the
-// executable for its table of names, because an executable for another architecture cannot be run.
-// The table is sorted; each name ends with a zero byte, and an empty name ends the table.
-func appletNames(program []byte) ([]string, error) {
-	const start = "\x00[\x00[[\x00" // the end of the preceding string and the first two names
-	at := bytes.Index(program, []byte(start))
-	if at < 0 {
-		return nil, errors.New("table of BusyBox applets not found")
-	}
-	var names []string
-	for rest := program[at+1:]; ; {
-		name, after, found := bytes.Cut(rest, []byte{0})
-		if !found {
-			return nil, errors.New("the table of BusyBox applets has no end")
-		}
-		if len(name) == 0 {
-			return names, nil
-		}
-		if bytes.ContainsRune(name, '/') {
-			return nil, fmt.Errorf("invalid name %q in the table of BusyBox applets", name)
-		}
-		names = append(names, string(name))
-		rest = after
-	}
 }
