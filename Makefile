@@ -40,8 +40,9 @@ krunhost:
 	cd integration && CGO_ENABLED=0 go build -trimpath -o ../build/krunhost ./cmd/krunhost
 
 # CMDS: commands of u-root, or "default ..." for more than the default. KERNEL: debian, or a path.
-# MODULES: modules of the kernel to load. FILES: HOST-PATH[:GUEST-PATH]... KIND of the image: cpio,
-# cpio.gz, cpio.zst, tar.gz, ext4, dir (must be empty or not exist) ...
+# MODULES: modules of the kernel to load. FILES: HOST-PATH[:GUEST-PATH]... SH: busybox for BusyBox's
+# shell and commands; SHELL would be the shell of make itself. KIND of the image: cpio, cpio.gz,
+# cpio.zst, tar.gz, ext4, dir (must be empty or not exist) ...
 image: KIND = cpio.gz
 rootfs: KIND = ext4
 image rootfs: NAME = $(if $(filter image,$@),krunbox,rootfs)$(if $(filter dir,$(KIND)),/,.$(KIND))
@@ -51,6 +52,7 @@ image rootfs:
 		-o $(CURDIR)/build/$(NAME) $(if $(CMDS),-commands '$(CMDS)') \
 		$(if $(KERNEL),-kernel $(if $(filter debian,$(KERNEL)),debian,$(abspath $(KERNEL))) \
 			-kernel-out $(CURDIR)/build/vmlinuz) \
+		$(if $(filter command,$(origin SH)),-shell '$(SH)') \
 		$(if $(MODULES),-modules '$(MODULES)') $(foreach f,$(FILES),-files $(abspath $(f)))
 
 # Writes archives of all platforms and SHA256SUMS to build/dist.

@@ -61,3 +61,34 @@ func TestMakeRun(t *testing.T) {
 		t.Error("make expanded CMD")
 	}
 }
+
+// TestMakeImageShell checks that the image's shell is what the command line names, and not what the
+// user's environment happens to have.
+func TestMakeImageShell(t *testing.T) {
+	makePath, err := exec.LookPath("make")
+	if err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		args, env []string
+		want      bool
+	}{
+		{args: []string{"SH=busybox"}, want: true},
+		{env: []string{"SH=busybox", "SHELL=busybox"}},
+		{},
+	} {
+		cmd := exec.Command(makePath, append([]string{"--no-print-directory", "-n", "rootfs"}, tt.args...)...)
+		cmd.Dir = moduleRoot
+		for _, e := range os.Environ() { // a make that runs this test exports its variables
+			if !strings.HasPrefix(e, "SH=") && !strings.HasPrefix(e, "MAKE") {
+				cmd.Env = append(cmd.Env, e)
+			}
+		}
+		cmd.Env = append(cmd.Env, tt.env...)
+		out, err := cmd.CombinedOutput()
+		if got := strings.Contains(string(out), "-shell 'busybox'"); err != nil || got != tt.want {
+			t.Errorf("make %q with %q selects busybox: %v (%v), want %v; it would run:\n%s",
+				tt.args, tt.env, got, err, tt.want, out)
+		}
+	}
+}

@@ -45,7 +45,11 @@ type Options struct {
 	// (./cmds/...). The name "default" stands for DefaultCommands, "none" for no commands besides
 	// krunbox's. Empty: default.
 	Commands []string
-	// Tags are build tags in addition to goshsmall, which makes u-root's shell 700 kB smaller.
+	// Shell is what /bin/sh is: "krunbox", a shell of this module, or "busybox" for BusyBox of
+	// Debian's package busybox-static, which is downloaded by apt-get into a cache. BusyBox also has
+	// the commands that Commands does not name; "default" stands for none then. Empty: krunbox.
+	Shell string
+	// Tags are build tags.
 	Tags []string
 
 	// Files are copied into the image in this order. A later file replaces an earlier one.
@@ -150,13 +154,18 @@ func build(ctx context.Context, opts Options) (err error) {
 	if err := t.addBinary(binary, commands); err != nil {
 		return err
 	}
+	if opts.Shell == shellBusybox {
+		if err := t.addBusybox(ctx, opts.GOARCH); err != nil {
+			return err
+		}
+	}
 	opts.Progress("writing " + opts.Output)
 	return write(ctx, t, &opts)
 }
 
 // buildBinary builds the binary and returns the names of its commands.
 func buildBinary(ctx context.Context, opts *Options, output string) ([]string, error) {
-	patterns, err := packages(ctx, opts.Dir, opts.Commands)
+	patterns, err := packages(ctx, opts.Dir, opts.Shell, opts.Commands)
 	if err != nil {
 		return nil, err
 	}
@@ -166,9 +175,8 @@ func buildBinary(ctx context.Context, opts *Options, output string) ([]string, e
 		Commands: patterns,
 		GOARCH:   opts.GOARCH,
 		Version:  opts.Version,
-		Tags:     append([]string{"goshsmall"}, opts.Tags...),
+		Tags:     opts.Tags,
 		Small:    len(patterns) > 1,
-		Aliases:  map[string]string{"sh": "gosh"},
 	}
 	names, err := multicall.Names(ctx, box)
 	if err != nil {

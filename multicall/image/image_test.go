@@ -13,7 +13,7 @@ func TestBuild(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds all default commands")
 	}
-	const maxSize = 3_000_000 // bytes
+	const maxSize = 3_200_000 // bytes
 	output := filepath.Join(t.TempDir(), "krunbox.cpio.gz")
 	var steps []string
 	progress := func(step string) { steps = append(steps, step) }
@@ -30,22 +30,26 @@ func TestBuild(t *testing.T) {
 }
 
 func TestPackages(t *testing.T) {
-	got, err := packages(t.Context(), "", []string{"ls", "tac", "./build", "ls", "none"})
+	got, err := packages(t.Context(), "", "", []string{"ls", "tac", "./build", "ls", "none"})
 	want := []string{ourCommands, uroot + "/cmds/core/ls", uroot + "/cmds/exp/tac", "./build"}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("packages() = %q, %v, want %q", got, err, want)
 	}
-	got, err = packages(t.Context(), "", nil)
+	got, err = packages(t.Context(), "", "", nil)
 	n := len(strings.Fields(DefaultCommands))
-	if err != nil || len(got) != n+1 || !slices.Contains(got, uroot+"/cmds/core/gosh") {
+	if err != nil || len(got) != n+1 || !slices.Contains(got, forImages+"/sh") {
 		t.Errorf("packages() = %q, %v, want the %d default ones and krunbox's", got, err, n)
 	}
-	got, err = packages(t.Context(), "", []string{"none"})
+	got, err = packages(t.Context(), "", shellBusybox, []string{"default", "ls"})
+	if err != nil || !slices.Equal(got, []string{ourCommands, uroot + "/cmds/core/ls"}) {
+		t.Errorf("packages() with busybox = %q, %v, want krunbox's and ls", got, err)
+	}
+	got, err = packages(t.Context(), "", "", []string{"none"})
 	if err != nil || !slices.Equal(got, []string{ourCommands}) {
 		t.Errorf("packages(none) = %q, %v, want krunbox's", got, err)
 	}
 	for _, name := range []string{"nosuch", "init"} {
-		if _, err := packages(t.Context(), "", []string{name}); !fails(err, `command "`+name+`"`) {
+		if _, err := packages(t.Context(), "", "", []string{name}); !fails(err, `command "`+name+`"`) {
 			t.Errorf("packages(%s) = %v, want an error that names the command", name, err)
 		}
 	}
@@ -63,6 +67,7 @@ func TestBuildErrors(t *testing.T) {
 		{Options{Output: output, Kernel: "/nosuch"}, "kernel /nosuch: "},
 		{Options{Output: output, Files: []File{{Source: "/nosuch/file"}}}, "copy /nosuch/file: "},
 		{Options{Output: output, Commands: []string{"nosuch"}}, `command "nosuch"`},
+		{Options{Output: output, Shell: "zsh"}, `shell "zsh"`},
 		{Options{Output: output, GOARCH: "386"}, "linux/386"},
 		{Options{Output: filepath.Join(output, "no/directory.cpio")}, "no/directory.cpio"},
 	} {

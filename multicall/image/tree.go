@@ -1,6 +1,7 @@
 package image
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/internal/debian"
 )
 
 // A node is a file of an image. Its owner is root.
@@ -75,7 +78,7 @@ func newTree() tree {
 	} {
 		t["etc/"+name] = file([]byte(text))
 	}
-	// The kernel does not give init a PATH, and gosh has no default for it.
+	// The kernel does not give init a PATH.
 	t[".krun_config.json"] = file([]byte(`{"Env": ["PATH=/bin:/usr/bin:/sbin:/usr/sbin"]}` + "\n"))
 	return t
 }
@@ -83,19 +86,46 @@ func newTree() tree {
 func symlink(target string) *node { return &node{mode: fs.ModeSymlink | 0o777, target: target} }
 func file(data []byte) *node      { return &node{mode: 0o644, data: data} }
 
-// addBinary adds the binary, and links to it with the names of its commands and of init. It does
-// not replace files of the user by links.
+// addBinary adds the binary, and links to it with the names of its commands and of init.
 func (t tree) addBinary(binary string, commands []string) error {
 	links := map[string]string{"init": binaryPath, "init.krun": binaryPath}
 	for _, name := range commands {
 		links["bin/"+name] = binaryName
 	}
+	t.link(links)
+	return t.add(binaryPath, &node{mode: 0o755, source: binary})
+}
+
+// addBusybox adds BusyBox, and links to it with the names of its applets.
+func (t tree) addBusybox(ctx context.Context, arch string) error {
+	path, err := debian.Busybox(ctx, arch)
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	applets, err := debian.BusyboxApplets(program)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	links := map[string]string{}
+	for _, name := range applets {
+		links["bin/"+name] = shellBusybox
+	}
+	delete(links, "bin/"+shellBusybox)
+	t.link(links)
+	return t.add("bin/"+shellBusybox, &node{mode: 0o755, data: program})
+}
+
+// link adds symbolic links, but does not replace files that are there.
+func (t tree) link(links map[string]string) {
 	for link, target := range links {
 		if _, taken := t[link]; !taken {
 			t[link] = symlink(target)
 		}
 	}
-	return t.add(binaryPath, &node{mode: 0o755, source: binary})
 }
 
 // paths returns all paths, a directory before the files in it.

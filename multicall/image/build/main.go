@@ -27,6 +27,8 @@ kernel, and files. All files in it belong to root. The same input gives the same
                        NAME/                directory, which must be empty or not exist
   -commands LIST     commands besides krunbox's: names of u-root's commands, packages, "none", or
                      "default" (default: default)
+  -shell SHELL       what /bin/sh is: "krunbox", or "busybox" for BusyBox of Debian's package
+                     busybox-static, which then also has the other commands (default: krunbox)
   -files SRC[:DST]   copy a file, or the contents of a directory; may be repeated
   -kernel KERNEL     take modules of this kernel: "debian" for Debian's cloud kernel, which is
                      downloaded once; boot/vmlinuz-VERSION; a directory with lib/modules; or a .deb
@@ -61,6 +63,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.Usage = func() {}
 	flags.StringVar(&opts.Output, "o", "", "")
 	list(flags, "commands", &opts.Commands)
+	flags.StringVar(&opts.Shell, "shell", "", "")
 	list(flags, "modules", &opts.Modules)
 	list(flags, "tags", &opts.Tags)
 	flags.Func("files", "", func(s string) error {

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Names of commands that only prepare can call, for no source can have a zero byte.
+const (
+	internal = "\x00"
+	// spawn starts a shell in the background: spawn SOURCE OPTIONS NAME [ARGUMENT]...
+	spawn = internal + "spawn"
+	// replace executes a command in place of the shell.
+	replace = internal + "exec"
+	// last does so too, unless the command is a function or a builtin.
+	last = internal + "last"
+	// own calls a command that the interpreter takes for a builtin, but does not have, or not as
+	// this shell needs it.
+	own = internal + "own"
+	// broken is the command of own that ends a part of a pipeline whose output nobody reads.
+	broken = internal + "broken"
+)
+
+// prepare changes commands before they run, where the interpreter, which is one process, would not
+// do what a shell does. With once, the last command may take the place of the shell.
+func (s *shell) prepare(file *syntax.File, once bool) {
+	changesShell := false // by a trap, or an option
+	syntax.Walk(file, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.FuncDecl:
+			s.functions[n.Body] = source(n.Body)
+		case *syntax.Stmt:
+			if n.Background {
+				inBackground(n)
+				return false
+			}
+		case *syntax.CallExpr:
+			if len(n.Args) > 0 && (n.Args[0].Lit() == "set" || n.Args[0].Lit() == "trap") {
+				changesShell = true
+			}
+		case *syntax.Assign:
+			quoteEscaped(n.Value)
+		case *syntax.ArrayElem:
+			quoteEscaped(n.Value)
+		case *syntax.CaseClause:
+			quoteEscaped(n.Word)
+		case *syntax.Redirect:
+			if !isDocument(n) {
+				quoteEscaped(n.Word)
+			}
+		case *syntax.ParamExp:
+			if n.Param != nil && n.Param.Value == "!" {
+				n.Param.Value = lastJob
+			}
+		}
+		return true
+	})
+	if hasProcSubst(file) { // its commands run in this process
+		return
+	}
+	for _, stmt := range file.Stmts {
+		replaceExec(stmt)
+	}
+	if n := len(file.Stmts); once && n > 0 && !changesShell {
+		stmt := file.Stmts[n-1]
+		call, ok := stmt.Cmd.(*syntax.CallExpr)
+		if ok && len(call.Args) > 0 && !stmt.Negated && !hasDocument(stmt) &&
+			!strings.HasPrefix(call.Args[0].Lit(), internal) {
+			call.Args = append([]*syntax.Word{word(last)}, call.Args...)
+		}
+	}
+}
+
+// inBackground replaces a statement in the background by a call of spawn.
+func inBackground(stmt *syntax.Stmt) {
+	foreground := *stmt
+	foreground.Background = false
+	text := source(&foreground)
+	if call, ok := stmt.Cmd.(*syntax.CallExpr); ok && len(call.Args) > 0 && !stmt.Negated {
+		text = strings.TrimSpace(text) // so that it is the last command of its shell
+	}
+	*stmt = syntax.Stmt{Position: stmt.Position, Cmd: &syntax.CallExpr{Args: []*syntax.Word{
+		word(spawn),
+		{Parts: []syntax.WordPart{&syntax.SglQuoted{Value: text}}},
+		parameter("-"), parameter("0"), parameter("@"),
+	}}}
+}
+
+// replaceExec makes exec replace the shell, wherever it does not stand in a part that a shell would
+// run in another process.
+func replaceExec(stmt *syntax.Stmt) {
+	syntax.Walk(stmt, func(node syntax.Node) bool {
+		switch n := node.(type) {
+		case *syntax.Subshell, *syntax.CmdSubst, *syntax.FuncDecl, *syntax.CoprocClause:
+			return false
+		case *syntax.BinaryCmd:
+			return n.Op != syntax.Pipe && n.Op != syntax.PipeAll
+		case *syntax.Stmt:
+			return !hasDocument(n)
+		case *syntax.CallExpr:
+			if len(n.Args) > 1 && n.Args[0].Lit() == "exec" {
+				n.Args[0] = word(replace)
+			}
+		}
+		return true
+	})
+}
+
+// hasDocument reports whether a statement has a here-document, which this process writes while the
+// command reads.
+func hasDocument(stmt *syntax.Stmt) bool {
+	return slices.ContainsFunc(stmt.Redirs, func(r *syntax.Redirect) bool {
+		return isDocument(r) || r.Op == syntax.WordHdoc
+	})
+}
+
+func isDocument(r *syntax.Redirect) bool { return r.Op == syntax.Hdoc || r.Op == syntax.DashHdoc }
+
+// quoteEscaped puts quoted characters in place of escaped ones, where the interpreter keeps the
+// backslashes: 'x' for \x.
+func quoteEscaped(w *syntax.Word) {
+	if w == nil {
+		return
+	}
+	var parts []syntax.WordPart
+	for _, part := range w.Parts {
+		lit, ok := part.(*syntax.Lit)
+		if !ok {
+			parts = append(parts, part)
+			continue
+		}
+		text := lit.Value
+		for {
+			before, after, found := strings.Cut(text, `\`)
+			if !found || after == "" {
+				parts = append(parts, &syntax.Lit{ValuePos: lit.ValuePos, ValueEnd: lit.ValueEnd, Value: text})
+				break
+			}
+			_, size := utf8.DecodeRuneInString(after)
+			parts = append(parts,
+				&syntax.Lit{ValuePos: lit.ValuePos, ValueEnd: lit.ValueEnd, Value: before},
+				&syntax.SglQuoted{Left: lit.ValuePos, Right: lit.ValuePos, Value: after[:size]})
+			text = after[size:]
+		}
+	}
+	w.Parts = parts
+}
+
+func hasProcSubst(file *syntax.File) (found bool) {
+	syntax.Walk(file, func(node syntax.Node) bool {
+		if _, ok := node.(*syntax.ProcSubst); ok {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+// source returns the source of a node.
+func source(node syntax.Node) string {
+	var text strings.Builder
+	if err := syntax.NewPrinter().Print(&text, node); err != nil {
+		return "false" // nodes that were parsed can be printed
+	}
+	return text.String()
+}
+
+func word(literal string) *syntax.Word {
+	return &syntax.Word{Parts: []syntax.WordPart{&syntax.Lit{Value: literal}}}
+}
+
+// parameter returns the word "$name".
+func parameter(name string) *syntax.Word {
+	value := &syntax.ParamExp{Short: true, Param: &syntax.Lit{Value: name}}
+	return &syntax.Word{Parts: []syntax.WordPart{&syntax.DblQuoted{Parts: []syntax.WordPart{value}}}}
+}
+
+// isCommand reports whether a name stands for a program, and not for a function or a builtin.
+func (s *shell) isCommand(name string) bool {
+	return s.runner.Funcs[name] == nil && !interp.IsBuiltin(name)
+}
