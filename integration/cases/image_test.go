@@ -179,34 +179,130 @@ func TestImageBlockRoot(t *testing.T) {
 }
 
 // TestImageIsFreed switches from the image to a root on a disk, with the workload in init's place,
-// and checks that the memory of the image is free again.
+// and checks that the memory of the image is free again. Init switches, or mount-root does so after
+// it.
 func TestImageIsFreed(t *testing.T) {
 	t.Parallel()
 	img := buildImage(t, "amd64")
-	disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, "cat /proc/meminfo; sync; reboot -f", nil)
 	info, err := os.Stat(img.initramfs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := runToPowerOff(t, vm.Config{
-		Arch: "amd64", Machine: vm.Q35, Kernel: img.kernel, Initrd: img.initramfs, InitPath: "/init", Dirs: []string{},
-		Disks: []vm.Disk{{Path: disk}}, Args: []string{scriptPath}, Deadline: 2 * time.Minute,
-		Env: []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda", "KRUN_INIT_PID1=1", "KRUN_TIMESYNC=0", "KRUN_RUN_TMPFS=0"},
-	})
-	// An initramfs is a tmpfs or a ramfs. The kernel cannot evict its pages, and counts them as
-	// shared or unevictable memory.
-	kept, lines := int64(0), 0
-	for line := range strings.Lines(got) {
-		var kB int64
-		for _, format := range []string{"Shmem: %d kB", "Unevictable: %d kB"} {
-			if n, _ := fmt.Sscanf(line, format, &kB); n == 1 {
-				kept, lines = kept+kB, lines+1
+	for name, cfg := range map[string]vm.Config{
+		"init":       {Args: []string{scriptPath}, Env: []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vda"}},
+		"mount-root": {Args: []string{"-device", "/dev/vda", scriptPath}, Env: []string{"KRUN_INIT=/bin/mount-root"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disk := diskRoot(t, "amd64", diskimage.FileSystem{Type: "ext4"}, "cat /proc/meminfo; sync; reboot -f", nil)
+			cfg.Arch, cfg.Machine, cfg.Kernel, cfg.Initrd, cfg.InitPath = "amd64", vm.Q35, img.kernel, img.initramfs, "/init"
+			cfg.Dirs, cfg.Disks, cfg.Deadline = []string{}, []vm.Disk{{Path: disk}}, 2*time.Minute
+			cfg.Env = append(cfg.Env, "KRUN_INIT_PID1=1", "KRUN_TIMESYNC=0", "KRUN_RUN_TMPFS=0")
+			got := runToPowerOff(t, cfg)
+			// An initramfs is a tmpfs or a ramfs. The kernel cannot evict its pages, and counts them as
+			// shared or unevictable memory.
+			kept := memory(t, got, "Shmem") + memory(t, got, "Unevictable")
+			if limit := info.Size() >> 10 / 2; kept > limit {
+				t.Errorf("%d kB of files in memory, want at most %d for an image of %d kB; console = %s",
+					kept, limit, info.Size()>>10, got)
 			}
+		})
+	}
+}
+
+// memory returns a value in the text of /proc/meminfo, in kB.
+func memory(t *testing.T, text, name string) int64 {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var kB int64
+		if n, _ := fmt.Sscanf(line, name+": %d kB", &kB); n == 1 {
+			return kB
 		}
 	}
-	if limit := info.Size() >> 10 / 2; lines != 2 || kept > limit {
-		t.Errorf("%d kB of files in memory, want at most %d for an image of %d kB; console = %s",
-			kept, limit, info.Size()>>10, got)
+	t.Errorf("no %s in %q", name, text)
+	return 0
+}
+
+// TestImagePivotRoot calls pivot_root(2) in an image, as container runtimes do: in a mount
+// namespace, also one of a user namespace. It checks that the image is in memory once.
+func TestImagePivotRoot(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	img := image{filepath.Join(dir, "krunbox.cpio.gz"), filepath.Join(dir, "vmlinuz")}
+	text := `#!/bin/sh
+cat /proc/meminfo
+echo "files: $(du -skx / | cut -f 1) kB"
+mkdir /tmp/new
+for options in -m -Urm; do
+	unshare $options sh -c '
+		mount -t tmpfs new /tmp/new && cp /bin/busybox /tmp/new && cd /tmp/new &&
+		pivot_root . . && umount -l . && echo "root: $(ls /)"'
+done
+grep " / " /proc/mounts
+echo $(ls -d /init /tmp/new)
+`
+	if err := os.WriteFile(dir+"/script", []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	imageTool(t, "-o", img.initramfs, "-kernel", "debian", "-kernel-out", img.kernel, "-shell", "busybox", "-files", dir+"/script:"+scriptPath)
+	got := runToPowerOff(t, vm.Config{
+		Arch: "amd64", Machine: vm.Q35, Kernel: img.kernel, Initrd: img.initramfs, InitPath: "/init", Dirs: []string{},
+		Deadline: 2 * time.Minute, Args: []string{scriptPath}, Env: []string{"KRUN_TIMESYNC=0"},
+	})
+	for _, want := range []string{"root: busybox\nroot: busybox\n", " / rootfs rw", "\n/init /tmp/new\n"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("console = %s\nwant it to contain %q", got, want)
+		}
+	}
+	if strings.Contains(got, "krunbox: ") {
+		t.Errorf("console = %s\nwant no messages of init", got)
+	}
+	_, after, _ := strings.Cut(got, "files: ")
+	var files int64
+	if _, err := fmt.Sscan(after, &files); err != nil {
+		t.Fatal(err)
+	}
+	if kept := memory(t, got, "Shmem") + memory(t, got, "Unevictable"); kept > files*3/2 {
+		t.Errorf("%d kB of files in memory, but the image has %d kB", kept, files)
+	}
+}
+
+// TestImageShell is a user's first minute at the console of an image, with either shell. The machine
+// ends with the code of the shell.
+func TestImageShell(t *testing.T) {
+	t.Parallel()
+	for shell, prompt := range map[string]string{"krunbox": "# ", "busybox": "/ # "} {
+		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir() + "/root/"
+			imageTool(t, "-o", root, "-shell", shell)
+			for leave, code := range map[string]int{"false\rexit\r": 1, "exit 7\r": 7, "(exit 5)\r\x04": 5} {
+				t.Run(fmt.Sprint(code), func(t *testing.T) {
+					t.Parallel()
+					// The other shell looks for sleep because Ctrl-C before its start would not end it.
+					d := newDialog(t,
+						step{prompt, "ls / | head -5\r"},
+						step{"init\r\n", ""},
+						step{prompt, "nosuch; echo code $?\r"},
+						step{"not found\r\ncode 127\r\n" + prompt, "{ until ps | grep -q '[s]leep'; do :; done; echo started; } &\r"},
+						step{prompt, "sleep 100; echo not this\r"},
+						step{"started\r\n", "\x03"},
+						step{"^C", ""},
+						step{prompt, "echo code $?\r"},
+						step{"code 130\r\n", ""},
+						step{prompt, leave},
+					)
+					cfg := machine(t, "amd64")
+					cfg.Root, cfg.Console, cfg.ConsoleIn = root, d, d
+					cfg.Env = []string{"KRUN_INIT=/bin/sh", "KRUN_TIMESYNC=0"}
+					cfg.Deadline = 2 * time.Minute
+					run(t, cfg, code)
+					if len(d.steps) > 0 {
+						t.Errorf("steps that did not run: %q", d.steps)
+					}
+				})
+			}
+		})
 	}
 }
 
@@ -214,7 +310,7 @@ func TestImageIsFreed(t *testing.T) {
 // commands of the image.
 func TestImageSession(t *testing.T) {
 	eachStockMachine(t, func(t *testing.T, cfg vm.Config) {
-		const prompt = "$ "
+		const prompt = "# "
 		wait := prompt
 		var steps []step
 		for _, s := range []struct {
@@ -264,7 +360,7 @@ func TestRootfs(t *testing.T) {
 	}
 	for _, output := range []string{"root/", "root.ext4"} {
 		output = dir + "/" + output
-		imageTool(t, "-o", output, "-files", overlay+":/", "-commands", "gosh ls wc")
+		imageTool(t, "-o", output, "-files", overlay+":/", "-commands", "sh ls wc")
 		cfg := machine(t, "amd64")
 		if strings.HasSuffix(output, "/") {
 			cfg.Root = output
