@@ -34,8 +34,8 @@ const manual = `  --root DIR          root directory of the guest, such as an un
                       save", an OCI archive, each also compressed by gzip or zstd, or an OCI layout
                       directory. The image's entrypoint, command, environment, user, working
                       directory and stop signal apply; CMD takes the place of its command, and --env
-                      adds variables. For a shell in an image with an entrypoint, use
-                      --env KRUN_INIT=/bin/sh. The image is unpacked once, into
+                      adds variables. --env KRUN_INIT=/bin/sh runs a shell in place of the
+                      entrypoint, with the arguments CMD. The image is unpacked once, into
                       ~/.cache/krunbox/image-sha256-*, which may be removed. No run changes it: what
                       the guest writes is in memory, and gone at the end. With
                       --disk FILE --env KRUN_ROOT_OVERLAY=/dev/vda it is in FILE, a file system, and

@@ -23,8 +23,15 @@ func (h *host) bootImage(ctx context.Context, cfg *vm.Config) error {
 	defer image.Close()
 	if h.opts.config == "" {
 		init, env := splitEnv(h.opts.env)
-		cfg.GuestConfig, err = imageConfig(&image.Config, h.opts.command, env)
-		if err != nil && !slices.ContainsFunc(init, isProgram) {
+		config := image.Config
+		if i := slices.IndexFunc(init, isProgram); i >= 0 {
+			// In the configuration, its arguments may have any characters.
+			_, program, _ := strings.Cut(init[i], "=")
+			config.Entrypoint, config.Cmd = []string{program}, nil
+			init = slices.DeleteFunc(init, isProgram)
+		}
+		cfg.GuestConfig, err = imageConfig(&config, h.opts.command, env)
+		if err != nil {
 			return fmt.Errorf("--image %s: %w", h.opts.image, err)
 		}
 		cfg.Env = init
@@ -42,14 +49,13 @@ func isProgram(entry string) bool { return strings.HasPrefix(entry, "KRUN_INIT="
 
 // imageConfig returns the configuration for init, in the format of an image's: that of the image,
 // with command in place of its Cmd unless it is empty, and with env added. It fails if there is no
-// program to run; the configuration is valid then, too.
+// program to run.
 func imageConfig(c *v1.Config, command, env []string) ([]byte, error) {
 	if len(command) == 0 {
 		command = c.Cmd
 	}
-	var err error
 	if len(command) == 0 && len(c.Entrypoint) == 0 {
-		err = errors.New("the image names no program: give one after --")
+		return nil, errors.New("the image names no program: give one after --")
 	}
 	for _, entry := range c.Env {
 		name, _, _ := strings.Cut(entry, "=")
@@ -72,5 +78,5 @@ func imageConfig(c *v1.Config, command, env []string) ([]byte, error) {
 			b = appendString(fmt.Appendf(b, `,"%s":`, member.name), member.value)
 		}
 	}
-	return append(b, '}'), err
+	return append(b, '}'), nil
 }

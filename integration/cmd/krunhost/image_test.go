@@ -255,6 +255,19 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// TestImageProgram runs a program in place of the image's entrypoint, as the image's user.
+func TestImageProgram(t *testing.T) {
+	t.Parallel()
+	path := savedImage(t, appImage(t, v1.Config{User: "app", Entrypoint: []string{"/nonexistent"}, Cmd: []string{"x"}}))
+	cmd := withKrunbox(t, "--image", path, "--env", "KRUN_INIT=/bin/sh", "--env", "A=b c", "--", "-c", `echo "$(id -un) $A $#"; exit 6`)
+	imageCache(t, cmd)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if got := exitCode(t, cmd.Run()); got != 6 || stdout.String() != "app b c 0\n" {
+		t.Errorf("exit code = %d, output %q, want 6, app; standard error %q", got, stdout.String(), stderr.String())
+	}
+}
+
 // TestPublish boots an image with a web server, which is its entrypoint, connects to it by the
 // loopback interface of this machine, and stops it by the image's stop signal.
 func TestPublish(t *testing.T) {
@@ -266,6 +279,7 @@ busybox httpd -f -p 8080 -h /usr/share/base-files &
 while :; do wait; done`}, StopSignal: "SIGQUIT"}))
 	port := freePort(t)
 	cmd := withKrunbox(t, "--image", path, "--publish", port+":8080")
+	imageCache(t, cmd)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {

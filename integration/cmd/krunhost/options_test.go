@@ -160,7 +160,7 @@ func TestImageConfig(t *testing.T) {
 				`"User":"app:staff","WorkingDir":"/srv/\"x\"","StopSignal":"SIGQUIT"}`, ""},
 		{"command only", v1.Config{Cmd: []string{"a"}}, nil, nil,
 			`{"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],"Cmd":["a"]}`, ""},
-		{"nothing", v1.Config{}, nil, []string{"PATH="}, `{"Env":["PATH="]}`,
+		{"nothing", v1.Config{}, nil, []string{"PATH="}, "",
 			"the image names no program: give one after --"},
 	} {
 		got, err := imageConfig(&tt.config, tt.command, tt.env)
