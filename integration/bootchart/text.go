@@ -29,7 +29,7 @@ func Text(r Report) string {
 	}
 	row(0, "kernel and start of init", "", took(c.kernel))
 	for _, s := range c.bars {
-		from, to := c.column(s.Start), c.column(s.Start+s.Duration)
+		from, to := min(c.column(s.Start), textWidth-1), c.column(s.Start+s.Duration)
 		to = max(to, from+1)
 		waits := 0
 		if s.Waited > 0 {
@@ -53,12 +53,12 @@ func Text(r Report) string {
 	return b.String()
 }
 
-// column returns the column of a point in time, from 0 to textWidth-1.
+// column returns the column of a point in time, from 0 to textWidth.
 func (c chart) column(at time.Duration) int {
 	if c.end == c.kernel {
 		return 0
 	}
-	return min(int((at-c.kernel)*textWidth/(c.end-c.kernel)), textWidth-1)
+	return int((at - c.kernel) * textWidth / (c.end - c.kernel))
 }
 
 // lists yields the lists below the chart that are not empty, with their headings.

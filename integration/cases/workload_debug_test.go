@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/krunbox/krunbox/integration/hostfs"
 )
 
 // TestDebug enables KRUN_DEBUG, and checks that init prints a line for each stage of the boot, and
@@ -14,7 +16,8 @@ import (
 func TestDebug(t *testing.T) {
 	t.Parallel()
 	// Init may write the stage of the workload to the file after the start of the workload.
-	cfg := script(t, "amd64", `while ! grep -q '"stage": "workload"' /dev/.boot.json; do sleep 0.1; done; cat /dev/.boot.json >/report; echo running; exit 3`)
+	cfg := script(t, "amd64", `while ! grep -q '"stage": "workload"' /dev/.boot.json; do sleep 0.1; done; cat /dev/.boot.json >/report; /krunbox boot-chart >/chart || exit 4; echo running; exit 3`)
+	cfg.Files = append(cfg.Files, hostfs.File{Path: "/krunbox", Source: cfg.Init, Mode: 0o755})
 	cfg.Env = []string{"KRUN_DEBUG=1", "KRUN_NEW=1"}
 	text := console(run(t, cfg, 3))
 
@@ -31,6 +34,12 @@ func TestDebug(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatalf("report: %v: %s", err, data)
+	}
+	chart, err := os.ReadFile(filepath.Join(cfg.Root, "chart"))
+	for _, want := range []string{"  parameters  ", "warn: KRUN_NEW", "  workload  ", "network: left out, only if KRUN_DHCP"} {
+		if !strings.Contains(string(chart), want) {
+			t.Errorf("chart = %s, %v, want %q in it", chart, err, want)
+		}
 	}
 	rest, at, warned, left := text, 0.0, false, false
 	for _, stage := range report {

@@ -226,7 +226,7 @@ func guest(t *testing.T, dir string, commands []string) {
 	for _, command := range commands {
 		script += command + " >/out 2>&1; echo \"$? " + command + "\"; cat /out >&2\n"
 	}
-	out := typed(t, dir, "build/krunhost --net --env KRUN_DHCP_TIMEOUT_MS=20000 --file /bin/krunbox=build/krunbox -- sh -c '"+script+"'")
+	out := typed(t, dir, "build/krunhost --net --env KRUN_DEBUG=1 --env KRUN_DHCP_TIMEOUT_MS=20000 --file /bin/krunbox=build/krunbox -- sh -c '"+script+"'")
 	for _, command := range commands {
 		want := "0"
 		if code := byHand[command]; code != "" {

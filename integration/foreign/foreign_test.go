@@ -133,6 +133,7 @@ func install(t *testing.T, dir string) {
 		text string
 	}{
 		"init":           {[]string{"-n", "--", "-c", "true"}, 0, "\nworkload (fatal)\n"},
+		"boot-chart":     {[]string{"--help"}, 0, "usage: boot-chart "},
 		"dhcpclient":     {[]string{"--help"}, 0, "usage: dhcpclient "},
 		"krun-timesync":  {[]string{"--help"}, 0, "usage: krun-timesync "},
 		"mount-root":     {[]string{"--help"}, 0, "usage: mount-root "},

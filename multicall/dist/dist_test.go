@@ -141,7 +141,7 @@ func checkApplets(t *testing.T, a archive, p Platform) {
 	t.Helper()
 	want := []string{"init"}
 	if p.GOOS == "linux" {
-		want = []string{"dhcpclient", "init", "krun-timesync", "mount-root", "redirect-stdio"}
+		want = []string{"boot-chart", "dhcpclient", "init", "krun-timesync", "mount-root", "redirect-stdio"}
 	}
 	var links, pages []string
 	for _, h := range a.headers {

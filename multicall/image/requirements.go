@@ -5,6 +5,7 @@
 package image
 
 import (
+	_ "github.com/krunbox/krunbox/cmds/boot-chart"
 	_ "github.com/krunbox/krunbox/cmds/dhcpclient"
 	_ "github.com/krunbox/krunbox/cmds/init"
 	_ "github.com/krunbox/krunbox/cmds/krun-timesync"

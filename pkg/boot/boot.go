@@ -222,8 +222,13 @@ func (o Outcome) String() string {
 	if o.OnlyIf != "" {
 		return o.Stage + ": left out, only if " + o.OnlyIf
 	}
-	text := fmt.Sprintf("%s: at %d.%06d s, %s, ", o.Stage, o.Start/time.Second,
-		o.Start%time.Second/time.Microsecond, milliseconds(o.Duration))
+	return fmt.Sprintf("%s: at %d.%06d s, %s", o.Stage, o.Start/time.Second,
+		o.Start%time.Second/time.Microsecond, o.result())
+}
+
+// result returns how long the stage took, and what became of it.
+func (o Outcome) result() string {
+	text := milliseconds(o.Duration) + ", "
 	if o.Waited > 0 {
 		text += milliseconds(o.Waited) + " of it waiting, "
 	}

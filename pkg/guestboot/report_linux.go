@@ -31,18 +31,18 @@ func monotonic() time.Duration { return loop.Now() }
 // planReport writes the outcomes of the stages so far to a file in memory.
 func (g *Guest) planReport() ([]op.Op, error) { return []op.Op{writeReport{&g.outcomes}}, nil }
 
-// reportFile is the boot report. It is not in /run, which may be a directory of the host.
-const reportFile = "/dev/.boot.json"
+// ReportFile is the boot report. It is not in /run, which may be a directory of the host.
+const ReportFile = "/dev/.boot.json"
 
-// writeReport writes outcomes to reportFile.
+// writeReport writes outcomes to ReportFile.
 type writeReport struct{ outcomes *[]boot.Outcome }
 
-func (writeReport) Describe() op.Description { return op.Describe("write", reportFile) }
+func (writeReport) Describe() op.Description { return op.Describe("write", ReportFile) }
 
 func (w writeReport) Do() error {
 	var b bytes.Buffer
 	if err := boot.WriteOutcomes(&b, *w.outcomes); err != nil {
 		return err
 	}
-	return imagefile.Write(reportFile, b.Bytes(), true) // the workload may have put anything there
+	return imagefile.Write(ReportFile, b.Bytes(), true) // the workload may have put anything there
 }

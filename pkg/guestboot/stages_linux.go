@@ -2,6 +2,9 @@ package guestboot
 
 import "github.com/krunbox/krunbox/pkg/boot"
 
+// WorkloadStage is the name of the stage that starts the workload.
+const WorkloadStage = "workload"
+
 // Stages returns the boot: the stages up, from the first mount to the end of the workload, and the
 // stages down, which come after that and after every failure.
 func Stages() (up, down []boot.Stage[*Guest]) { return stagesUp(), stagesDown() }
@@ -63,7 +66,7 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
 		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
 		{Name: "stop requests", OnError: boot.Fatal, Prepare: g.stopRequest},
-		{Name: "workload", OnError: boot.Fatal, Plan: g.planWorkload},
+		{Name: WorkloadStage, OnError: boot.Fatal, Plan: g.planWorkload},
 		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
 		{Name: "supervision", OnError: boot.Fatal, If: notPID1,
 			Prepare: g.prepareSupervision, Plan: g.planSupervision},
