@@ -19,12 +19,15 @@ func stopSignal(sig syscall.Signal) syscall.Signal {
 	return 0
 }
 
-// caughtSignals are all signals that are received.
-func caughtSignals() []os.Signal {
+// earlySignals are all signals that are received.
+func earlySignals() []os.Signal {
 	return []os.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGTERM, unix.SIGINT, unix.SIGHUP,
 		unix.SIGQUIT, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS, unix.SIGEMT, unix.SIGSEGV, unix.SIGBUS,
 		unix.SIGFPE, unix.SIGILL, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGINFO}
 }
+
+// lateSignals returns none: earlySignals has all of them.
+func lateSignals() []os.Signal { return nil }
 
 // ownLimit reports whether sig concerns this process; none of those that it receives does.
 func ownLimit(syscall.Signal) bool { return false }

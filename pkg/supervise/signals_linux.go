@@ -22,23 +22,28 @@ func stopSignal(sig syscall.Signal) syscall.Signal {
 	return 0
 }
 
-// caughtSignals are all signals that are received. Those that would end another process must be:
-// the kernel ends also process 1 if its first thread blocks the signal just then, and another thread
-// does not.
+// earlySignals are the signals that are received from the beginning: those that would end a Go
+// program, and those that may come before there is a workload.
 //
-// These are not: SIGKILL and SIGSTOP, which can't be caught and have no effect on process 1; SIGTTIN
-// and SIGTTOU, which the kernel sends for what this process does itself; SIGURG, by which Go interrupts
-// its own threads.
-func caughtSignals() (all []os.Signal) {
-	const last = 64
-	for sig := syscall.Signal(1); sig <= last; sig++ {
-		switch sig {
-		case unix.SIGKILL, unix.SIGSTOP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG:
-		default:
-			all = append(all, sig)
-		}
+// These are never received: SIGKILL and SIGSTOP, which can't be caught and have no effect on
+// process 1; SIGTTIN and SIGTTOU, which the kernel sends for what this process does itself; SIGURG,
+// by which Go interrupts its own threads, and SIGPROF; 32 to 34, which C libraries use internally.
+func earlySignals() []os.Signal {
+	return []os.Signal{unix.SIGCHLD, unix.SIGPIPE, unix.SIGTERM, unix.SIGINT, unix.SIGPWR,
+		unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT, unix.SIGTRAP, unix.SIGSYS, unix.SIGSTKFLT,
+		unix.SIGSEGV, unix.SIGBUS, unix.SIGFPE, unix.SIGILL, unix.SIGUSR1, unix.SIGUSR2}
+}
+
+// lateSignals are the others that a workload may send. Go ignores them until they are received,
+// and because each takes time (see Signals.Notify), they don't delay the workload's start.
+func lateSignals() []os.Signal {
+	late := []os.Signal{unix.SIGWINCH, unix.SIGALRM, unix.SIGVTALRM, unix.SIGIO, unix.SIGXCPU,
+		unix.SIGXFSZ, unix.SIGTSTP, unix.SIGCONT}
+	const firstRealTime, lastRealTime = 35, 64
+	for n := syscall.Signal(firstRealTime); n <= lastRealTime; n++ {
+		late = append(late, n)
 	}
-	return all
+	return late
 }
 
 // ownLimit reports whether the kernel has probably sent sig because this process has exceeded a limit,

@@ -48,6 +48,7 @@ func (Watch) Describe() op.Description {
 }
 
 func (w Watch) Do() error {
+	go w.Signals.Notify(lateSignals()...)
 	tasks := w.Tasks
 	if tasks == nil {
 		tasks = &loop.Loop{}
@@ -76,17 +77,11 @@ func (w Watch) Do() error {
 			case stop != 0:
 				w.send(t.request(loop.Now(), stop))
 				w.send(unix.SIGCONT) // a stopped process can't react
-			case isForWorkload(sig):
+			case sig != unix.SIGCHLD && sig != unix.SIGPIPE && !ownLimit(sig): // those concern this process
 				w.send(sig)
 			}
 		}
 	}
-}
-
-// isForWorkload reports whether a signal to this process is handed on. SIGCHLD and SIGPIPE concern
-// this process, and C libraries use 32 and 33 internally.
-func isForWorkload(sig syscall.Signal) bool {
-	return sig != unix.SIGCHLD && sig != unix.SIGPIPE && sig != 32 && sig != 33 && !ownLimit(sig)
 }
 
 // StopRequest returns the signal that would ask a workload to end, if a stop request has come that
@@ -152,6 +147,6 @@ type Catch struct{ Signals **loop.Signals }
 func (Catch) Describe() op.Description { return op.Describe("catch", "signals for the workload") }
 
 func (c Catch) Do() (err error) {
-	*c.Signals, err = loop.NotifySignals(caughtSignals()...)
+	*c.Signals, err = loop.NotifySignals(earlySignals()...)
 	return err
 }

@@ -35,6 +35,7 @@ const exitStatus = 1 << 8 // times n: the wait status of exit n
 func TestWatchEverySignal(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		signals := catch(t)
+		signals.Notify(lateSignals()...)
 		for sig := syscall.Signal(1); sig <= 64; sig++ {
 			script, want := "kill -%d 1; exec sleep 1000", unix.WaitStatus(sig)
 			switch sig {
@@ -43,7 +44,7 @@ func TestWatchEverySignal(t *testing.T) {
 			case unix.SIGWINCH, unix.SIGCONT, unix.SIGTSTP: // their default effect is not the end
 				script, want = "trap 'exit 9' %[1]d; kill -%[1]d 1; while :; do sleep 0.01; done", 9*exitStatus
 			case unix.SIGCHLD, unix.SIGPIPE, unix.SIGKILL, unix.SIGSTOP, unix.SIGTTIN, unix.SIGTTOU,
-				unix.SIGURG, 32, 33: // not handed on
+				unix.SIGURG, unix.SIGPROF, 32, 33, 34: // not handed on
 				script, want = "kill -%d 1; exit 8", 8*exitStatus
 			}
 			pid := start(t, exec.Command("/bin/sh", "-c", fmt.Sprintf(script, sig)))
@@ -185,6 +186,7 @@ func TestWatchOrphans(t *testing.T) {
 	nstest.Run(t, func(t *testing.T, dir string) {
 		const orphans = 5000
 		signals := catch(t)
+		signals.Notify(lateSignals()...)
 		pid := startScript(t, dir, ">ready; i=0; while [ $i -lt "+strconv.Itoa(orphans)+
 			" ]; do (exit 3 &); i=$((i+1)); done; exit 42")
 		var before, after runtime.MemStats

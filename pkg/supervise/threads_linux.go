@@ -13,14 +13,14 @@ import (
 // workload may bring about. The runtime keeps threads for ever.
 //
 // It also makes the runtime execute one goroutine at a time. Then the number of threads is bounded:
-// that of the runtime's monitor, that by which it starts others, one for each goroutine in a system
-// call, and one that executes another goroutine.
+// that of the runtime's monitor, that by which it starts others, two of package os/signal, one for
+// each goroutine in a system call, and one that executes another goroutine.
 type ReserveThreads struct{}
 
 // reserved is how many threads the runtime has then, besides the monitor and the one that starts
-// others. It is enough for four goroutines in system calls: that of the stages, one that watches the
-// deadline, and one or two that come out of a call and whose threads are not free yet.
-const reserved = 5
+// others. It is enough for os/signal and four goroutines in system calls: that of the stages, one that
+// watches the deadline, and one or two that come out of a call and whose threads are not free yet.
+const reserved = 7
 
 func (ReserveThreads) Describe() op.Description {
 	return op.Describe("start", "threads that Go's runtime may need", "reserved", reserved)

@@ -1,3 +1,5 @@
+//go:build linux || freebsd
+
 package loop
 
 import (
@@ -21,8 +23,9 @@ type Signals struct {
 }
 
 // NotifySignals returns a Signals that receives the given signals from now on. The constraints of
-// signal.Notify apply: SIGKILL, SIGSTOP and SIGPROF never arrive. SIGILL, SIGBUS, SIGFPE and SIGSEGV
-// arrive if a process sent them by kill(2); a fault remains a panic.
+// signal.Notify apply: SIGKILL, SIGSTOP and SIGPROF never arrive, nor do 32 to 34 on Linux. SIGILL,
+// SIGBUS, SIGFPE and SIGSEGV arrive if a process sent them; a fault remains a panic. On Linux it does
+// not matter how they were sent: by kill(2), sigqueue(3), or fcntl(2) with F_SETSIG.
 func NotifySignals(signals ...os.Signal) (*Signals, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
@@ -30,6 +33,7 @@ func NotifySignals(signals ...os.Signal) (*Signals, error) {
 	}
 	// Large enough for one of each signal.
 	s := &Signals{read: fds[0], write: fds[1], channel: make(chan os.Signal, 64)}
+	acceptQueued()
 	s.Notify(signals...)
 	go s.receive()
 	return s, nil
