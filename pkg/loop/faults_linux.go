@@ -59,5 +59,5 @@ func setAction(sig syscall.Signal, action, before *sigaction) {
 // has an si_code like the kernel's by F_SETSIG.
 var faultHandler uintptr
 
-// runtimeHandler is the handler of Go's runtime.
-var runtimeHandler uintptr
+// runtimeHandler is the handler of Go's runtime, which the assembly reads.
+var runtimeHandler uintptr //nolint:unused // see there
