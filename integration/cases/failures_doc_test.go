@@ -93,7 +93,7 @@ func silentNetwork(grants bool) func(*testing.T, *vm.Config) {
 		t.Helper()
 		s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
 			if grants && m.ClientIPAddr.IsUnspecified() && m.n < 1 {
-				return replies(s, grant(m, dhcpv4.WithLeaseTime(2), dhcpv4.WithDNS(net.IPv4(192, 0, 2, 54))))
+				return replies(s, grant(m, dhcpv4.WithLeaseTime(6), dhcpv4.WithDNS(net.IPv4(192, 0, 2, 54))))
 			}
 			return nil
 		})
