@@ -24,6 +24,8 @@ type Observation struct {
 	Ports   map[string][]byte // output on ports that were read
 	Images  map[string]error  // the result of the check of each disk's file system, by the disk's use
 
+	Processors []string // what the processors of a machine did that was late
+
 	// Failure is why the boot says nothing about krunbox, for example because QEMU failed.
 	Failure error
 }
@@ -66,6 +68,9 @@ const maxMemory = 6 << 10
 var crashes = regexp.MustCompile(`(?m)panic: |fatal error: |^goroutine \d+|Kernel panic|Attempted to kill init|` +
 	`unexpected fault address|runtime: |SIGSEGV|signal arrived|BUG: |Oops`)
 
+// debugLine matches what KRUN_DEBUG prints of a stage.
+var debugLine = regexp.MustCompile(`: at [0-9.]+ s, |: left out, only if `)
+
 // prompts is what a shell prints that nobody asked for.
 var prompts = regexp.MustCompile(`(?m)^(/|~) # |job control turned off|built-in shell`)
 
@@ -81,8 +86,8 @@ func Judge(p Plan, o Observation) (broken []string) {
 		}
 	}
 	if o.Killed {
-		add("the machine did not end within %v; exit codes %v, workload started: %v, lines %q", o.Duration.Round(time.Second),
-			o.Codes, o.report().started, o.lines())
+		add("the machine did not end within %v; exit codes %v, workload started: %v, lines %q, processors %q",
+			o.Duration.Round(time.Second), o.Codes, o.report().started, o.lines(), o.Processors)
 		return broken
 	}
 	if within := scaled(p.Within, o.Slowness); o.Duration > within {
@@ -153,5 +158,5 @@ func fatal(lines []string) (list []string) {
 }
 
 func isFatal(line string) bool {
-	return !strings.HasPrefix(line, "krunbox: warning: ") && !strings.HasPrefix(line, outOfMem)
+	return !debugLine.MatchString(line) && !strings.HasPrefix(line, "krunbox: warning: ") && !strings.HasPrefix(line, outOfMem)
 }

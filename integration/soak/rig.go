@@ -52,6 +52,8 @@ type rig struct {
 	ports     map[string]*kept            // output of ports
 	control   func() (*vm.Control, error) // returns the same one each time
 
+	processors []string // where they are, if the machine is late
+
 	slowness float64 // of the host, see Observation
 
 	begun     chan struct{} // closed when the guest looks up init
@@ -121,7 +123,31 @@ func (r *rig) prepare(ctx context.Context) error {
 		}
 	}
 	r.prepareAgent()
+	if err := r.watch(); err != nil {
+		return err
+	}
 	r.cfg.Intercept = r.answer
+	return nil
+}
+
+// watch notes what the processors of a machine do that is late.
+func (r *rig) watch() error {
+	control, err := r.control()
+	if err != nil {
+		return err
+	}
+	r.at(scaled(r.plan.Within, r.slowness), func(ctx context.Context) {
+		reply, err := control.Query(ctx, "human-monitor-command", map[string]any{"command-line": "info registers -a"})
+		var text string
+		if err != nil || json.Unmarshal(reply, &text) != nil {
+			return // it has ended meanwhile
+		}
+		for line := range strings.Lines(text) {
+			if strings.Contains(line, "RIP=") {
+				r.processors = append(r.processors, strings.TrimSpace(line))
+			}
+		}
+	})
 	return nil
 }
 
@@ -268,7 +294,7 @@ func (r *rig) run(ctx context.Context) Observation {
 	events.Wait()
 	o := Observation{
 		Codes: result.ExitCodes, Duration: result.Duration, Slowness: r.slowness, Console: plain(result.Console),
-		Ports: map[string][]byte{}, Images: map[string]error{},
+		Ports: map[string][]byte{}, Images: map[string]error{}, Processors: r.processors,
 	}
 	for name, out := range r.ports {
 		o.Ports[name] = plain(out.bytes())

@@ -126,6 +126,10 @@ func TestJudge(t *testing.T) {
 		{"without a line", func(_ *Plan, o *Observation) { before(o) }, []string{"exit codes [125]"}},
 		{"only a warning", func(_ *Plan, o *Observation) { before(o); o.Console = []byte("krunbox: warning: x\n") }, []string{"exit codes [125]"}},
 		{"with a line", func(_ *Plan, o *Observation) { before(o); o.Console = []byte("x\nkrunbox: root: x\n") }, nil},
+		{"with a line of KRUN_DEBUG", func(_ *Plan, o *Observation) {
+			before(o)
+			o.Console = []byte("krunbox: signals: at 2.0 s, 8.000 ms, ok\nkrunbox: modules: left out, only if x\n")
+		}, []string{"exit codes [125]"}},
 		{"with a line on a port", func(_ *Plan, o *Observation) { before(o); o.Ports[stderrPort] = []byte("krunbox: root: x\n") }, nil},
 		{"with two lines", func(_ *Plan, o *Observation) { before(o); o.Console = []byte("krunbox: x\nkrunbox: y\n") }, []string{"2 lines say why"}},
 		{"nobody reads", func(p *Plan, o *Observation) { before(o); p.Faults = []Fault{{Kind: consoleOff, What: unread}} }, nil},

@@ -92,28 +92,35 @@ func (c *Control) Continue(ctx context.Context) error { return c.Execute(ctx, "c
 // start, too. It fails if QEMU rejects the command or ctx ends; after the latter, the Control is
 // unusable.
 func (c *Control) Execute(ctx context.Context, command string, arguments map[string]any) error {
+	_, err := c.Query(ctx, command, arguments)
+	return err
+}
+
+// Query is like Execute, and returns what QEMU replies.
+func (c *Control) Query(ctx context.Context, command string, arguments map[string]any) (json.RawMessage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })()
 	if !c.inited {
-		if err := c.execute("qmp_capabilities", nil); err != nil {
-			return fmt.Errorf("QEMU: %w", err)
+		if _, err := c.execute("qmp_capabilities", nil); err != nil {
+			return nil, fmt.Errorf("QEMU: %w", err)
 		}
 		c.inited = true
 	}
-	if err := c.execute(command, arguments); err != nil {
-		return fmt.Errorf("QEMU: %s: %w", command, err)
+	reply, err := c.execute(command, arguments)
+	if err != nil {
+		return nil, fmt.Errorf("QEMU: %s: %w", command, err)
 	}
-	return nil
+	return reply, nil
 }
 
-func (c *Control) execute(command string, arguments map[string]any) error {
+func (c *Control) execute(command string, arguments map[string]any) (json.RawMessage, error) {
 	request := map[string]any{"execute": command}
 	if arguments != nil {
 		request["arguments"] = arguments
 	}
 	if err := json.NewEncoder(c.conn).Encode(request); err != nil {
-		return err
+		return nil, err
 	}
 	for { // QEMU also sends a greeting and events, which are skipped
 		var answer struct {
@@ -123,11 +130,11 @@ func (c *Control) execute(command string, arguments map[string]any) error {
 		err := c.dec.Decode(&answer)
 		switch {
 		case err != nil:
-			return err
+			return nil, err
 		case answer.Error != nil:
-			return fmt.Errorf("%s", answer.Error.Desc)
+			return nil, fmt.Errorf("%s", answer.Error.Desc)
 		case answer.Return != nil:
-			return nil
+			return *answer.Return, nil
 		}
 	}
 }

@@ -75,6 +75,9 @@ func repeat(ctx context.Context, lab *soak.Lab, p soak.Plan, stdout io.Writer) i
 	fmt.Fprint(stdout, p)
 	o := lab.Boot(ctx, p)
 	fmt.Fprintf(stdout, "  took      %v\n  codes     %v\n", o.Duration, o.Codes)
+	if o.Processors != nil {
+		fmt.Fprintf(stdout, "  late      %q\n", o.Processors)
+	}
 	fmt.Fprintf(stdout, "--- console\n%s\n", o.Console)
 	var names []string
 	for name := range o.Ports {
