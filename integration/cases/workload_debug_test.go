@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/network"
 )
 
 // TestDebug enables KRUN_DEBUG, and checks that init prints a line for each stage of the boot, and
@@ -85,5 +88,36 @@ func TestDebug(t *testing.T) {
 	// The stages after the workload are on the console only.
 	if _, after, found := strings.Cut(rest, "running\n"); !found || !strings.Contains(after, "krunbox: flush: ") {
 		t.Errorf("console = %q, want the output of the workload and the stages after it", rest)
+	}
+}
+
+// TestDebugWaits boots guests that wait for a lease and for a device in vain. The report has the time
+// of the wait.
+func TestDebugWaits(t *testing.T) {
+	for _, tt := range []struct {
+		stage, outcome string
+		env            []string
+		code           int
+	}{
+		{"lease", "warn: eth0: ", []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=2000"}, 0},
+		{"root", "fatal: find the root device /dev/vdz: ", []string{"KRUN_BLOCK_ROOT_DEVICE=/dev/vdz", "KRUN_BLOCK_ROOT_TIMEOUT_MS=500"}, 125},
+	} {
+		t.Run(tt.stage, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "exit 0")
+			cfg.Env = append(tt.env, "KRUN_DEBUG=1")
+			segment(t, network.SegmentOptions{}).AddTo(&cfg) // without a server
+			line := regexp.MustCompile(`(?m)^krunbox: ` + tt.stage + `: at [\d.]+ s, ([\d.]+) ms, ([\d.]+) ms of it waiting, ` + tt.outcome)
+			text := console(run(t, cfg, tt.code))
+			match := line.FindStringSubmatch(text)
+			if match == nil {
+				t.Fatalf("console lacks %v:\n%s", line, text)
+			}
+			duration, err1 := strconv.ParseFloat(match[1], 64)
+			waited, err2 := strconv.ParseFloat(match[2], 64)
+			if err1 != nil || err2 != nil || waited < 100 || waited > duration {
+				t.Errorf("%s: want a time of waiting from 100 ms to the stage's", match[0])
+			}
+		})
 	}
 }
