@@ -53,6 +53,10 @@ type Spec struct {
 
 	// The following are for Linux.
 
+	// Foreground, in place of NewSession, starts a process group for a program that Start starts, and
+	// puts it in the foreground of the first of the standard streams that is a terminal. It must be
+	// that of this process's session, see KeepTerminal.
+	Foreground bool
 	// Streams are the descriptors in this process that become the program's standard input,
 	// output and error. Each is above 2, or the stream's own number; 0 stands for the own number
 	// too. A closed descriptor stands for /dev/null.
@@ -157,7 +161,7 @@ func (s *Spec) describe(verb string) op.Description {
 	if p.IOPriority != nil {
 		details = append(details, "ioPriority", oci.FormatIOPriority(*p.IOPriority))
 	}
-	details = append(details, "session", op.If(s.NewSession, "new"),
+	details = append(details, "session", op.If(s.NewSession, "new"), "group", op.If(s.Foreground, "in the foreground"),
 		"pidNamespace", op.If(s.PIDNamespace, "new, with its own /proc"))
 	return op.Describe(verb, program, details...)
 }

@@ -30,6 +30,8 @@ func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {
 		return r, 0
 	}
 	resetSignals()
+	r2, _, _ := syscall.RawSyscall(unix.SYS_GETPID, 0, 0, 0)
+	im.pid = int32(r2)
 	*f = im.become()
 	for {
 		syscall.RawSyscall(unix.SYS_EXIT_GROUP, poweroff.InitFailed, 0, 0)

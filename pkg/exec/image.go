@@ -22,6 +22,7 @@ type image struct {
 	paths      []*byte // the candidates
 	argv, envv []*byte
 	cloneFlags uintptr // of clone(2)
+	pid        int32   // of the child, which stores it
 
 	resources []int            // whose limits calls sets
 	kept      []unsafe.Pointer // what arguments of calls point to
@@ -96,6 +97,9 @@ func (s *Spec) prepare(im *image) error {
 	}
 	if s.NewSession {
 		im.try(unix.SYS_SETSID) // EPERM: this process leads a group, and so has a session already
+	}
+	if s.Foreground {
+		im.try(unix.SYS_SETPGID, 0, 0)
 	}
 	s.prepareStreams(im)
 	if s.SetUser && u.Umask != nil {

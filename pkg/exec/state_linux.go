@@ -62,6 +62,10 @@ func (s *Spec) prepareStreams(im *image) {
 		// terminal.
 		im.try(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSCTTY, 1)
 	}
+	if tty >= 0 && s.Foreground {
+		// All signals are blocked, also SIGTTOU, without which the kernel refuses it.
+		im.try(unix.SYS_IOCTL, uintptr(tty), unix.TIOCSPGRP, im.keep(unsafe.Pointer(&im.pid)))
+	}
 	if s.CloseOthers {
 		// This process's own descriptors close on execution; the others were left open by whoever
 		// started it. Kernels before 5.11 don't know the flag.

@@ -22,6 +22,8 @@ const (
 	// outputLimit is how long the host has to take the output that the workload left in pipes. It
 	// leaves time for the rest of the end.
 	outputLimit = 40 * time.Second
+	// consoleLimit is how long a console may send nothing of what was written to it.
+	consoleLimit = 2 * time.Second
 	// endLimit is how long the stages down may take without writing to disks, and longestEnd how
 	// long in any case. Then the machine ends, whatever hangs.
 	endLimit   = 60 * time.Second
@@ -55,7 +57,14 @@ func (g *Guest) planDeadline() ([]op.Op, error) {
 // planOutput relays what the workload has written, before the host learns how it ended, and later
 // what other processes have written until they were stopped.
 func (g *Guest) planOutput() ([]op.Op, error) {
-	return []op.Op{stdio.Drain{Relay: g.relay, Signals: g.signals, Limit: outputLimit}}, nil
+	drain := stdio.Drain{Relay: g.relay, Signals: g.signals, Limit: outputLimit}
+	return []op.Op{drain, g.awaitConsole()}, nil
+}
+
+// awaitConsole waits for the console, whose output is dropped by the end of a session that has taken
+// it from the workload's, and by the end of the machine.
+func (g *Guest) awaitConsole() op.Op {
+	return stdio.AwaitSent{FD: unix.Stderr, Limit: consoleLimit, Stuck: &g.consoleStuck}
 }
 
 func (g *Guest) planExitCode() ([]op.Op, error) {
@@ -148,4 +157,6 @@ func (g *Guest) prepareFinalCode() error {
 	return nil
 }
 
-func (g *Guest) planEnd() ([]op.Op, error) { return []op.Op{poweroff.PowerOff{}}, nil }
+func (g *Guest) planEnd() ([]op.Op, error) {
+	return []op.Op{g.awaitConsole(), poweroff.PowerOff{}}, nil
+}

@@ -147,12 +147,18 @@ func (g *Guest) planSystem() ([]op.Op, error) {
 	return ops, nil
 }
 
-// planTerminal gives a terminal without a size one.
+// planTerminal gives a terminal without a size one, and keeps what is written to a serial port from
+// being dropped at the end of the workload. In a PID namespace the workload leads its session: there it
+// sees neither this process nor a session of it.
 func (g *Guest) planTerminal() ([]op.Op, error) {
 	process := &g.Settings.Process
-	return []op.Op{exec.WindowSize{
+	ops := []op.Op{exec.WindowSize{
 		Streams: *g.streams, ConsoleSize: process.ConsoleSize, Env: process.Env,
-	}}, nil
+	}}
+	if !g.isPID1() && !g.Settings.PIDNamespace {
+		ops = append(ops, exec.KeepTerminal{Device: &g.console, Kept: &g.leadsSession})
+	}
+	return ops, nil
 }
 
 // planControllers enables the controllers of cgroups. Later, when there are cgroups below the first

@@ -1,0 +1,59 @@
+package exec
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/krunbox/krunbox/pkg/op"
+)
+
+// KeepTerminal is the operation that makes this process the leader of the session of a terminal that
+// is a serial port. The kernel hangs a terminal up when the leader of its session ends, and drops what
+// the port has not sent yet. So a program should not be the leader, see Spec.Foreground.
+//
+// It is for process 1: the kernel takes process groups whose parent is process 1 for orphaned, as it
+// does if the parent is in another session.
+type KeepTerminal struct {
+	Device *string // path; "" does nothing
+	Kept   *bool   // set to true if it is a serial port
+}
+
+func (KeepTerminal) Describe() op.Description {
+	return op.Describe("lead the session", "of the terminal", "if", "it is a serial port")
+}
+
+// Do does nothing if the terminal is not a serial port, such as hvc0, which sends at once.
+func (k KeepTerminal) Do() (err error) {
+	if *k.Device == "" {
+		return nil
+	}
+	defer op.Wrap(&err, "take the terminal %s", *k.Device)
+	const flags = unix.O_RDWR | unix.O_NOCTTY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	fd, err := unix.Open(*k.Device, flags, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if !isSerial(fd) {
+		return nil
+	}
+	if _, err := unix.Setsid(); err != nil && err != unix.EPERM { // EPERM: it leads one already
+		return fmt.Errorf("start a session: %w", err)
+	}
+	// 1 takes the terminal from a session that has it.
+	if err := unix.IoctlSetInt(fd, unix.TIOCSCTTY, 1); err != nil {
+		return err
+	}
+	*k.Kept = true
+	return nil
+}
+
+// isSerial reports whether a terminal is a serial port.
+func isSerial(fd int) bool {
+	const getSerial = 0x541E    // TIOCGSERIAL of asm-generic/ioctls.h
+	var serial [128 / 8]uintptr // struct serial_struct, 72 bytes
+	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), getSerial, uintptr(unsafe.Pointer(&serial)))
+	return errno == 0
+}
