@@ -2,6 +2,7 @@ package exec
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +17,9 @@ import (
 // It is for process 1: the kernel takes process groups whose parent is process 1 for orphaned, as it
 // does if the parent is in another session.
 type KeepTerminal struct {
-	Device *string // path; "" does nothing
-	Kept   *bool   // set to true if it is a serial port
+	Streams [3]int  // as in Spec
+	Device  *string // path of the terminal that is among Streams; "" does nothing
+	Kept    *bool   // set to true if it is a serial port
 }
 
 func (KeepTerminal) Describe() op.Description {
@@ -26,7 +28,8 @@ func (KeepTerminal) Describe() op.Description {
 
 // Do does nothing if the terminal is not a serial port, such as hvc0, which sends at once.
 func (k KeepTerminal) Do() (err error) {
-	if *k.Device == "" {
+	streams := descriptors(k.Streams)
+	if *k.Device == "" || !slices.ContainsFunc(streams[:], isSerial) {
 		return nil
 	}
 	defer op.Wrap(&err, "take the terminal %s", *k.Device)
@@ -36,9 +39,6 @@ func (k KeepTerminal) Do() (err error) {
 		return err
 	}
 	defer unix.Close(fd)
-	if !isSerial(fd) {
-		return nil
-	}
 	if _, err := unix.Setsid(); err != nil && err != unix.EPERM { // EPERM: it leads one already
 		return fmt.Errorf("start a session: %w", err)
 	}
@@ -50,7 +50,7 @@ func (k KeepTerminal) Do() (err error) {
 	return nil
 }
 
-// isSerial reports whether a terminal is a serial port.
+// isSerial reports whether a descriptor is a terminal that is a serial port.
 func isSerial(fd int) bool {
 	const getSerial = 0x541E    // TIOCGSERIAL of asm-generic/ioctls.h
 	var serial [128 / 8]uintptr // struct serial_struct, 72 bytes

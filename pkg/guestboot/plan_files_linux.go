@@ -156,7 +156,9 @@ func (g *Guest) planTerminal() ([]op.Op, error) {
 		Streams: *g.streams, ConsoleSize: process.ConsoleSize, Env: process.Env,
 	}}
 	if !g.isPID1() && !g.Settings.PIDNamespace {
-		ops = append(ops, exec.KeepTerminal{Device: &g.console, Kept: &g.leadsSession})
+		ops = append(ops, exec.KeepTerminal{
+			Streams: *g.streams, Device: &g.console, Kept: &g.leadsSession,
+		})
 	}
 	return ops, nil
 }
