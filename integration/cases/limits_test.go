@@ -1,8 +1,12 @@
 package cases
 
 import (
+	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,4 +144,72 @@ echo 2 >/proc/sys/vm/overcommit_memory
 exit 7
 `), 7)
 	wantConsole(t, result, "allowed\n")
+}
+
+// strictGuest forbids overcommitment of memory, has processes of another user take all memory that may
+// be committed, and waits until process 1 has renewed a lease, for which it needs some.
+var strictGuest = inGuest("strict", func(t *testing.T) {
+	if err := unix.Mkfifo("/tmp/fifo", 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("/proc/sys/vm/overcommit_memory", []byte("2"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for kib := 16 << 10; kib >= 64; {
+		if !commit(t, kib) {
+			kib /= 2
+		}
+	}
+	until := func(server string) {
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+			text, err := os.ReadFile("/etc/resolv.conf")
+			if strings.Contains(string(text), server) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("resolv.conf = %q, %v, want %s in it", text, err, server)
+			}
+		}
+	}
+	until("192.0.2.102")
+	until("192.0.2.103")
+})
+
+// commit starts a program of another user that commits that many KiB of memory and waits. It returns
+// false if the program gets no memory.
+func commit(t *testing.T, kib int) bool {
+	t.Helper()
+	dd := exec.Command("/bin/dd", "if=/tmp/fifo", "of=/dev/null", fmt.Sprintf("bs=%dk", kib))
+	dd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	if err := dd.Start(); err != nil {
+		return false
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- dd.Wait() }()
+	for {
+		select {
+		case <-ended:
+			return false
+		case <-time.After(time.Millisecond):
+		}
+		// It opens the pipe, and waits for the other end, when it has its buffer.
+		wait, err := os.ReadFile(fmt.Sprintf("/proc/%d/wchan", dd.Process.Pid))
+		if err == nil && string(wait) == "wait_for_partner" {
+			return true
+		}
+	}
+}
+
+// TestStrictOvercommitment checks that process 1 works where another user's process has committed all
+// memory.
+func TestStrictOvercommitment(t *testing.T) {
+	t.Parallel()
+	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+		return replies(s, grant(m, dhcpv4.WithLeaseTime(4), dhcpv4.WithDNS(net.IPv4(192, 0, 2, byte(100+m.n)))))
+	})
+	cfg := withBusybox(t, "amd64")
+	strictGuest.addTo(t, &cfg)
+	s.AddTo(&cfg)
+	cfg.Env = []string{"KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=20000"}
+	wantConsole(t, run(t, cfg, 0), passed)
 }

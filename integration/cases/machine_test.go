@@ -40,6 +40,7 @@ var machineGuest = inGuest("machine", func(t *testing.T) {
 	for name, want := range map[string]string{
 		"vm/max_map_count": "1048576", "fs/inotify/max_user_instances": "1024",
 		"fs/inotify/max_user_watches": "524288", "kernel/pid_max": "32768",
+		"vm/user_reserve_kbytes": "0",
 	} {
 		text, err := os.ReadFile("/proc/sys/" + name)
 		if got := strings.TrimSpace(string(text)); err != nil || got != want {

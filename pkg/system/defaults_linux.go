@@ -36,6 +36,9 @@ func Defaults() []op.Op {
 		Raise{"fs.inotify.max_user_instances", 1024},
 		Raise{"fs.inotify.max_user_watches", 1 << 19},
 		Raise{"kernel.pid_max", 1 << 15}, // all that libkrun's kernel allows
+		// Where memory must not be overcommitted, this reserve would be for users other than process 1,
+		// which has a large address space, most of it unused. Root's reserve remains.
+		Sysctl{"vm.user_reserve_kbytes", "0"},
 	}
 }
 
