@@ -3,6 +3,7 @@ package cases
 import (
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -22,6 +23,9 @@ var pid1Guest = inGuest("pid1", func(t *testing.T) {
 	}
 	if dir, err := os.Getwd(); dir != "/tmp" {
 		t.Errorf("working directory = %q, %v, want /tmp", dir, err)
+	}
+	if status, err := os.ReadFile("/proc/self/status"); err != nil || !strings.Contains(string(status), "\nSigIgn:\t0000000000000000\n") {
+		t.Errorf("status = %s, %v, want no ignored signals", status, err)
 	}
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil || limit != (syscall.Rlimit{Cur: 1, Max: 2}) {

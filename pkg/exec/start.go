@@ -41,6 +41,7 @@ func (s *Spec) Exec() error {
 		result := make(chan failure)
 		go func() {
 			runtime.LockOSThread()
+			resetIgnored()
 			beforeExec()
 			f := im.become()
 			afterExec()
@@ -190,6 +191,19 @@ func resetSignals() {
 	for sig := uintptr(1); sig <= lastSignal; sig++ {
 		syscall.RawSyscall6(sysSigaction, sig, uintptr(unsafe.Pointer(&action)),
 			0, sigsetSize, 0, 0)
+	}
+}
+
+// resetIgnored gives the signals that this process ignores their default disposition: the program would
+// ignore them too.
+func resetIgnored() {
+	const ignored = 1 // SIG_IGN
+	for sig := uintptr(1); sig <= lastSignal; sig++ {
+		var action, none [8]uint64 // struct sigaction, which begins with the handler
+		_, _, _ = syscall.RawSyscall6(sysSigaction, sig, 0, uintptr(unsafe.Pointer(&action)), sigsetSize, 0, 0)
+		if action[0] == ignored {
+			_, _, _ = syscall.RawSyscall6(sysSigaction, sig, uintptr(unsafe.Pointer(&none)), 0, sigsetSize, 0, 0)
+		}
 	}
 }
 

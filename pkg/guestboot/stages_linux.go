@@ -11,8 +11,7 @@ func Stages() (up, down []boot.Stage[*Guest]) { return stagesUp(), stagesDown() 
 
 func stagesUp() []boot.Stage[*Guest] {
 	type g = *Guest
-	pid1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1)
-	notPID1 := boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
+	pid1, notPID1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1), boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
 	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
 	clock := boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
 	defaults := boot.If("KRUN_MACHINE_DEFAULTS is not 0", g.wantsDefaults)
