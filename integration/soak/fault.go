@@ -156,17 +156,26 @@ func widenKey(f Fault, _ *Plan) []Outcome {
 	return list
 }
 
+// catchTime is the time in which init has begun to catch signals. Before, Go's runtime ends it, and the
+// kernel restarts the machine. Without a fault, no other process is there that could send one.
+const catchTime = time.Second
+
 // widenSignal returns what is accepted if PID 1 gets a signal, which it passes on to the workload.
-func widenSignal(f Fault, _ *Plan) []Outcome {
+func widenSignal(f Fault, _ *Plan) (list []Outcome) {
 	switch s := syscall.Signal(f.N); s {
-	case syscall.SIGPWR:
-		return append(stopped(int(syscall.SIGTERM)), failedBefore(128+f.N))
-	case syscall.SIGTERM, syscall.SIGINT:
-		return stopped(f.N)
 	case syscall.SIGKILL, syscall.SIGCHLD, syscall.SIGURG, syscall.SIGWINCH, syscall.SIGCONT:
 		return nil // no effect
+	case syscall.SIGPWR:
+		list = append(stopped(int(syscall.SIGTERM)), failedBefore(128+f.N))
+	case syscall.SIGTERM, syscall.SIGINT:
+		list = stopped(f.N)
+	default:
+		list = []Outcome{{Codes: []int{128 + f.N}}}
 	}
-	return []Outcome{{Codes: []int{128 + f.N}}}
+	if f.At < catchTime {
+		list = append(list, Outcome{When: Before})
+	}
+	return list
 }
 
 // A disk is a disk of the machine.
