@@ -88,7 +88,7 @@ func (c Campaign) Run(ctx context.Context, lab *Lab) *Table {
 				if ctx.Err() != nil {
 					return
 				}
-				f := Finding{p, Judge(p, o), o.Failure, interesting(o.Console, 24)}
+				f := Finding{p, Judge(p, o), Failure(o), interesting(o.Console, 24)}
 				if text := t.add(f, o); text != "" {
 					fmt.Fprint(c.Out, text)
 				}
@@ -115,7 +115,7 @@ func (t *Table) add(f Finding, o Observation) string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.Boots++
-	bad := len(f.Broken) > 0 || f.Failure != nil
+	bad := len(f.Broken) > 0
 	count := func(name string) {
 		if t.faults[name] == nil {
 			t.faults[name] = &row{}
@@ -144,7 +144,7 @@ func (t *Table) add(f Finding, o Observation) string {
 	if !f.Plan.PIDNamespace {
 		t.memory = max(t.memory, o.report().memory)
 	}
-	if !bad {
+	if !bad && f.Failure == nil {
 		return ""
 	}
 	t.Findings = append(t.Findings, f)
@@ -167,10 +167,24 @@ func (f Finding) String() string {
 	return b.String()
 }
 
+// Broken returns how many boots broke invariants.
+func (t *Table) Broken() (n int) {
+	for _, f := range t.Findings {
+		if len(f.Broken) > 0 {
+			n++
+		}
+	}
+	return n
+}
+
 func (t *Table) summary() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%d boots, %d with broken invariants", t.Boots, len(t.Findings))
+	text := fmt.Sprintf("%d boots, %d with broken invariants", t.Boots, t.Broken())
+	if failed := len(t.Findings) - t.Broken(); failed > 0 {
+		text += fmt.Sprintf(", %d failed for other reasons", failed)
+	}
+	return text
 }
 
 // String returns the table: boots by fault, workload and root, and what was broken.

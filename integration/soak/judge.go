@@ -66,7 +66,19 @@ const maxMemory = 6 << 10
 
 // crashes is what never appears on a console or port.
 var crashes = regexp.MustCompile(`(?m)panic: |fatal error: |^goroutine \d+|Kernel panic|Attempted to kill init|` +
-	`unexpected fault address|runtime: |SIGSEGV|signal arrived|BUG: |Oops`)
+	`unexpected fault address|runtime: |SIGSEGV|signal arrived`)
+
+// kernelBug is what the guest's kernel prints when it fails itself. QEMU's emulation of several
+// processors may be the cause.
+var kernelBug = regexp.MustCompile(`BUG: [^\n]*|Oops: [^\n]*|general protection fault[^\n]*`)
+
+// Failure returns why a boot says nothing about krunbox, if that is so.
+func Failure(o Observation) error {
+	if found := kernelBug.Find(o.Console); found != nil && o.Failure == nil {
+		return fmt.Errorf("the guest's kernel: %s", found)
+	}
+	return o.Failure
+}
 
 // debugLine matches what KRUN_DEBUG prints of a stage.
 var debugLine = regexp.MustCompile(`: at [0-9.]+ s, |: left out, only if `)
@@ -74,8 +86,12 @@ var debugLine = regexp.MustCompile(`: at [0-9.]+ s, |: left out, only if `)
 // prompts is what a shell prints that nobody asked for.
 var prompts = regexp.MustCompile(`(?m)^(/|~) # |job control turned off|built-in shell`)
 
-// Judge returns the invariants that are broken, one text each, none if all hold.
+// Judge returns the invariants that are broken, one text each, none if all hold or the boot says nothing
+// about them.
 func Judge(p Plan, o Observation) (broken []string) {
+	if Failure(o) != nil {
+		return nil
+	}
 	add := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 	for name, text := range o.texts() {
 		if found := crashes.Find(text); found != nil {

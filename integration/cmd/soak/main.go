@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Choose: func(p soak.Plan) bool { return strings.Contains(p.String(), *only) },
 	}.Run(ctx, lab)
 	fmt.Fprintf(stdout, "\n%v", table)
-	if len(table.Findings) > 0 {
+	if table.Broken() > 0 {
 		return 1
 	}
 	return 0
@@ -87,7 +87,7 @@ func repeat(ctx context.Context, lab *soak.Lab, p soak.Plan, stdout io.Writer) i
 	for _, name := range names {
 		fmt.Fprintf(stdout, "--- port %s\n%.2000s\n", name, o.Ports[name])
 	}
-	f := soak.Finding{Plan: p, Broken: soak.Judge(p, o), Failure: o.Failure}
+	f := soak.Finding{Plan: p, Broken: soak.Judge(p, o), Failure: soak.Failure(o)}
 	if len(f.Broken) == 0 && f.Failure == nil {
 		fmt.Fprintln(stdout, "--- no broken invariant")
 		return 0
