@@ -4,9 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/krunbox/krunbox/integration/hostfs"
+	"github.com/krunbox/krunbox/integration/virtiofs"
 )
 
 // TestConfiguration checks the formats in which a configuration may come, and which of several
@@ -153,6 +156,42 @@ func TestBadConfiguration(t *testing.T) {
 			cfg := withBusybox(t, "amd64")
 			cfg.GuestConfig, cfg.Env = []byte(tt.config), tt.env
 			wantLine(t, console(run(t, cfg, 125)), append([]string{"krunbox: "}, tt.want...)...)
+		})
+	}
+}
+
+// TestStaleConfiguration has a host fail to open the configuration, whose name is gone after the
+// look-up. The kernel looks it up again; init must not take it for missing and start a shell.
+func TestStaleConfiguration(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fails int // how often
+		code  int
+		want  []string
+	}{
+		{"once", 1, 7, nil},
+		{"always", 100, 125, []string{"krunbox: configuration: ", "/.krun_config.json", "stale"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := script(t, "amd64", "exit 7")
+			cfg.Args, cfg.GuestConfig = nil, []byte(`{"args": ["/script"]}`)
+			var failed atomic.Int32
+			cfg.Intercept = func(r virtiofs.Request) (a virtiofs.Answer) {
+				if r.Op == virtiofs.OpOpen && r.Path == ".krun_config.json" && failed.Add(1) <= int32(tt.fails) {
+					a.Error = syscall.ESTALE
+				}
+				return a
+			}
+			result := run(t, cfg, tt.code)
+			if failed.Load() == 0 {
+				t.Error("no request was made to open the configuration")
+			}
+			if tt.want == nil {
+				wantConsole(t, result, "")
+			} else {
+				wantLine(t, console(result), tt.want...)
+			}
 		})
 	}
 }

@@ -69,10 +69,10 @@ func (g *Guest) hasOtherRoot() bool { return g.hasBlockRoot() || g.rootConfig().
 // where init came from, which is the host's, or else the one of a block root or an overlay.
 func (g *Guest) prepareConfiguration() error {
 	path, file := g.configPath()
-	data, err := imagefile.Read(file, guestconfig.MaxSize)
+	data, err := imagefile.ReadOnce(file, guestconfig.MaxSize)
 	if g.hasOtherRoot() {
 		if fd, ok := g.originalRoot.FD(); ok {
-			host, hostErr := imagefile.Read(fmt.Sprintf("/proc/self/fd/%d/%s", fd, path), guestconfig.MaxSize)
+			host, hostErr := imagefile.ReadOnce(fmt.Sprintf("/proc/self/fd/%d/%s", fd, path), guestconfig.MaxSize)
 			if !errors.Is(hostErr, fs.ErrNotExist) {
 				if err == nil && !bytes.Equal(data, host) {
 					g.warnOf("configuration")(fmt.Errorf("%s of the image: ignored, the host has one", path))

@@ -22,16 +22,20 @@ func Read(path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return read(f, limit)
+}
+
+func read(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
 	if mode := info.Mode(); !mode.IsRegular() && !mode.IsDir() { // of a directory the read tells
-		return nil, fmt.Errorf("read %s: not a regular file", path)
+		return nil, fmt.Errorf("read %s: not a regular file", f.Name())
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("read %s: larger than %d bytes", path, limit)
+		err = fmt.Errorf("read %s: larger than %d bytes", f.Name(), limit)
 	}
 	if err != nil {
 		return nil, err
