@@ -189,7 +189,7 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 		t.Logf("port %s: %q", port.Name, ports[i].String())
 	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v; console:\n%s", err, result.Console)
 	}
 	t.Fatalf("exit codes = %d, want %d; console:\n%s", result.ExitCodes, want, result.Console)
 	return result
