@@ -156,7 +156,7 @@ const refName = "org.opencontainers.image.ref.name"
 const maxNesting = 4
 
 // listIndex returns the images of an OCI index. It leaves out what is not in the archive, such as
-// the other platforms of an image, and what is no image, such as attestations.
+// the other platforms of an image, and entries that are not images, such as attestations.
 func listIndex(f files, raw []byte, name string, depth int) (all []candidate, err error) {
 	var index v1.IndexManifest
 	if err := json.Unmarshal(raw, &index); err != nil {

@@ -59,7 +59,7 @@ root: left out, only if a block root is asked for
 	}
 }
 
-// TestParseOutcomesErrors parses what is no report. It must not succeed, nor panic.
+// TestParseOutcomesErrors parses texts that are not reports. It must not succeed, nor panic.
 func TestParseOutcomesErrors(t *testing.T) {
 	for _, text := range []string{
 		"", "{}", "[1]", `[{"stage": 1}]`, `[{"start": "1"}]`, `[{"start": -1}]`, `[{"duration": 1e300}]`,

@@ -43,7 +43,7 @@ func (g *Guest) planRoot() ([]op.Op, error) {
 	return rootfs.Plan(g.rootConfig(), &g.originalRoot), nil
 }
 
-// mayBeInitramfs reports whether the root may stay an initramfs. A libkrun host's is none.
+// mayBeInitramfs reports whether the root may stay an initramfs. The root of a libkrun host is not one.
 func (g *Guest) mayBeInitramfs() bool { return g.mayHaveModules() && !g.hasOtherRoot() }
 
 func (g *Guest) planPivotable() ([]op.Op, error) { return []op.Op{rootfs.MakePivotable{}}, nil }
