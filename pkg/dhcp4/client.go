@@ -115,7 +115,7 @@ func (c *Client) Ack() []byte { return c.ack }
 // nothing to do: the lease is infinite, it ended with an offer, or it was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
-// Expiry returns the time at which the lease ends. It is Infinite if the lease is, or there is none.
+// Expiry returns the time at which the lease ends. It is Infinite without a lease, or with an infinite one.
 func (c *Client) Expiry() time.Duration {
 	if c.lease == nil || c.ack == nil { // an offer does not count
 		return Infinite

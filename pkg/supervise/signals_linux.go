@@ -47,8 +47,8 @@ func lateSignals() []os.Signal {
 }
 
 // ownLimit reports whether the kernel has probably sent sig because this process has exceeded a limit,
-// of the size of a file or of processor time. There is none, unless a workload has set it, prlimit(2).
-// ownLimit removes the limit then.
+// of the size of a file or of processor time, which a workload has set by prlimit(2). ownLimit removes
+// the limit then.
 func ownLimit(sig syscall.Signal) bool {
 	resource := unix.RLIMIT_FSIZE
 	switch sig {

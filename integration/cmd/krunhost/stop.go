@@ -39,7 +39,7 @@ type stopper struct {
 	cancel context.CancelCauseFunc // kills the machine
 
 	mu     sync.Mutex
-	press  func(context.Context) error // presses the power key; nil: there is none
+	press  func(context.Context) error // presses the power key; nil if the machine has no power key
 	limit  time.Duration               // how long the guest may take
 	asked  bool
 	ending context.Context // ends with the machine
