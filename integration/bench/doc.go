@@ -42,7 +42,8 @@
 //
 // A workload writes 40 MB to its standard output for each of several sizes of writes, and reads as
 // much from its standard input. The host measures how long that takes, under krunbox, which relays
-// the bytes, and under the C init, which hands the port over.
+// the bytes, and under the C init, which hands the port over. The kernel copies without the string
+// instructions that QEMU emulates byte by byte.
 //
 // # Noise
 //

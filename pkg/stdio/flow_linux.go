@@ -9,10 +9,13 @@ import (
 )
 
 const (
-	// copySize is the size of a buffer, in bytes: 16 pages of input. A port takes half of it at once.
-	copySize = 64 << 10
+	// outputSize is the size of a buffer for output, in bytes. A port takes half of it at once.
+	outputSize = 64 << 10
+	// inputSize is the size of the buffer for input. Each time that it is passed on, the workload
+	// wakes and takes the processor, so that a larger one makes input faster.
+	inputSize = 256 << 10
 	// maxMoves limits what is moved of one stream before the others have their turn.
-	maxMoves = 64
+	maxMoves = 16
 )
 
 // flow is a standard stream on its way from source to sink, one of which is a port and the other
@@ -103,7 +106,11 @@ func (f *flow) fill() error {
 func (f *flow) read() error {
 	const page = 4096
 	if f.buffer == nil {
-		f.buffer = make([]byte, copySize)
+		size := outputSize
+		if f.stream == unix.Stdin {
+			size = inputSize
+		}
+		f.buffer = make([]byte, size)
 	}
 	f.start = 0
 	for f.held+page <= len(f.buffer) {

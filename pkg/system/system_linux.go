@@ -53,22 +53,19 @@ func openSysctl(name string, mode int) (fd int, err error) {
 // the name is the separator. If it is a dot, the other one stands for a dot in an interface's name.
 // The path never leads out of /proc/sys.
 func sysctlPath(name string) string {
-	path := name
+	path := []byte(name)
 	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '.' {
-		path = strings.Map(swap, name)
+		for i, c := range path {
+			switch c {
+			case '.':
+				path[i] = '/'
+			case '/':
+				path[i] = '.'
+			}
+		}
 	}
-	if slices.Contains(strings.Split(path, "/"), "..") {
+	if strings.Contains("/"+string(path)+"/", "/../") {
 		return "-" // no parameter has this name
 	}
-	return path
-}
-
-func swap(r rune) rune {
-	switch r {
-	case '.':
-		return '/'
-	case '/':
-		return '.'
-	}
-	return r
+	return string(path)
 }
