@@ -13,6 +13,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/mount"
 	"github.com/krunbox/krunbox/pkg/oci"
 	"github.com/krunbox/krunbox/pkg/op"
+	"github.com/krunbox/krunbox/pkg/rootfs"
 	"github.com/krunbox/krunbox/pkg/stdio"
 	"github.com/krunbox/krunbox/pkg/system"
 )
@@ -72,6 +73,7 @@ func (g *Guest) planMounts() ([]op.Op, error) {
 		Targets:       targets,
 		Wait:          g.Params.BlockRoot.Timeout,
 		Pause:         g.pause,
+		Find:          rootfs.FindDevice,
 		First:         g.runTmpfs(),
 	}), nil
 }

@@ -27,6 +27,9 @@ type Host struct {
 	Wait time.Duration
 	// Pause waits between two looks for it. Its error ends the wait.
 	Pause loop.Pause
+	// Find, unless nil, finds the devices of mounts whose source is UUID=, LABEL=, PARTUUID= or
+	// PARTLABEL= and a value.
+	Find FindDevice
 	// First, unless nil, is mounted first.
 	First *Tmpfs
 }
@@ -136,6 +139,9 @@ func (p *planner) mount(entry specs.Mount, target string, o options) {
 		Data: o.data, After: o.after, Parents: true, Wait: p.host.Wait, Pause: p.host.Pause}
 	if m.Source == "" {
 		m.Source = m.Type
+	}
+	if namesDevice(m.Source) && m.Type != "virtiofs" {
+		m.Find = p.host.Find
 	}
 	m.Once = m.Type == "tmpfs" || m.Type == "mqueue"
 	m.IfKnown = showsKernel(m.Type)

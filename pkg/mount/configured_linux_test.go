@@ -3,16 +3,19 @@ package mount
 import (
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/internal/nstest"
 	"github.com/krunbox/krunbox/pkg/boot"
+	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -48,6 +51,7 @@ var odd = []specs.Mount{
 	entry("/b/c", "tmpfs", "again", "size=1m"),
 	entry("/share", "virtiofs", "tag", "rro", "shared"),
 	entry("/disk", "ext4", "/dev/vdb", "noatime", "data=journal"),
+	entry("/named", "xfs", "LABEL=some data"),
 	entry("/over", "overlay", "overlay", "lowerdir=/a:/b", "upperdir=/c", "workdir=/d"),
 	entry("/dev/shm", "tmpfs", "shm", "nosuid", "noexec", "nodev", "mode=1777", "size=2m"),
 	entry("/dev/shm", "tmpfs", "shm"),
@@ -70,7 +74,7 @@ func TestConfiguredPlans(t *testing.T) {
 	}{
 		"podman-host":  {podman, Host{RuntimeMounts: true}},
 		"podman-block": {podman, Host{RuntimeMounts: true, BlockRoot: true}},
-		"odd":          {odd, Host{}},
+		"odd":          {odd, Host{Find: notFound, Wait: time.Second}},
 	} {
 		var b strings.Builder
 		plan := func(h Host) ([]op.Op, error) { return Configured(c.mounts, h), nil }
@@ -91,6 +95,11 @@ func TestConfiguredPlans(t *testing.T) {
 				name, b.String(), file, want)
 		}
 	}
+}
+
+// notFound is a FindDevice that finds nothing.
+func notFound(name string, timeout time.Duration, _ loop.Pause) (string, error) {
+	return "", fmt.Errorf("%w: %s, %v", unix.ENOMEDIUM, name, timeout)
 }
 
 func TestIgnoreOptions(t *testing.T) {
@@ -168,13 +177,14 @@ func TestConfiguredErrorsInNamespace(t *testing.T) {
 			{entry(x, "bind", "/nowhere"), unix.ENOENT, "bind /nowhere to " + x + ": "},
 			{entry(x, "ext4", "/dev/nodisk"), unix.ENOENT, "mount ext4 /dev/nodisk on " + x + ": "},
 			{entry(x, "ext4", "/dev/null"), unix.ENOTBLK, "mount ext4 /dev/null on " + x + ": "},
+			{entry(x, "ext4", "UUID=1-2"), unix.ENOMEDIUM, "mount ext4 UUID=1-2 on " + x + ": no medium found: UUID=1-2, 0s"},
 			{entry(x, "nosuchfs", "y"), unix.ENODEV, "the kernel has no file system of that type"},
 			{entry(x, "tmpfs", "", "nosuchoption"), unix.EINVAL, "mount tmpfs on " + x + ": "},
 			{entry(file+"/x", "tmpfs", ""), unix.ENOTDIR, "mount tmpfs on " + file + "/x: "},
 			{entry(x, "bind", file, "rbind", "idmap"), op.ErrUnsupported, "idmap"},
 			{entry(x, "none", "", "rprivate"), unix.EINVAL, "change mount " + x + ": "},
 		} {
-			ops := Configured([]specs.Mount{c.mount}, Host{})
+			ops := Configured([]specs.Mount{c.mount}, Host{Find: notFound})
 			wantError(t, ops[0].Describe().String(), ops[0].Do(), c.cause, c.text)
 		}
 		err := Change{file, Attrs{Set: unix.MS_RDONLY}}.Do()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +36,9 @@ type Mount struct {
 	Once bool
 	// IfKnown does nothing if the kernel has no file system of the type.
 	IfKnown bool
+	// Find, unless nil, returns the path of the device that Source stands for, such as UUID= and a
+	// value. It waits for it.
+	Find FindDevice
 	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
 	Wait time.Duration
 	// Pause waits between two looks for it. Its error ends the wait.
@@ -77,9 +81,20 @@ func (m Mount) exists() (bool, error) {
 	return mounted, err
 }
 
+// FindDevice finds a block device by what fstab(5) may name instead of its path. It waits until the
+// timeout, or until pause fails, if there is none.
+type FindDevice func(name string, timeout time.Duration, pause loop.Pause) (path string, err error)
+
+// namesDevice reports whether the source of a mount stands for a device to be found.
+func namesDevice(source string) bool {
+	kind, _, ok := strings.Cut(source, "=")
+	return ok && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, kind)
+}
+
 // hasDevice reports whether the source is a device.
 func (m Mount) hasDevice() bool {
-	return strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
+	path := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
+	return path || m.Find != nil
 }
 
 // Pauses between two looks for a source that is not there yet.
@@ -89,6 +104,13 @@ const (
 )
 
 func (m Mount) mount() error {
+	if m.Find != nil {
+		path, err := m.Find(m.Source, m.Wait, m.Pause)
+		if err != nil {
+			return err
+		}
+		m.Source = path
+	}
 	err := m.attempt()
 	for start, pause := time.Now(), minPause; m.isLate(err); pause = min(2*pause, maxPause) {
 		if time.Since(start) >= m.Wait {

@@ -152,6 +152,14 @@ func openDevice(path string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), path), nil
 }
 
+// FindDevice returns the path of the block device that name stands for: UUID=, LABEL=, PARTUUID= or
+// PARTLABEL= and a value, as in fstab(5), or a path. If there is none, it waits for it until the
+// timeout, or until pause fails.
+func FindDevice(name string, timeout time.Duration, pause loop.Pause) (path string, err error) {
+	d, err := find(name, timeout, pause)
+	return d.Path, err
+}
+
 // find returns the device that name, a path or a tag, stands for. If there is none, it waits for it
 // until the timeout, or until pause fails.
 func find(name string, timeout time.Duration, pause loop.Pause) (Device, error) {
