@@ -2,12 +2,13 @@
 
 // The entry point of the process, in place of that of Go's runtime. It opens descriptors 0, 1 and 2
 // if they are closed. In PID 1 it also has the kernel read the program's file ahead, hides variables
-// of the environment from Go's runtime, and changes the saved group ID: entry_linux_amd64.s says why
-// and how.
+// of the environment from Go's runtime, and changes the saved group ID and the timer slack:
+// entry_linux_amd64.s says why and how.
 
 #define SYS_fcntl	25
 #define SYS_openat	56
 #define SYS_setresgid	149
+#define SYS_prctl	167
 #define SYS_getpid	172
 #define SYS_madvise	233
 #define AT_FDCWD	-100
@@ -16,6 +17,8 @@
 #define O_PATH		0x200000
 #define EBADF		9
 #define MADV_WILLNEED	3
+#define PR_SET_TIMERSLACK	29
+#define SLACK		10000000	// ns
 #define NOBODYS		0xFFFFFFFE	// the highest group ID
 #define READ_AHEAD	0x20000
 
@@ -33,6 +36,11 @@ TEXT _rt0_krunbox(SB), NOSPLIT|NOFRAME, $0
 	MOVD	$-1, R0
 	MOVD	$-1, R1
 	MOVD	$NOBODYS, R2
+	SVC
+
+	MOVD	$SYS_prctl, R8
+	MOVD	$PR_SET_TIMERSLACK, R0
+	MOVD	$SLACK, R1
 	SVC
 
 	MOVD	$runtime·text(SB), R9

@@ -14,6 +14,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -72,6 +73,9 @@ type Spec struct {
 	// pid_namespaces(7). A proc file system of that namespace replaces the one on /proc, for this
 	// process too, which finds no /proc/self there.
 	PIDNamespace bool
+	// TimerSlack, unless 0, is the program's timer slack, PR_SET_TIMERSLACK of prctl(2). Otherwise it
+	// is that of the thread which starts the program.
+	TimerSlack time.Duration
 	// ProcMounts returns the points at and below /proc where something is mounted. PIDNamespace
 	// needs it: what is mounted below /proc stays visible at the same place.
 	ProcMounts func() ([]string, error)

@@ -15,6 +15,8 @@ const (
 	lastSignal     = 127 // the highest valid number is _SIG_MAXSIG - 1
 )
 
+func (*image) setTimerSlack() {}
+
 // spawn forks a child that executes the image, and waits until it does so or fails. It stores the
 // failure in f. The child writes its failure to a pipe, which execve(2) closes.
 func (im *image) spawn(f *failure) (pid int, errno syscall.Errno) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +24,7 @@ type image struct {
 	argv, envv []*byte
 	cloneFlags uintptr // of clone(2)
 	pid        int32   // of the child, which stores it
+	timerSlack time.Duration
 
 	resources []int            // whose limits calls sets
 	kept      []unsafe.Pointer // what arguments of calls point to
@@ -63,7 +65,7 @@ func (im *image) startError(program string, f failure) error {
 // image returns the image that executes the first of the candidates that can be executed. An
 // error is a *StartError.
 func (s *Spec) image(candidates, args []string) (*image, error) {
-	im := &image{candidates: candidates}
+	im := &image{candidates: candidates, timerSlack: s.TimerSlack}
 	for _, list := range []struct {
 		strings  []string
 		pointers *[]*byte

@@ -42,6 +42,7 @@ func (s *Spec) Exec() error {
 		go func() {
 			runtime.LockOSThread()
 			resetIgnored()
+			im.setTimerSlack()
 			beforeExec()
 			f := im.become()
 			afterExec()
@@ -116,6 +117,7 @@ func (im *image) fork() (pid int, f failure, err error) {
 	// gone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	im.setTimerSlack()
 	syscall.ForkLock.Lock()
 	mask := setSignalMask(sigset{1<<64 - 1, 1<<64 - 1})
 	pid, errno := im.spawn(&f)

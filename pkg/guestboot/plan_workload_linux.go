@@ -70,6 +70,15 @@ func (g *Guest) clockSocket() (int, error) {
 	return g.clock.FD(), nil
 }
 
+// timerSlack is the kernel's default, with which process 1 starts. Threads of this process may have that
+// which the binary's entry point sets for Go's runtime.
+const timerSlack = 50 * time.Microsecond
+
+// planTimerSlack gives up the long slack: from here on, signals should be received at once.
+func (g *Guest) planTimerSlack() ([]op.Op, error) {
+	return []op.Op{supervise.TimerSlack(timerSlack)}, nil
+}
+
 // planWorkload starts the workload, or turns init into it.
 func (g *Guest) planWorkload() ([]op.Op, error) {
 	s := &g.Settings
@@ -83,6 +92,7 @@ func (g *Guest) planWorkload() ([]op.Op, error) {
 		Foreground:     g.leadsSession,
 		CloseOthers:    true,
 		PIDNamespace:   s.PIDNamespace,
+		TimerSlack:     timerSlack,
 		ProcMounts:     func() ([]string, error) { return mount.Points("/proc") },
 	}
 	if g.Params.InitPID1 {

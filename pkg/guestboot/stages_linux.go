@@ -12,8 +12,7 @@ func Stages() (up, down []boot.Stage[*Guest]) { return stagesUp(), stagesDown() 
 func stagesUp() []boot.Stage[*Guest] {
 	type g = *Guest
 	pid1, notPID1 := boot.If("KRUN_INIT_PID1 is 1", g.isPID1), boot.If("KRUN_INIT_PID1 is not 1", g.isNotPID1)
-	dhcp := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP)
-	clock := boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
+	dhcp, clock := boot.If("KRUN_DHCP names interfaces", g.wantsDHCP), boot.If("KRUN_TIMESYNC is not 0", g.wantsClock)
 	defaults := boot.If("KRUN_MACHINE_DEFAULTS is not 0", g.wantsDefaults)
 	debug := boot.If("KRUN_DEBUG is 1", g.wantsReport)
 
@@ -64,6 +63,7 @@ func stagesUp() []boot.Stage[*Guest] {
 		{Name: "sidecars", OnError: boot.Warn, If: pid1, Plan: g.planSidecars},
 		{Name: "protected paths", OnError: boot.Fatal, Plan: g.planProtection},
 		{Name: "boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
+		{Name: "timer slack", OnError: boot.Silent, If: notPID1, Plan: g.planTimerSlack},
 		{Name: "stop requests", OnError: boot.Fatal, Prepare: g.stopRequest},
 		{Name: WorkloadStage, OnError: boot.Fatal, Plan: g.planWorkload},
 		{Name: "complete boot report", OnError: boot.Silent, If: debug, Plan: g.planReport},
