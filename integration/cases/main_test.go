@@ -2,6 +2,7 @@ package cases
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -187,6 +188,9 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	}
 	for i, port := range cfg.Ports {
 		t.Logf("port %s: %q", port.Name, ports[i].String())
+	}
+	if guest, ok := errors.AsType[*vm.GuestError](err); ok {
+		t.Fatalf("%v; the kernel's last messages:\n%s\nconsole:\n%s", guest.Err, guest.Kernel, result.Console)
 	}
 	if err != nil {
 		t.Fatalf("%v; console:\n%s", err, result.Console)

@@ -81,14 +81,11 @@ func microvmDevices() []string {
 // qemuArgs returns QEMU's arguments, except those for the character devices and the devices that
 // are connected to them, which machine.connect adds.
 func (b *board) qemuArgs(cfg *Config, cmdline string) []string {
-	mem := strconv.Itoa(cfg.MemMiB) + "M"
 	args := append(slices.Clip(b.args),
 		// With one thread per CPU, the kernel of one guest in several hundred crashed.
 		"-accel", "tcg,thread=single",
 		"-smp", strconv.Itoa(cfg.CPUs),
-		"-m", mem,
-		// The virtiofs server maps the memory too.
-		"-object", "memory-backend-memfd,id=mem,share=on,size="+mem,
+		"-m", strconv.Itoa(cfg.MemMiB)+"M",
 		"-global", "virtio-mmio.force-legacy=false",
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-no-reboot",

@@ -40,6 +40,7 @@ type machine struct {
 	streams   []*stream
 	guestEnds []*os.File // QEMU's ends of the connections, closed here after QEMU's start
 	dirs      []string   // temporary ones
+	memory    *os.File   // of the guest
 
 	console tail
 	stderr  tail
@@ -88,6 +89,9 @@ func newMachine(cfg *Config) (*machine, error) {
 
 // connect creates the connections to QEMU and the devices, and adds QEMU's arguments for them.
 func (m *machine) connect() error {
+	if err := m.addMemory(); err != nil {
+		return err
+	}
 	root := hostfs.Config{
 		Base:        m.cfg.Root,
 		ReadOnly:    m.cfg.ReadOnly,
@@ -257,16 +261,19 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 	for _, s := range m.streams {
 		s.wait()
 	}
+	result := m.result(duration)
+	err := m.verdict(ctx, waitErr, result)
 	m.close()
 	serving.Wait()
-
-	result := m.result(duration)
-	return result, m.verdict(ctx, waitErr, result)
+	return result, err
 }
 
 // close closes all connections. It may be called more than once.
 func (m *machine) close() {
 	m.closeGuestEnds()
+	if m.memory != nil {
+		m.memory.Close()
+	}
 	for _, dir := range m.dirs {
 		os.RemoveAll(dir)
 	}
@@ -329,7 +336,7 @@ func (m *machine) startError(err error) error {
 // verdict returns Run's error after QEMU has ended with waitErr.
 func (m *machine) verdict(ctx context.Context, waitErr error, result Result) error {
 	guestError := func(err error) error {
-		return &GuestError{Err: err, Console: lastLines(result.Console, quotedLines)}
+		return &GuestError{Err: err, Console: lastLines(result.Console, quotedLines), Kernel: m.kernelLog()}
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -64,6 +64,7 @@ type GuestError struct {
 	Err error
 
 	Console string // the last lines of the console's output
+	Kernel  string // the kernel's last messages, also those that "quiet" kept from the console
 }
 
 func (e *GuestError) Unwrap() error { return e.Err }
