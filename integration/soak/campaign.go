@@ -33,6 +33,7 @@ type Finding struct {
 	Broken  []string
 	Failure error
 	Console string // the lines that tell most
+	Kernel  string // the last messages of the guest's kernel, if there is no exit code
 }
 
 // Repeat returns the command that repeats the boot.
@@ -88,7 +89,7 @@ func (c Campaign) Run(ctx context.Context, lab *Lab) *Table {
 				if ctx.Err() != nil {
 					return
 				}
-				f := Finding{p, Judge(p, o), Failure(o), interesting(o.Console, 24)}
+				f := Finding{p, Judge(p, o), Failure(o), interesting(o.Console, 24), o.Kernel}
 				if text := t.add(f, o); text != "" {
 					fmt.Fprint(c.Out, text)
 				}
@@ -163,6 +164,9 @@ func (f Finding) String() string {
 	fmt.Fprintf(&b, "%s  repeat    %s\n", f.Plan, f.Repeat())
 	if f.Console != "" {
 		fmt.Fprintf(&b, "  console   %s\n", strings.ReplaceAll(f.Console, "\n", "\n            "))
+	}
+	if f.Kernel != "" {
+		fmt.Fprintf(&b, "  kernel    %s\n", strings.ReplaceAll(f.Kernel, "\n", "\n            "))
 	}
 	return b.String()
 }

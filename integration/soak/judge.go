@@ -2,6 +2,7 @@ package soak
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -20,6 +21,7 @@ type Observation struct {
 	// than 1 means 1.
 	Slowness float64
 
+	Kernel  string            // the last messages of the guest's kernel, if there is no exit code
 	Console []byte            // output on the console, if it was read
 	Ports   map[string][]byte // output on ports that were read
 	Images  map[string]error  // the result of the check of each disk's file system, by the disk's use
@@ -74,10 +76,16 @@ var kernelBug = regexp.MustCompile(`BUG: [^\n]*|Oops: [^\n]*|general protection 
 
 // Failure returns why a boot says nothing about krunbox, if that is so.
 func Failure(o Observation) error {
-	if found := kernelBug.Find(o.Console); found != nil && o.Failure == nil {
+	if o.Failure != nil {
+		return o.Failure
+	}
+	if found := kernelBug.FindString(string(o.Console) + o.Kernel); found != "" {
 		return fmt.Errorf("the guest's kernel: %s", found)
 	}
-	return o.Failure
+	if o.Kernel != "" && !strings.Contains(o.Kernel, " as init process") {
+		return errors.New("the guest's kernel ended before it started init")
+	}
+	return nil
 }
 
 // debugLine matches what KRUN_DEBUG prints of a stage.

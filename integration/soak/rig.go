@@ -300,11 +300,14 @@ func (r *rig) run(ctx context.Context) Observation {
 		o.Ports[name] = plain(out.bytes())
 	}
 	var guest *vm.GuestError
+	if errors.As(err, &guest) {
+		o.Kernel = guest.Kernel
+	}
 	switch {
 	case errors.Is(err, vm.ErrDeadline):
 		o.Killed = true
 	case err != nil && !errors.Is(err, vm.ErrNoExitCode):
-		if !errors.As(err, &guest) || ctx.Err() != nil {
+		if guest == nil || ctx.Err() != nil {
 			o.Failure = err
 			return o
 		}

@@ -123,6 +123,13 @@ func TestJudge(t *testing.T) {
 		{"no start", func(_ *Plan, o *Observation) { o.Ports = nil }, []string{"exit codes [5], workload started: false"}},
 		{"another code", func(_ *Plan, o *Observation) { o.Codes = []int{5, 6} }, []string{"exit codes [5 6]"}},
 		{"no code", func(_ *Plan, o *Observation) { o.Codes = nil }, []string{"exit codes []"}},
+		{"no code, init started", func(_ *Plan, o *Observation) {
+			o.Codes, o.Kernel = nil, "Linux version 6.12\nRun /init.krun as init process"
+		}, []string{"exit codes []"}},
+		{"no code, init not started", func(_ *Plan, o *Observation) { o.Codes, o.Kernel = nil, "Linux version 6.12" }, nil},
+		{"no code, kernel failed", func(_ *Plan, o *Observation) {
+			o.Codes, o.Kernel = nil, "Run /init.krun as init process\nBUG: unable to handle page fault"
+		}, nil},
 		{"no code, accepted", func(p *Plan, o *Observation) { o.Codes, p.Accept = nil, []Outcome{{}} }, nil},
 		{"without a line", func(_ *Plan, o *Observation) { before(o) }, []string{"exit codes [125]"}},
 		{"only a warning", func(_ *Plan, o *Observation) { before(o); o.Console = []byte("krunbox: warning: x\n") }, []string{"exit codes [125]"}},

@@ -87,7 +87,7 @@ func repeat(ctx context.Context, lab *soak.Lab, p soak.Plan, stdout io.Writer) i
 	for _, name := range names {
 		fmt.Fprintf(stdout, "--- port %s\n%.2000s\n", name, o.Ports[name])
 	}
-	f := soak.Finding{Plan: p, Broken: soak.Judge(p, o), Failure: soak.Failure(o)}
+	f := soak.Finding{Plan: p, Broken: soak.Judge(p, o), Failure: soak.Failure(o), Kernel: o.Kernel}
 	if len(f.Broken) == 0 && f.Failure == nil {
 		fmt.Fprintln(stdout, "--- no broken invariant")
 		return 0
