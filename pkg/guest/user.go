@@ -112,7 +112,8 @@ var errRange = errors.New("not an ID from 0 to 4294967294")
 // too large; 4294967295 is, because setresuid(2) takes it for "unchanged".
 func parseID(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s, 10, 32)
-	if errors.Is(err, strconv.ErrRange) || n == 1<<32-1 {
+	// strconv reads no further than to the digit that is too many: 4294967296x is a name.
+	if errors.Is(err, strconv.ErrRange) && strings.Trim(s, "0123456789") == "" || n == 1<<32-1 {
 		return 0, errRange
 	}
 	return uint32(n), err

@@ -63,6 +63,7 @@ func TestLookupUserErrors(t *testing.T) {
 		"-1":           `user "-1": not in the image's /etc/passwd`,
 		"4294967295":   `user "4294967295": not an ID from 0 to 4294967294`,
 		"99999999999":  `user "99999999999": not an ID from 0 to 4294967294`,
+		"99999999999x": `user "99999999999x": not in the image's /etc/passwd`,
 		"app:nogroup":  `group "nogroup": not in the image's /etc/group`,
 		"app:bad":      `group "bad": not in the image's /etc/group`,
 		"1:4294967295": `group "4294967295": not an ID from 0 to 4294967294`,

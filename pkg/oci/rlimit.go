@@ -108,12 +108,13 @@ func parseRlimit(item string) (limit specs.POSIXRlimit, err error) {
 }
 
 func parseNumber(name, digits string) (uint64, error) {
-	n, err := strconv.ParseUint(digits, 10, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange):
-		return 0, fmt.Errorf("%s %s is above %d", name, digits, Unlimited)
-	case err != nil:
+	// strconv reads no further than to the digit that is too many.
+	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return 0, fmt.Errorf("%s %q is not a decimal number", name, digits)
+	}
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%s %s is above %d", name, digits, Unlimited)
 	}
 	return n, nil
 }

@@ -61,6 +61,7 @@ func TestParseRlimitsErrors(t *testing.T) {
 		{`7=1:2","4=1:2`, `1 "7=1:2\"": hard limit "2\"" is not a decimal number`},
 		{"7=1:18446744073709551616", `1 "7=1:18446744073709551616": hard limit` +
 			` 18446744073709551616 is above 18446744073709551615`},
+		{"18446744073709551616x=1:2", `1 "18446744073709551616x=1:2": resource "18446744073709551616x" is not a decimal number`},
 		{"7=5:4", `1 "7=5:4": soft limit 5 is above hard limit 4`},
 		{"7=18446744073709551615:4", `1 "7=18446744073709551615:4": ` +
 			`soft limit unlimited is above hard limit 4`},
