@@ -111,10 +111,13 @@ var errRange = errors.New("not an ID from 0 to 4294967294")
 // parseID parses the decimal ID of a user or group. The error is errRange for a number that is
 // too large; 4294967295 is, because setresuid(2) takes it for "unchanged".
 func parseID(s string) (uint32, error) {
+	// strconv reads no further than to the digit that is too many, but 4294967296x is a name.
+	if s == "" || strings.Trim(s, "0123456789") != "" {
+		return 0, strconv.ErrSyntax
+	}
 	n, err := strconv.ParseUint(s, 10, 32)
-	// strconv reads no further than to the digit that is too many: 4294967296x is a name.
-	if errors.Is(err, strconv.ErrRange) && strings.Trim(s, "0123456789") == "" || n == 1<<32-1 {
+	if err != nil || n == 1<<32-1 {
 		return 0, errRange
 	}
-	return uint32(n), err
+	return uint32(n), nil
 }
