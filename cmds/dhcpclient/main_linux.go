@@ -55,6 +55,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/guard"
 	"github.com/krunbox/krunbox/pkg/loop"
 	"github.com/krunbox/krunbox/pkg/network"
+	"github.com/krunbox/krunbox/pkg/system"
 )
 
 const usage = `usage: dhcpclient [-i IFACE[,IFACE...]] [-4] [-6] [-timeout D] [-n | -once | -release]
@@ -100,7 +101,8 @@ type client struct {
 	offerOnly, once, release bool
 	status                   bool
 	asJSON, verbose, force   bool
-	resume                   bool // used by init: continue with the leases on standard input
+	resume                   bool   // used by init: continue with the leases on standard input
+	hostname, hostsLine      string // with resume: the line of hostname in the hosts file
 	stdin                    io.Reader
 	stdout, stderr           io.Writer
 }
@@ -149,6 +151,8 @@ func (c *client) parse(args []string) error {
 	flags.BoolVar(&c.verbose, "v", false, "")
 	flags.BoolVar(&c.force, "force", false, "")
 	flags.BoolVar(&c.resume, "resume", false, "")
+	flags.StringVar(&c.hostname, "hostname", "", "")
+	flags.StringVar(&c.hostsLine, "hosts-line", "", "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -221,7 +225,14 @@ func (c *client) acquire() int {
 func (c *client) takeOver() int {
 	// The process was executed from a descriptor, and has the name of that.
 	_ = os.WriteFile("/proc/self/comm", []byte("dhcpclient"), 0)
-	n := network.New(c.config())
+	cfg := c.config()
+	hosts := system.Hosts{Hostname: c.hostname,
+		State: &system.HostsState{Mounted: true, Line: c.hostsLine}}
+	if c.hostsLine != "" {
+		cfg.OnAddress = func() { _ = hosts.Do() } // silent, as in init
+	}
+	n := network.New(cfg)
+	hosts.Address = n.Address
 	handover, err := io.ReadAll(c.stdin)
 	if err == nil {
 		err = n.Resume(handover)

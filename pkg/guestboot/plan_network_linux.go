@@ -74,14 +74,10 @@ func (w leaseWait) Do() error {
 	return w.Wait.Do()
 }
 
-// leaseAddress returns the address of the first interface that has a lease.
+// leaseAddress returns the address of a lease.
 func (g *Guest) leaseAddress() (address netip.Addr) {
 	if g.network != nil {
-		for _, i := range g.network.Interfaces() {
-			if lease := i.Status().Lease; lease != nil {
-				return lease.Address.Addr()
-			}
-		}
+		address = g.network.Address()
 	}
 	return address
 }

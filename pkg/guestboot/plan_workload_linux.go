@@ -33,8 +33,12 @@ func (g *Guest) planSignals() ([]op.Op, error) {
 func (g *Guest) planSidecars() ([]op.Op, error) {
 	var sidecars exec.Sidecars
 	if g.network != nil {
+		args := []string{"dhcpclient", "-resume", "--force"}
+		if g.hosts.Line != "" {
+			args = append(args, "-hostname", g.Settings.Hostname, "-hosts-line", g.hosts.Line)
+		}
 		sidecars = append(sidecars, exec.Sidecar{
-			Args:  []string{"dhcpclient", "-resume", "--force"},
+			Args:  args,
 			Stdin: func() (int, error) { return exec.Text(g.network.Handover()) },
 		})
 	}

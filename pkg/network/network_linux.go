@@ -7,6 +7,7 @@ package network
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -192,6 +193,16 @@ func (n *Network) Settled() bool {
 
 // Interfaces returns the interfaces in the order of their priority.
 func (n *Network) Interfaces() []*Interface { return n.interfaces }
+
+// Address returns the IPv4 address of the first interface that has a lease, else an invalid one.
+func (n *Network) Address() netip.Addr {
+	for _, i := range n.interfaces {
+		if lease := i.Status().Lease; lease != nil {
+			return lease.Address.Addr()
+		}
+	}
+	return netip.Addr{}
+}
 
 // Poll adds the descriptors that the Network reads from, and returns how long it can wait.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {

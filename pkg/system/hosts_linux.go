@@ -44,10 +44,10 @@ type Hosts struct {
 	State *HostsState
 }
 
-// HostsState is what Hosts has done.
+// HostsState is what Hosts has done, perhaps in another process.
 type HostsState struct {
-	mounted bool
-	line    string // that was added to the image's file
+	Mounted bool
+	Line    string // that was added to the image's file
 }
 
 func (h Hosts) Describe() op.Description {
@@ -65,7 +65,7 @@ func (h Hosts) Do() (err error) {
 		return fmt.Errorf("read or create %s: %w", HostsFile, err)
 	}
 	state := cmp.Or(h.State, &HostsState{})
-	before := strings.Replace(string(image), state.line, "", 1)
+	before := strings.Replace(string(image), state.Line, "", 1)
 	text := before
 	if text == "" {
 		text = localHosts
@@ -77,13 +77,13 @@ func (h Hosts) Do() (err error) {
 	if err := imagefile.Write(hostsSource, []byte(text), true); err != nil {
 		return err
 	}
-	state.line = line
-	if state.mounted {
+	state.Line = line
+	if state.Mounted {
 		return nil
 	}
 	defer op.Wrap(&err, "mount %s on %s", hostsSource, HostsFile)
 	err = unix.Mount(hostsSource, HostsFile, "", unix.MS_BIND, "")
-	state.mounted = err == nil
+	state.Mounted = err == nil
 	return err
 }
 
