@@ -284,7 +284,12 @@ func TestImageShell(t *testing.T) {
 						step{prompt, "ls / | head -5\r"},
 						step{"init\r\n", ""},
 						step{prompt, "nosuch; echo code $?\r"},
-						step{"not found\r\ncode 127\r\n" + prompt, "{ until ps | grep -q '[s]leep'; do :; done; echo started; } &\r"},
+						step{"not found\r\ncode 127\r\n" + prompt, "ulimit -n; trap 'echo trapped' USR1; kill -USR1 $$\r"},
+						step{"65536\r\n", ""},
+						step{prompt, "echo shell $0\r"}, // the signal may come after kill has ended
+						step{"trapped\r\n", ""},
+						step{"shell ", ""},
+						step{"sh\r\n" + prompt, "{ until ps | grep -q '[s]leep'; do :; done; echo started; } &\r"},
 						step{prompt, "sleep 100; echo not this\r"},
 						step{"started\r\n", "\x03"},
 						step{"^C", ""},

@@ -18,26 +18,37 @@ import (
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/expand"
 	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // call decides what a simple command calls: see interp.CallHandlerFunc.
 func (s *shell) call(ctx context.Context, args []string) ([]string, error) {
+	if !strings.HasPrefix(args[0], internal) {
+		if commands := s.traps.due(); commands != "" {
+			return afterTraps(commands, args), nil
+		}
+	}
 	switch args[0] {
 	case "echo", "printf":
 		// The interpreter does not notice that nobody reads what a builtin writes.
 		if isBroken(interp.HandlerCtx(ctx).Stdout) {
 			return []string{own, broken}, nil
 		}
-	case "trap":
-		s.trapped = true
 	case last:
 		if s.trapped || !s.isCommand(args[1]) {
 			return s.call(ctx, args[1:])
 		}
 		return append([]string{replace}, args[1:]...), nil
-	case "jobs", "kill", "umask", "wait":
+	case "eval":
+		return []string{"eval", renamed(strings.Join(args[1:], " "))}, nil
+	case "jobs", "kill", "trap", "ulimit", "umask", "wait":
 		if s.runner.Funcs[args[0]] == nil {
+			s.trapped = s.trapped || args[0] == "trap"
 			return append([]string{own}, args...), nil
+		}
+	case "set":
+		if len(args) == 1 {
+			return []string{own, "set"}, nil
 		}
 	}
 	return args, nil
@@ -63,21 +74,29 @@ func (s *shell) own(ctx context.Context, hc interp.HandlerContext, args []string
 	case broken:
 		code := strconv.Itoa(exitSignal + int(syscall.SIGPIPE))
 		return hc.Builtin(ctx, []string{"exit", code})
+	case "eval":
+		return hc.Builtin(ctx, args)
+	case "end":
+		return hc.Builtin(ctx, []string{"eval", s.traps.due() + "(exit " + args[1] + ")"})
+	case "descriptor":
+		fmt.Fprintf(hc.Stderr, "%s: descriptor %s: only 0, 1 and 2 can be redirected\n", s.name, args[1])
+		return interp.ExitStatus(1)
+	case "export", "readonly", "set":
+		printVariables(hc, args[0])
 	case "jobs":
 		s.jobs.list(hc.Stdout)
-		return nil
+	case "kill":
+		return s.kill(hc, args[1:])
+	case "trap":
+		return s.trap(ctx, hc, args[1:])
+	case "ulimit":
+		return ulimit(hc, args[1:])
 	case "umask":
 		return umask(hc, args[1:])
 	case "wait":
 		return s.wait(ctx, hc, args[1:])
 	}
-	// Kill is a program, which does not know the shell's jobs.
-	for i, arg := range args[1:] {
-		if number, ok := strings.CutPrefix(arg, "%"); ok {
-			args[i+1] = s.jobs.pid(number)
-		}
-	}
-	return s.runProgram(ctx, hc, args)
+	return nil
 }
 
 // isBroken reports whether w is a pipe that nobody reads from.
@@ -239,6 +258,27 @@ func become(cmd *exec.Cmd) error {
 		err = syscall.Exec("/proc/self/exe", args, cmd.Env)
 	}
 	return err
+}
+
+// printVariables prints the variables that are exported or can't be changed, or all, as commands.
+func printVariables(hc interp.HandlerContext, which string) {
+	lines := map[string]string{}
+	hc.Env.Each(func(name string, v expand.Variable) bool {
+		delete(lines, name) // what an outer scope has
+		if !v.IsSet() || v.Kind != expand.String || !syntax.ValidName(name) || isInternal(name) {
+			return true
+		}
+		switch {
+		case which == "set":
+			lines[name] = name + "=" + quote(v.Str)
+		case which == "export" && v.Exported, which == "readonly" && v.ReadOnly:
+			lines[name] = which + " " + name + "=" + quote(v.Str)
+		}
+		return true
+	})
+	for _, name := range slices.Sorted(maps.Keys(lines)) {
+		fmt.Fprintln(hc.Stdout, lines[name])
+	}
 }
 
 // exported returns the variables for programs.

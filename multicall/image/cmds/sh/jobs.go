@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -18,9 +19,15 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// lastJob is the variable that prepare puts in place of $!. Shells in the background get it in
-// their environment.
-const lastJob = "__krunbox_last_job"
+// Variables that prepare puts in place of $!, $0 and $$. Shells in the background get the first and
+// the last in their environment. The interpreter has $0 for files only.
+const (
+	lastJob   = "__krunbox_last_job"
+	shellName = "__krunbox_shell_name"
+	shellPID  = "__krunbox_shell_pid"
+)
+
+func isInternal(name string) bool { return strings.HasPrefix(name, "__krunbox_") }
 
 // jobs are the processes in the background.
 type jobs struct {
@@ -28,6 +35,9 @@ type jobs struct {
 	last  string // PID of the latest; empty: none
 	all   []*job // by number, from 1; nil: forgotten
 }
+
+// errTrapped ends waiting when a signal comes that has a trap.
+var errTrapped = errors.New("trapped")
 
 // A job is a process in the background.
 type job struct {
@@ -39,33 +49,44 @@ type job struct {
 	told   bool          // the user knows about the end
 }
 
-// takeLast takes the last job of the shell that started this one out of the environment.
-func (j *jobs) takeLast(env []string) []string {
-	return slices.DeleteFunc(slices.Clone(env), func(variable string) bool {
-		pid, found := strings.CutPrefix(variable, lastJob+"=")
-		if found {
-			j.last = pid
-		}
-		return found
-	})
-}
-
-// environment is the environment that the shell was started with, and the variable lastJob.
+// environment is the environment that the shell was started with, and the variables above.
 type environment struct {
 	variables []string
+	name, pid string
 	jobs      *jobs
 }
 
+// newEnvironment takes the variables that another shell has added out of the environment.
+func newEnvironment(env []string, name string, j *jobs) environment {
+	e := environment{name: name, pid: strconv.Itoa(os.Getpid()), jobs: j}
+	for _, variable := range env {
+		switch name, value, _ := strings.Cut(variable, "="); name {
+		case lastJob:
+			j.last = value
+		case shellPID:
+			e.pid = value
+		default:
+			e.variables = append(e.variables, variable)
+		}
+	}
+	return e
+}
+
 func (e environment) Get(name string) expand.Variable {
-	if name != lastJob {
+	var value string
+	switch name {
+	case lastJob:
+		e.jobs.mutex.Lock()
+		defer e.jobs.mutex.Unlock()
+		value = e.jobs.last
+	case shellName:
+		value = e.name
+	case shellPID:
+		value = e.pid
+	default:
 		return expand.ListEnviron(e.variables...).Get(name)
 	}
-	e.jobs.mutex.Lock()
-	defer e.jobs.mutex.Unlock()
-	if e.jobs.last == "" {
-		return expand.Variable{}
-	}
-	return expand.Variable{Set: true, Kind: expand.String, Str: e.jobs.last}
+	return expand.Variable{Set: value != "", Kind: expand.String, Str: value}
 }
 
 func (e environment) Each(yield func(string, expand.Variable) bool) {
@@ -85,7 +106,8 @@ func (s *shell) spawn(hc interp.HandlerContext, args []string) error {
 	argv = append(argv, "-c", s.state(hc.Env)+text)
 	cmd := &exec.Cmd{
 		Path: "/proc/self/exe", Args: append(argv, args[2:]...), Dir: hc.Dir,
-		Env:    append(exported(hc.Env), lastJob+"="+hc.Env.Get(lastJob).Str),
+		Env: append(exported(hc.Env), lastJob+"="+hc.Env.Get(lastJob).Str,
+			shellPID+"="+hc.Env.Get(shellPID).Str),
 		Stdout: hc.Stdout, Stderr: hc.Stderr,
 		// Ctrl-C is for the command in the foreground.
 		SysProcAttr: &syscall.SysProcAttr{Setpgid: s.interactive},
@@ -118,7 +140,7 @@ func (s *shell) state(env expand.Environ) string {
 	values := map[string]string{}
 	env.Each(func(name string, v expand.Variable) bool {
 		delete(values, name)
-		if !v.IsSet() || v.Exported || v.ReadOnly || !syntax.ValidName(name) || name == lastJob {
+		if !v.IsSet() || v.Exported || v.ReadOnly || !syntax.ValidName(name) || isInternal(name) {
 			return true
 		}
 		switch v.Kind {
@@ -201,7 +223,9 @@ func (s *shell) wait(ctx context.Context, hc interp.HandlerContext, args []strin
 	s.jobs.mutex.Unlock()
 	if len(args) == 0 {
 		for _, job := range all {
-			_ = job.wait(ctx)
+			if err := job.wait(ctx, s.traps.signals); errors.Is(err, errTrapped) {
+				return err
+			}
 		}
 		return hc.Builtin(ctx, []string{"wait"}) // for what eval or a sourced file has started
 	}
@@ -213,7 +237,7 @@ func (s *shell) wait(ctx context.Context, hc interp.HandlerContext, args []strin
 		at := slices.IndexFunc(all, func(j *job) bool { return j.pid == arg })
 		switch {
 		case at >= 0:
-			err = all[at].wait(ctx)
+			err = all[at].wait(ctx, s.traps.signals)
 		case strings.HasPrefix(arg, "g"): // the interpreter's name
 			err = hc.Builtin(ctx, []string{"wait", arg})
 		default:
@@ -224,12 +248,16 @@ func (s *shell) wait(ctx context.Context, hc interp.HandlerContext, args []strin
 	return err
 }
 
-// wait waits for the end of a job, or of ctx.
-func (j *job) wait(ctx context.Context) error {
+// wait waits for the end of a job, of ctx, or for a signal that has a trap.
+func (j *job) wait(ctx context.Context, signals chan os.Signal) error {
 	select {
 	case <-j.done:
 		j.told = true
 		return j.status
+	case sig := <-signals:
+		signals <- sig // for call
+		number, _ := sig.(syscall.Signal)
+		return fmt.Errorf("%w: %w", errTrapped, interp.ExitStatus(exitSignal+int(number)))
 	case <-ctx.Done():
 		return ctx.Err()
 	}

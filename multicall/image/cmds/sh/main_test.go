@@ -38,6 +38,7 @@ func runShell(t *testing.T, stdin string, args ...string) (string, int) {
 	t.Helper()
 	cmd := shellCommand(t, args...)
 	cmd.Stdin = strings.NewReader(stdin)
+	cmd.WaitDelay = 5 * time.Second // for what it has started and left
 	output, err := cmd.CombinedOutput()
 	if exit, ok := errors.AsType[*exec.ExitError](err); !ok && err != nil || ok && exit.ExitCode() < 0 {
 		t.Fatalf("sh %q: %v, %s", args, err, output)
@@ -102,6 +103,41 @@ func TestCommands(t *testing.T) {
 		// Builtins of this shell.
 		{"umask 027; umask; sh -c umask; umask x", "0027\n0027\numask: x: want an octal number\n", 1},
 		{"umask() { echo mine; }; umask", "mine\n", 0},
+		{"export A=\"it's\"; export | grep ^export.A=; export -p | grep -c ' A='; set | grep ^A=", "export A='it'\\''s'\n1\nA='it'\\''s'\n", 0},
+		{"readonly B=2; readonly | grep B; set | grep -c __krunbox", "readonly B='2'\n0\n", 1},
+		{"kill %3", "sh: kill: %3: no such job\n", 1},
+		{"kill -l 9 137 int; kill -l | head -n 2", "KILL\nKILL\n2\n 1 HUP\n 2 INT\n", 0},
+		{"sleep 100 & kill -INT $!; wait $!; sleep 100 & kill -s SIGHUP -- $!; wait $!; echo $?", "129\n", 0},
+		{"kill; kill -x 1; kill x; kill -0 99999999", "sh: kill: usage: kill [-s SIGNAL | -SIGNAL] {PID | %JOB}...\n" +
+			"sh: kill: x: no such signal\nsh: kill: x: want the PID of a process\nsh: kill: 99999999: no such process\n", 1},
+		{"fg", "fg: unsupported builtin\n", 2},
+		// Redirections of the shell.
+		{"exec >f; echo shell; env echo program; exec >&2; cat f", "shell\nprogram\n", 0},
+		{"echo 'a\nb' >f; exec <f; read x; cat; echo $x", "b\na\n", 0},
+		{"echo >f; echo b >|f; cat f", "b\n", 0},
+		{"exec 3>f", "sh: descriptor 3: only 0, 1 and 2 can be redirected\n", 1},
+		{":\necho a >&3; echo go on", "sh: descriptor 3: only 0, 1 and 2 can be redirected\ngo on\n", 0},
+		{"while read x <&4; do :; done 4<f & wait $!", "sh: descriptor 4: only 0, 1 and 2 can be redirected\n", 1},
+		// Traps. Signals come at some time after kill.
+		{"trap 'x=$?' USR1; kill -USR1 $$; until test $x; do :; done; echo $x", "0\n", 0},
+		{"trap 'echo end; exit 3' TERM; kill -TERM $$; while :; do :; done", "end\n", 3},
+		{"trap 'echo end; kill $!' TERM; sleep 100 & kill -TERM $$; wait $!", "end\n", 143},
+		{"trap 'echo end; kill $!' 15 EXIT; sleep 100 & kill -TERM $$; wait; trap - EXIT", "end\n", 0},
+		{"trap 'x=1' INT; kill -INT $$; f() { test \"$x\" && echo \"$1\"; }; until f 'a  b'; do :; done", "a  b\n", 0},
+		{"trap '' TERM; kill -TERM $$; sh -c 'kill -TERM $$; echo both'; trap", "both\ntrap -- '' TERM\n", 0},
+		{`echo 'trap "echo no" TERM; trap - SIGTERM; trap; kill -TERM $$; while :; do :; done' >f; chmod +x f; ./f; echo $?`, "143\n", 0},
+		{"trap 'echo no' NOSUCH", "sh: trap: NOSUCH: no such signal\n", 1},
+		{"trap 'echo end' 0; false", "end\n", 1},
+		// Limits.
+		{"ulimit -n 100; ulimit -n; ulimit -Hn; sh -c 'ulimit -n'", "100\n100\n100\n", 0},
+		{"ulimit -Sn 50; ulimit -Sn; ulimit -n hard; test $(ulimit -n) = $(ulimit -Hn) && echo same", "50\nsame\n", 0},
+		{"ulimit -c 0; ulimit -Hc", "0\n", 0},
+		{"ulimit -f 7; ulimit; ulimit -a | grep -c .; ulimit -a | grep ^-f", "7\n15\n-f file size (blocks of 512 bytes)        7\n", 0},
+		{"ulimit -n x", "ulimit: \"x\": want a number, or unlimited\n", 1},
+		{"ulimit -z", "ulimit: unknown option -z\n", 1},
+		{"ulimit -a 1", "ulimit: usage: ulimit [-HS] [-a | -LETTER [LIMIT]]\n", 1},
+		// Names of the shell.
+		{"echo $$ $0 >f; { echo $$ $0; } >g & wait; cmp f g && test $! != $$ && cut -d ' ' -f 2 f", "sh\n", 0},
 	} {
 		if output, code := runShell(t, "", "-c", tt.commands); output != tt.output || code != tt.code {
 			t.Errorf("sh -c %q = %q, %d, want %q, %d", tt.commands, output, code, tt.output, tt.code)
@@ -134,6 +170,7 @@ func TestOptions(t *testing.T) {
 		// A command reads what follows its line.
 		{nil, "read x; echo \"<$x>\"\nline\nif true\nthen echo then\\\n more\nfi; cat\nrest", "<line>\nthen more\nrest", 0},
 		{nil, "cat <<E\na\nE\nfalse", "a\n", 1},
+		{nil, "echo $0\nf() { echo $0; }; f\n{ echo $0; } & wait; eval 'echo $0'", "sh\nsh\nsh\nsh\n", 0},
 		{nil, "echo 'a", "sh: line 1: reached EOF without closing quote `'`\n", 2},
 		{[]string{"-i"}, "fi\necho $?\nfalse", "sh: line 1: `fi` can only be used to end an `if`\n2\n", 1},
 	} {

@@ -28,7 +28,7 @@ const (
 // prepare changes commands before they run, where the interpreter, which is one process, would not
 // do what a shell does. With once, the last command may take the place of the shell.
 func (s *shell) prepare(file *syntax.File, once bool) {
-	changesShell := false // by a trap, or an option
+	traps, options := false, false
 	syntax.Walk(file, func(node syntax.Node) bool {
 		switch n := node.(type) {
 		case *syntax.FuncDecl:
@@ -38,9 +38,12 @@ func (s *shell) prepare(file *syntax.File, once bool) {
 				inBackground(n)
 				return false
 			}
+			refuseDescriptors(n)
+			listDeclared(n)
 		case *syntax.CallExpr:
-			if len(n.Args) > 0 && (n.Args[0].Lit() == "set" || n.Args[0].Lit() == "trap") {
-				changesShell = true
+			if len(n.Args) > 0 {
+				traps = traps || n.Args[0].Lit() == "trap"
+				options = options || n.Args[0].Lit() == "set"
 			}
 		case *syntax.Assign:
 			quoteEscaped(n.Value)
@@ -53,9 +56,7 @@ func (s *shell) prepare(file *syntax.File, once bool) {
 				quoteEscaped(n.Word)
 			}
 		case *syntax.ParamExp:
-			if n.Param != nil && n.Param.Value == "!" {
-				n.Param.Value = lastJob
-			}
+			rename(n)
 		}
 		return true
 	})
@@ -65,7 +66,11 @@ func (s *shell) prepare(file *syntax.File, once bool) {
 	for _, stmt := range file.Stmts {
 		replaceExec(stmt)
 	}
-	if n := len(file.Stmts); once && n > 0 && !changesShell {
+	if traps { // a signal may come during the last command
+		file.Stmts = append(file.Stmts, &syntax.Stmt{Cmd: &syntax.CallExpr{Args: []*syntax.Word{
+			word(own), word("end"), parameter("?"),
+		}}})
+	} else if n := len(file.Stmts); once && n > 0 && !options {
 		stmt := file.Stmts[n-1]
 		call, ok := stmt.Cmd.(*syntax.CallExpr)
 		if ok && len(call.Args) > 0 && !stmt.Negated && !hasDocument(stmt) &&
@@ -73,6 +78,35 @@ func (s *shell) prepare(file *syntax.File, once bool) {
 			call.Args = append([]*syntax.Word{word(last)}, call.Args...)
 		}
 	}
+}
+
+// rename puts variables of this shell in place of parameters that the interpreter has not, or not as
+// a shell has them.
+func rename(n *syntax.ParamExp) {
+	switch {
+	case n.Param == nil:
+	case n.Param.Value == "!":
+		n.Param.Value = lastJob
+	case n.Param.Value == "0":
+		n.Param.Value = shellName
+	case n.Param.Value == "$":
+		n.Param.Value = shellPID
+	}
+}
+
+// renamed returns commands for eval, which the interpreter parses, with their parameters renamed.
+func renamed(commands string) string {
+	file, err := syntax.NewParser().Parse(strings.NewReader(commands), "")
+	if err != nil {
+		return commands // eval reports it
+	}
+	syntax.Walk(file, func(node syntax.Node) bool {
+		if n, ok := node.(*syntax.ParamExp); ok {
+			rename(n)
+		}
+		return true
+	})
+	return source(file)
 }
 
 // inBackground replaces a statement in the background by a call of spawn.
@@ -86,8 +120,47 @@ func inBackground(stmt *syntax.Stmt) {
 	*stmt = syntax.Stmt{Position: stmt.Position, Cmd: &syntax.CallExpr{Args: []*syntax.Word{
 		word(spawn),
 		{Parts: []syntax.WordPart{&syntax.SglQuoted{Value: text}}},
-		parameter("-"), parameter("0"), parameter("@"),
+		parameter("-"), parameter(shellName), parameter("@"),
 	}}}
+}
+
+// refuseDescriptors replaces a statement that redirects other descriptors than the interpreter can by
+// one that says so.
+func refuseDescriptors(stmt *syntax.Stmt) {
+	for _, r := range stmt.Redirs {
+		var numbers []string
+		if r.N != nil {
+			numbers = append(numbers, r.N.Value)
+		}
+		if r.Op == syntax.DplIn || r.Op == syntax.DplOut {
+			numbers = append(numbers, r.Word.Lit())
+		}
+		for _, number := range numbers {
+			if strings.TrimLeft(number, "0123456789") == "" && len(number) > 0 && (len(number) > 1 || number > "2") {
+				*stmt = syntax.Stmt{Position: stmt.Position, Cmd: &syntax.CallExpr{Args: []*syntax.Word{
+					word(own), word("descriptor"), word(number),
+				}}}
+				return
+			}
+		}
+		if r.Op == syntax.RdrClob { // there is no option -C
+			r.Op = syntax.RdrOut
+		}
+	}
+}
+
+// listDeclared makes export and readonly without names print variables.
+func listDeclared(stmt *syntax.Stmt) {
+	clause, ok := stmt.Cmd.(*syntax.DeclClause)
+	if !ok || clause.Variant.Value != "export" && clause.Variant.Value != "readonly" {
+		return
+	}
+	for _, arg := range clause.Args {
+		if arg.Value == nil || arg.Value.Lit() != "-p" {
+			return
+		}
+	}
+	stmt.Cmd = &syntax.CallExpr{Args: []*syntax.Word{word(own), word(clause.Variant.Value)}}
 }
 
 // replaceExec makes exec replace the shell, wherever it does not stand in a part that a shell would

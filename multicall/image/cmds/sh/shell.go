@@ -29,6 +29,7 @@ type shell struct {
 	jobs   jobs
 	// functions has the sources of function bodies as they were before prepare changed them.
 	functions map[*syntax.Stmt]string
+	traps     traps
 	// trapped is set when commands have called trap. They may wait for the end of the shell.
 	trapped bool
 }
@@ -39,12 +40,15 @@ func newShell(o options, env []string, interactive bool, stdin, stdout, stderr *
 		interrupts: make(chan os.Signal, 1),
 		parser:     syntax.NewParser(),
 		functions:  map[*syntax.Stmt]string{},
+		traps: traps{
+			commands: map[syscall.Signal]string{},
+			signals:  make(chan os.Signal, 64),
+		},
 	}
-	variables := s.jobs.takeLast(env)
 	var err error
 	s.runner, err = interp.New(
 		interp.StdIO(stdin, stdout, stderr),
-		interp.Env(environment{variables, &s.jobs}),
+		interp.Env(newEnvironment(env, s.name, &s.jobs)),
 		interp.Interactive(interactive),
 		interp.CallHandler(s.call),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return s.exec }),
@@ -85,10 +89,7 @@ func (s *shell) runText(text io.Reader, name string, once bool) int {
 // loop runs the commands that lines has, and returns the exit code of the shell.
 func (s *shell) loop(lines lineReader) int {
 	if s.interactive {
-		// Without a handler the signals would end or stop the shell. Ignored ones would be ignored
-		// by the commands too.
-		signal.Notify(make(chan os.Signal, 1), syscall.SIGQUIT, syscall.SIGTSTP)
-		signal.Notify(s.interrupts, os.Interrupt)
+		s.catchKeys()
 	}
 	var text strings.Builder
 	for {
@@ -127,6 +128,13 @@ func (s *shell) loop(lines lineReader) int {
 			return code
 		}
 	}
+}
+
+// catchKeys catches the signals of keys. Without a handler they would end or stop the shell. Ignored
+// ones would be ignored by the commands too.
+func (s *shell) catchKeys() {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGQUIT, syscall.SIGTSTP)
+	signal.Notify(s.interrupts, os.Interrupt)
 }
 
 // continues reports whether a line ends with a backslash that quotes the line break.
