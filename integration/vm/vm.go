@@ -222,19 +222,19 @@ type Share struct {
 	ReadOnly bool
 }
 
-// maxDevices is how many virtio-mmio devices a microvm has room for, besides those that each
-// machine has.
-const maxDevices = 5
+// MaxDevices is how many virtio-mmio devices a microvm has room for, besides those that each
+// machine has: QEMU's has eight slots.
+const MaxDevices = 5
 
 // HasRoom reports whether another virtio device can be added to the machine of c. It counts each of
 // Devices as one.
 func HasRoom(c *Config) bool {
-	return len(c.Disks)+len(c.Shares)+len(c.Devices) < maxDevices
+	return c.Arch == "arm64" || len(c.Disks)+len(c.Shares)+len(c.Devices) < MaxDevices
 }
 
 // A Device is a device that Config has no field for. The machine is a microvm on amd64 and a "virt"
 // on arm64. Its devices are virtio-mmio ones, such as virtio-net-device. There is room for
-// maxDevices of them, including disks and shares.
+// MaxDevices of them on amd64, including disks and shares.
 type Device struct {
 	// Files are inherited by QEMU. Run does not close them.
 	Files []*os.File

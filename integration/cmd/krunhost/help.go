@@ -61,6 +61,8 @@ const manual = `  --root DIR          root directory of the guest, such as an un
   --disk FILE[:ro]    adds a disk, /dev/vda, /dev/vdb and so on, with the raw image FILE. The guest
                       writes to FILE unless :ro follows.
   --share TAG=DIR     adds a directory for the guest to mount: mount -t virtiofs TAG /mnt
+                      An amd64 guest has room for five of --disk, --share and --net together, and
+                      with five it has no power key: Ctrl-C kills it.
   --mem MIB           memory of the guest in MiB. Default: 512.
   --cpus N            number of CPUs of the guest. Default: 1.
   --timeout DURATION  kills the machine after a time such as 90s. Default: no limit.

@@ -113,6 +113,9 @@ func parseOptions(args []string) (*options, error) {
 	if o.memMiB <= 0 || o.cpus <= 0 {
 		return nil, errors.New("--mem and --cpus: want a number above 0")
 	}
+	if err := o.checkDevices(); err != nil {
+		return nil, err
+	}
 	if o.chart != "" {
 		o.showDebug = slices.Contains(o.env, "KRUN_DEBUG=1")
 		o.env = append(o.env, "KRUN_DEBUG=1")
@@ -121,6 +124,18 @@ func parseOptions(args []string) (*options, error) {
 		return nil, errors.New("--root and --image: want one of them")
 	}
 	return o, nil
+}
+
+// checkDevices checks that the machine has room for its devices.
+func (o *options) checkDevices() error {
+	n := len(o.disks) + len(o.shares)
+	if o.net {
+		n++
+	}
+	if o.arch == "amd64" && n > vm.MaxDevices {
+		return fmt.Errorf("--disk, --share and --net: want at most %d of them together, have %d", vm.MaxDevices, n)
+	}
+	return nil
 }
 
 // parseFile parses the value of --file, NAME=PATH[:one-shot].

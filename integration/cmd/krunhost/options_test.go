@@ -62,6 +62,14 @@ func TestParseOptions(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("parseOptions() = %+v, %v, want %+v", got, err, want)
 	}
+	devices := strings.Fields("--net" + strings.Repeat(" --disk d --share t=s", 3))
+	const tooMany = "--disk, --share and --net: want at most 5 of them together, have 7"
+	if _, err := parseOptions(append(devices, "--arch", "amd64")); err == nil || err.Error() != tooMany {
+		t.Errorf("parseOptions(%s) = %v, want %s", devices, err, tooMany)
+	}
+	if _, err := parseOptions(append(devices, "--arch", "arm64")); err != nil {
+		t.Errorf("parseOptions(%s --arch arm64) = %v, want no error", devices, err)
+	}
 	if _, err := parseOptions([]string{"--help"}); !errors.Is(err, flag.ErrHelp) {
 		t.Errorf("parseOptions(--help) = %v, want %v", err, flag.ErrHelp)
 	}

@@ -41,6 +41,7 @@ type stopper struct {
 	mu     sync.Mutex
 	press  func(context.Context) error // presses the power key; nil if the machine has no power key
 	limit  time.Duration               // how long the guest may take
+	noRoom bool                        // the machine has no power key, for it has no room for one
 	asked  bool
 	ending context.Context // ends with the machine
 }
@@ -72,6 +73,10 @@ func withSignals(parent context.Context, stderr io.Writer) (ctx context.Context,
 func (s *stopper) receive(sig syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.noRoom {
+		fmt.Fprintf(s.stderr, "krunhost: %v: killed the guest, which has no power key: with %d disks, shares and --net there is no room\n",
+			sig, vm.MaxDevices)
+	}
 	if s.asked || s.press == nil || sig == syscall.SIGQUIT {
 		s.cancel(signalError{sig})
 		return
@@ -97,6 +102,9 @@ func (s *stopper) hold(press func(context.Context) error) {
 // function to call when the machine has ended. env has the variables for init.
 func (s *stopper) use(cfg *vm.Config, env []string) (done func(), err error) {
 	if !vm.HasRoom(cfg) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.noRoom = true
 		return func() {}, nil
 	}
 	control, err := vm.NewControl()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/krunbox/krunbox/integration/guestroot"
+	"github.com/krunbox/krunbox/integration/vm"
 )
 
 // freePort returns a TCP port of the loopback interface that nobody listens on.
@@ -120,6 +122,25 @@ func TestStop(t *testing.T) {
 				t.Errorf("exit code = %d, output %q, want %d, %q", code, output, tt.code, tt.output)
 			}
 		})
+	}
+}
+
+// TestStopWithoutKey sends a signal where devices leave no room for the keyboard of a power key.
+func TestStopWithoutKey(t *testing.T) {
+	cfg := vm.Config{Arch: "amd64", Shares: make([]vm.Share, vm.MaxDevices)}
+	var stderr bytes.Buffer
+	ctx, cancel := context.WithCancelCause(t.Context())
+	s := &stopper{stderr: &stderr, cancel: cancel, ending: ctx}
+	done, err := s.use(&cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	s.receive(syscall.SIGINT)
+	const want = "krunhost: interrupt: killed the guest, which has no power key: " +
+		"with 5 disks, shares and --net there is no room\n"
+	if got := stderr.String(); got != want || context.Cause(ctx) != error(signalError{syscall.SIGINT}) {
+		t.Errorf("message %q, cause %v, want %q, %v", got, context.Cause(ctx), want, syscall.SIGINT)
 	}
 }
 
