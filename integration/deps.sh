@@ -120,3 +120,6 @@ unpack crun crun crun
 
 # See package multicall/dist.
 unpack shells 'zsh fish' 'zsh fish'
+
+# See package docs, which compiles the documents' C.
+command -v cc >/dev/null || unpack compiler tcc tcc
