@@ -29,10 +29,11 @@ const (
 const ourCommands = "github.com/krunbox/krunbox/cmds/..."
 
 // forImages is the directory of the commands that namesForImages names. U-root has no such shell,
-// its head has no option -5, and its tail crashes if there is less to read.
+// its date does not know +%s, its grep always ends with 0, its head has no option -5, its hostname
+// takes -f for a name to set, and its tail crashes if there is less to read.
 const forImages = "github.com/krunbox/krunbox/multicall/image/cmds"
 
-var namesForImages = []string{"head", "sh", "tail"}
+var namesForImages = []string{"date", "grep", "head", "hostname", "sh", "tail"}
 
 // uroot is the module of u-root's commands, and urootDirs are its directories with commands.
 const uroot = "github.com/u-root/u-root"

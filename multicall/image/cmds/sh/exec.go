@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"mvdan.cc/sh/v3/expand"
@@ -127,6 +128,9 @@ func umask(hc interp.HandlerContext, args []string) error {
 	return nil
 }
 
+// signalDelay is more than it takes until this process sees a signal that a program got, too.
+const signalDelay = 200 * time.Millisecond
+
 // runProgram runs a program and waits for its end.
 func (s *shell) runProgram(ctx context.Context, hc interp.HandlerContext, args []string) error {
 	cmd, err := s.command(hc, args)
@@ -140,6 +144,12 @@ func (s *shell) runProgram(ctx context.Context, hc interp.HandlerContext, args [
 		_ = cmd.Process.Signal(os.Interrupt)
 	}
 	sig, status := exitStatus(cmd.Wait())
+	if s.interactive && sig == syscall.SIGINT {
+		select { // Ctrl-C ends the list too, but this process may not have seen its signal yet
+		case <-ctx.Done():
+		case <-time.After(signalDelay):
+		}
+	}
 	if s.interactive && sig != 0 && sig != syscall.SIGINT && sig != syscall.SIGPIPE {
 		fmt.Fprintf(s.stderr, "%s: %v\n", args[0], sig)
 	}

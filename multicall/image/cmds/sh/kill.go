@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -58,6 +59,8 @@ func (s *shell) kill(hc interp.HandlerContext, args []string) error {
 		default:
 			if err := unix.Kill(pid, sig); err != nil {
 				result = fail("%s: %v", arg, err)
+			} else if pid == os.Getpid() {
+				s.traps.await(sig)
 			}
 		}
 	}

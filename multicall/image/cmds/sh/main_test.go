@@ -118,7 +118,8 @@ func TestCommands(t *testing.T) {
 		{"exec 3>f", "sh: descriptor 3: only 0, 1 and 2 can be redirected\n", 1},
 		{":\necho a >&3; echo go on", "sh: descriptor 3: only 0, 1 and 2 can be redirected\ngo on\n", 0},
 		{"while read x <&4; do :; done 4<f & wait $!", "sh: descriptor 4: only 0, 1 and 2 can be redirected\n", 1},
-		// Traps. Signals come at some time after kill.
+		// Traps.
+		{"trap 'echo trapped' USR1; kill -USR1 $$; echo next; kill -USR1 $$", "trapped\nnext\ntrapped\n", 0},
 		{"trap 'x=$?' USR1; kill -USR1 $$; until test $x; do :; done; echo $x", "0\n", 0},
 		{"trap 'echo end; exit 3' TERM; kill -TERM $$; while :; do :; done", "end\n", 3},
 		{"trap 'echo end; kill $!' TERM; sleep 100 & kill -TERM $$; wait $!", "end\n", 143},

@@ -91,6 +91,16 @@ func (t *traps) print(hc interp.HandlerContext) {
 	}
 }
 
+// await waits until a signal that this process has sent itself is here, if it has commands.
+func (t *traps) await(sig syscall.Signal) {
+	t.mutex.Lock()
+	trapped := t.commands[sig] != ""
+	t.mutex.Unlock()
+	if trapped {
+		t.signals <- <-t.signals
+	}
+}
+
 // due returns the commands for the signals that have come since it was called last.
 func (t *traps) due() string {
 	t.mutex.Lock()
