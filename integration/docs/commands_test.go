@@ -13,6 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
 	"github.com/krunbox/krunbox/integration/diskimage"
 	"github.com/krunbox/krunbox/integration/guestroot"
 )
@@ -34,15 +40,10 @@ var others = []string{
 // notRun are commands that can't be run here, or are run by another test, with the reason.
 var notRun = map[string]string{
 	"make test": "runs this test",
-	"build/krunhost --root /path/to/rootfs -- /bin/sh":                                 "the directory is the reader's",
 	`make -C ../libkrun KRUN_INIT_BINARY_PATH="$PWD/build/init.krun" BLK=1 NET=1`:      "needs libkrun's sources and Rust",
 	"podman run --rm --annotation run.oci.handler=krun docker.io/library/busybox true": "needs KVM, podman and libkrun",
-	"build/krunhost --image nginx.tar --publish 8080:80":                               "the image is the reader's; TestImage of krunhost",
-	"make dist":               "takes a minute; TestRelease of multicall/dist",
-	"make guestinit":          "builds three times what make build builds; TestBinary of pkg/guestinit",
-	"make rootfs KIND=tar.gz": "takes a minute; TestRootfs of package cases",
-	"make build GOARCH=arm64": "make test begins with it",
-	"make build TEE=1":        "make test begins with it",
+	"make guestinit": "takes a minute, for platforms that nothing else builds; TestBinary of pkg/guestinit",
+	"make dist":      "takes a minute; TestRelease of multicall/dist",
 	"make image KERNEL=debian CMDS='default tcpdump' FILES=README.md:/README.md": "takes a minute; TestImageWorkload of package cases",
 	"qemu-system-x86_64 -M q35 -m 512 -nographic -no-reboot -kernel build/vmlinuz -initrd build/krunbox.cpio.gz " +
 		"-append 'console=ttyS0 quiet KRUN_INIT=/bin/sh'": "boots what make image makes; TestImageWorkload of package cases",
@@ -150,7 +151,10 @@ func sh(t *testing.T, dir, script string, args ...string) {
 func prepare(t *testing.T, dir string) {
 	t.Helper()
 	sh(t, dir, "cp pkg/guestconfig/testdata/oci.json config.json")
-	root := t.TempDir()
+	root := dir + "/rootfs"
+	if err := os.Mkdir(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := guestroot.Create(t.Context(), "amd64", root); err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +162,34 @@ func prepare(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	if err := diskimage.Create(dir+"/root.ext4", diskimage.FileSystem{Type: "ext4", Dir: root}); err != nil {
+		t.Fatal(err)
+	}
+	// The same contents each time: krunhost keeps images in the cache, by their digest.
+	sh(t, root, `tar --numeric-owner --sort=name --mtime=@0 -cf "$1" .`, dir+"/layer.tar")
+	saveImage(t, dir+"/nginx.tar", dir+"/layer.tar")
+}
+
+// saveImage writes an image of a layer as docker save does. Its program ends at once.
+func saveImage(t *testing.T, path, layer string) {
+	t.Helper()
+	l, err := tarball.LayerFromFile(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{
+		OS: "linux", Architecture: "amd64", Config: v1.Config{Entrypoint: []string{"/bin/true"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if img, err = mutate.AppendLayers(img, l); err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag("nginx:test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tarball.WriteToFile(path, tag, img); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -27,6 +27,7 @@ func TestBuild(t *testing.T) {
 		steps[1] != "writing "+output {
 		t.Errorf("Build() reported the steps %q, want building and writing", steps)
 	}
+	t.Run("commands", func(t *testing.T) { usualCommands(t, output) })
 }
 
 func TestPackages(t *testing.T) {
