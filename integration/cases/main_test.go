@@ -182,6 +182,10 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 		}
 	}
 	result, err := vm.Run(t.Context(), cfg)
+	if guest, ok := errors.AsType[*vm.GuestError](err); ok && guest.BeforeInit && rewind(&cfg) {
+		t.Logf("the kernel ended before it started init, so the guest is booted again; its messages:\n%s", guest.Kernel)
+		result, err = vm.Run(t.Context(), cfg)
+	}
 	codes := slices.Compact(slices.Clone(result.ExitCodes))
 	if err == nil && slices.Equal(codes, []int{want}) {
 		return result
@@ -197,6 +201,27 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	}
 	t.Fatalf("exit codes = %d, want %d; console:\n%s", result.ExitCodes, want, result.Console)
 	return result
+}
+
+// rewind sets the inputs of a machine back to their start. It returns whether all can be set back.
+func rewind(cfg *vm.Config) bool {
+	inputs := []io.Reader{cfg.ConsoleIn}
+	for _, port := range cfg.Ports {
+		inputs = append(inputs, port.In)
+	}
+	for _, in := range inputs {
+		if in == nil {
+			continue
+		}
+		seeker, ok := in.(io.Seeker)
+		if !ok {
+			return false
+		}
+		if _, err := seeker.Seek(0, io.SeekStart); err != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // console returns the output on the console, with LF line ends.

@@ -21,7 +21,10 @@ type Observation struct {
 	// than 1 means 1.
 	Slowness float64
 
-	Kernel  string            // the last messages of the guest's kernel, if there is no exit code
+	Kernel string // the last messages of the guest's kernel, if there is no exit code
+
+	BeforeInit bool // the machine ended before the kernel started init
+
 	Console []byte            // output on the console, if it was read
 	Ports   map[string][]byte // output on ports that were read
 	Images  map[string]error  // the result of the check of each disk's file system, by the disk's use
@@ -82,7 +85,7 @@ func Failure(o Observation) error {
 	if found := kernelBug.FindString(string(o.Console) + o.Kernel); found != "" {
 		return fmt.Errorf("the guest's kernel: %s", found)
 	}
-	if o.Kernel != "" && !strings.Contains(o.Kernel, " as init process") {
+	if o.BeforeInit {
 		return errors.New("the guest's kernel ended before it started init")
 	}
 	return nil

@@ -301,7 +301,7 @@ func (r *rig) run(ctx context.Context) Observation {
 	}
 	var guest *vm.GuestError
 	if errors.As(err, &guest) {
-		o.Kernel = guest.Kernel
+		o.Kernel, o.BeforeInit = guest.Kernel, guest.BeforeInit
 	}
 	switch {
 	case errors.Is(err, vm.ErrDeadline):

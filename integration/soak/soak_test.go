@@ -124,9 +124,9 @@ func TestJudge(t *testing.T) {
 		{"another code", func(_ *Plan, o *Observation) { o.Codes = []int{5, 6} }, []string{"exit codes [5 6]"}},
 		{"no code", func(_ *Plan, o *Observation) { o.Codes = nil }, []string{"exit codes []"}},
 		{"no code, init started", func(_ *Plan, o *Observation) {
-			o.Codes, o.Kernel = nil, "Linux version 6.12\nRun /init.krun as init process"
+			o.Codes, o.Kernel = nil, "Run /init.krun as init process"
 		}, []string{"exit codes []"}},
-		{"no code, init not started", func(_ *Plan, o *Observation) { o.Codes, o.Kernel = nil, "Linux version 6.12" }, nil},
+		{"no code, init not started", func(_ *Plan, o *Observation) { o.Codes, o.BeforeInit = nil, true }, nil},
 		{"no code, kernel failed", func(_ *Plan, o *Observation) {
 			o.Codes, o.Kernel = nil, "Run /init.krun as init process\nBUG: unable to handle page fault"
 		}, nil},

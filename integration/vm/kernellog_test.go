@@ -16,6 +16,9 @@ func TestKernelLog(t *testing.T) {
 		if !errors.As(err, &guest) {
 			t.Fatalf("%s: Run() = %v, want a GuestError", arch, err)
 		}
+		if guest.BeforeInit {
+			t.Errorf("%s: BeforeInit although init has run", arch)
+		}
 		if want := "Run /script as init process"; !strings.Contains(guest.Kernel, want) {
 			t.Errorf("%s: the kernel's messages do not contain %q:\n%s", arch, want, guest.Kernel)
 		}

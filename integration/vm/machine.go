@@ -41,6 +41,7 @@ type machine struct {
 	guestEnds []*os.File // QEMU's ends of the connections, closed here after QEMU's start
 	dirs      []string   // temporary ones
 	memory    *os.File   // of the guest
+	resets    *os.File   // what QEMU logs when it resets a processor
 
 	console tail
 	stderr  tail
@@ -271,8 +272,10 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 // close closes all connections. It may be called more than once.
 func (m *machine) close() {
 	m.closeGuestEnds()
-	if m.memory != nil {
-		m.memory.Close()
+	for _, f := range []*os.File{m.memory, m.resets} {
+		if f != nil {
+			f.Close()
+		}
 	}
 	for _, dir := range m.dirs {
 		os.RemoveAll(dir)
@@ -336,7 +339,9 @@ func (m *machine) startError(err error) error {
 // verdict returns Run's error after QEMU has ended with waitErr.
 func (m *machine) verdict(ctx context.Context, waitErr error, result Result) error {
 	guestError := func(err error) error {
-		return &GuestError{Err: err, Console: lastLines(result.Console, quotedLines), Kernel: m.kernelLog()}
+		e := &GuestError{Err: err, Console: lastLines(result.Console, quotedLines)}
+		m.addKernelLog(e)
+		return e
 	}
 	switch {
 	case ctx.Err() != nil:

@@ -65,6 +65,9 @@ type GuestError struct {
 
 	Console string // the last lines of the console's output
 	Kernel  string // the kernel's last messages, also those that "quiet" kept from the console
+
+	// BeforeInit is whether the kernel's messages show that it had not started init.
+	BeforeInit bool
 }
 
 func (e *GuestError) Unwrap() error { return e.Err }
