@@ -9,24 +9,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelLines is the maximum number of the kernel's messages in an error.
-const kernelLines = 60
+const (
+	kernelLines = 60 // maximum number of the kernel's messages in an error
 
-// addMemory creates files for the guest's memory and for what QEMU logs when it resets a processor. This
-// process can read them after QEMU's end.
+	// minLines is less than the number of messages of every boot. Only the first one is left in the
+	// kernel's image if later ones have replaced it in the buffer.
+	minLines = 10
+)
+
+// addMemory creates the guest's memory as a file, which this process can read after QEMU's end.
 func (m *machine) addMemory() error {
 	size := int64(m.cfg.MemMiB) << 20
-	for name, file := range map[string]**os.File{"memory": &m.memory, "resets": &m.resets} {
-		fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-		if err != nil {
-			return fmt.Errorf("create a file for the guest's %s: %w", name, err)
-		}
-		*file = os.NewFile(uintptr(fd), name)
+	fd, err := unix.MemfdCreate("guest", unix.MFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("create the guest's memory: %w", err)
 	}
+	m.memory = os.NewFile(uintptr(fd), "guest")
 	if err := m.memory.Truncate(size); err != nil {
 		return fmt.Errorf("set the size of the guest's memory: %w", err)
 	}
-	m.args("-d", "cpu_reset", "-D", fmt.Sprintf("/proc/self/fd/%d", m.passFile(m.resets)))
 	// The virtiofs server maps the memory too, so it is shared.
 	m.args("-object", fmt.Sprintf("memory-backend-file,id=mem,share=on,size=%d,mem-path=/proc/self/fd/%d",
 		size, m.passFile(m.memory)))
@@ -34,7 +35,7 @@ func (m *machine) addMemory() error {
 }
 
 // addKernelLog adds the last messages of the guest's kernel to an error, if it finds them in the guest's
-// memory, and how QEMU's processor ended if that was a triple fault.
+// memory.
 func (m *machine) addKernelLog(e *GuestError) {
 	memory, err := unix.Mmap(int(m.memory.Fd()), 0, m.cfg.MemMiB<<20, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
@@ -42,14 +43,9 @@ func (m *machine) addKernelLog(e *GuestError) {
 	}
 	defer unix.Munmap(memory)
 	lines := findKernelLog(memory)
-	e.BeforeInit = len(lines) > 0 && !slices.ContainsFunc(lines, func(line []byte) bool {
+	e.BeforeInit = len(lines) >= minLines && !slices.ContainsFunc(lines, func(line []byte) bool {
 		return bytes.HasPrefix(line, []byte("Run ")) && bytes.Contains(line, []byte(" as init process"))
 	})
-	if resets, err := os.ReadFile(fmt.Sprintf("/proc/self/fd/%d", m.resets.Fd())); err == nil {
-		if _, state, found := bytes.Cut(resets, []byte("Triple fault\n")); found {
-			lines = append(lines, []byte("QEMU: triple fault"), state)
-		}
-	}
 	e.Kernel = string(bytes.Join(lines[max(0, len(lines)-kernelLines):], []byte("\n")))
 }
 

@@ -41,7 +41,6 @@ type machine struct {
 	guestEnds []*os.File // QEMU's ends of the connections, closed here after QEMU's start
 	dirs      []string   // temporary ones
 	memory    *os.File   // of the guest
-	resets    *os.File   // what QEMU logs when it resets a processor
 
 	console tail
 	stderr  tail
@@ -272,10 +271,8 @@ func (m *machine) run(ctx context.Context) (Result, error) {
 // close closes all connections. It may be called more than once.
 func (m *machine) close() {
 	m.closeGuestEnds()
-	for _, f := range []*os.File{m.memory, m.resets} {
-		if f != nil {
-			f.Close()
-		}
+	if m.memory != nil {
+		m.memory.Close()
 	}
 	for _, dir := range m.dirs {
 		os.RemoveAll(dir)
