@@ -259,3 +259,18 @@ func TestWorkdirOutsideOfRoot(t *testing.T) {
 		wantLine(t, console(run(t, cfg, 125)), "krunbox: ", "working directory "+dir, "not below the root")
 	}
 }
+
+// TestFullOverlayInMemory has a workload fill its root, whose changes are in the memory of a small machine.
+// It gets an error, and memory is left for the rest.
+func TestFullOverlayInMemory(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", `
+size=$(df -k / | awk 'END { print $2 }')
+available=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo)
+[ $((size * 4)) -lt $((available * 3)) ] || echo "the root has $size kB, and only $available kB are available"
+dd if=/dev/zero of=/filled bs=64k 2>&1 | grep -o 'No space left on device'
+exit 5`)
+	cfg.MemMiB = 96
+	cfg.Env = append(cfg.Env, "KRUN_ROOT_OVERLAY=tmpfs")
+	wantConsole(t, run(t, cfg, 5), "No space left on device\n")
+}

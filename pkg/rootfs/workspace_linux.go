@@ -60,7 +60,9 @@ func (w *enterWorkspace) Do() (err error) {
 
 // switchToTmpfs makes a tmpfs with the directories of the workspace the root.
 func (w *enterWorkspace) switchToTmpfs() (err error) {
-	tmpfs, err := newMount("tmpfs", map[string]string{"mode": "0755"})
+	var memory unix.Sysinfo_t
+	_ = unix.Sysinfo(&memory)
+	tmpfs, err := newMount("tmpfs", map[string]string{"mode": "0755", "size": workspaceSize(memory)})
 	if err != nil {
 		return err
 	}
@@ -84,6 +86,18 @@ func (w *enterWorkspace) switchToTmpfs() (err error) {
 		err = unix.Chroot(".")
 	}
 	return err
+}
+
+// workspaceSize returns the option "size" of the workspace, which takes the changes of an overlay in memory.
+// The default of tmpfs is half of the memory, which may be all that is free on a small machine.
+func workspaceSize(memory unix.Sysinfo_t) string {
+	const freePercent = 60
+	unit := uint64(memory.Unit)
+	bytes := min(memory.Totalram*unit/2, memory.Freeram*unit/100*freePercent)
+	if bytes == 0 { // unknown
+		return "50%"
+	}
+	return fmt.Sprintf("%dk", (bytes+1023)/1024)
 }
 
 // newMount returns a descriptor of a new file system that is mounted nowhere.
