@@ -1,8 +1,10 @@
 package docs
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -42,11 +44,6 @@ var notRun = map[string]string{
 	"make test": "runs this test",
 	`make -C ../libkrun KRUN_INIT_BINARY_PATH="$PWD/build/init.krun" BLK=1 NET=1`:      "needs libkrun's sources and Rust",
 	"podman run --rm --annotation run.oci.handler=krun docker.io/library/busybox true": "needs KVM, podman and libkrun",
-	"make guestinit": "takes a minute, for platforms that nothing else builds; TestBinary of pkg/guestinit",
-	"make dist":      "takes a minute; TestRelease of multicall/dist",
-	"make image KERNEL=debian CMDS='default tcpdump' FILES=README.md:/README.md": "takes a minute; TestImageWorkload of package cases",
-	"qemu-system-x86_64 -M q35 -m 512 -nographic -no-reboot -kernel build/vmlinuz -initrd build/krunbox.cpio.gz " +
-		"-append 'console=ttyS0 quiet KRUN_INIT=/bin/sh'": "boots what make image makes; TestImageWorkload of package cases",
 }
 
 // byHand are exit codes other than 0 of commands that are for the inside of a guest.
@@ -244,6 +241,8 @@ func TestCommands(t *testing.T) {
 			}
 		case strings.HasPrefix(command, "krunbox "):
 			inGuest = append(inGuest, command)
+		case strings.HasPrefix(command, "qemu-system-x86_64 "):
+			atConsole(t, dir, command)
 		default:
 			typed(t, dir, command)
 		}
@@ -252,6 +251,45 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%q is in no document any more", command)
 	}
 	guest(t, dir, inGuest)
+}
+
+// atConsole runs a command that boots a machine with a shell at its console. It types a line at the prompt,
+// after which the machine is to end.
+func atConsole(t *testing.T, dir, command string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "bash", "-c", "exec "+command)
+	cmd.Dir = dir
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var out []byte
+	typed := false
+	for buf := make([]byte, 4096); ; {
+		n, err := stdout.Read(buf)
+		out = append(out, buf[:n]...)
+		if !typed && bytes.HasSuffix(out, []byte("# ")) {
+			typed = true
+			if _, err := io.WriteString(stdin, "echo $((6*7)); exit\r"); err != nil {
+				t.Error(err)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	if err := cmd.Wait(); err != nil || !bytes.Contains(out, []byte("\n42\r\n")) {
+		t.Errorf("%s: %v; console:\n%s", command, err, out)
+	}
 }
 
 // guest runs the commands that are for the inside of a guest.
