@@ -182,8 +182,10 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 		}
 	}
 	result, err := vm.Run(t.Context(), cfg)
-	if guest, ok := errors.AsType[*vm.GuestError](err); ok && guest.BeforeInit && rewind(&cfg) {
-		t.Logf("the kernel ended before it started init, so the guest is booted again; its messages:\n%s", guest.Kernel)
+	if guest, ok := errors.AsType[*vm.GuestError](err); ok &&
+		(guest.BeforeInit || vm.KernelBug(string(result.Console)) != "") && rewind(&cfg) {
+		t.Logf("the guest's kernel failed itself, so the guest is booted again; its messages:\n%s\nconsole:\n%s",
+			guest.Kernel, result.Console)
 		result, err = vm.Run(t.Context(), cfg)
 	}
 	codes := slices.Compact(slices.Clone(result.ExitCodes))
@@ -222,6 +224,23 @@ func rewind(cfg *vm.Config) bool {
 		}
 	}
 	return true
+}
+
+func TestRewind(t *testing.T) {
+	in := strings.NewReader("input")
+	if _, err := io.ReadAll(in); err != nil {
+		t.Fatal(err)
+	}
+	cfg := vm.Config{ConsoleIn: in, Ports: []vm.Port{{Name: "output"}}}
+	if !rewind(&cfg) || in.Len() != len("input") {
+		t.Errorf("rewind() left %d bytes to read, want %d", in.Len(), len("input"))
+	}
+	r, w := io.Pipe()
+	defer w.Close()
+	cfg.Ports[0].In = r
+	if rewind(&cfg) {
+		t.Error("rewind() = true with a pipe")
+	}
 }
 
 // console returns the output on the console, with LF line ends.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/krunbox/krunbox/integration/vm"
 )
 
 // An Observation is what the host has seen of a boot.
@@ -73,17 +75,15 @@ const maxMemory = 6 << 10
 var crashes = regexp.MustCompile(`(?m)panic: |fatal error: |^goroutine \d+|Kernel panic|Attempted to kill init|` +
 	`unexpected fault address|runtime: |SIGSEGV|signal arrived`)
 
-// kernelBug is what the guest's kernel prints when it fails itself. QEMU's emulation of several
-// processors may be the cause.
-var kernelBug = regexp.MustCompile(`BUG: [^\n]*|Oops: [^\n]*|general protection fault[^\n]*`)
-
 // Failure returns why a boot says nothing about krunbox, if that is so.
 func Failure(o Observation) error {
 	if o.Failure != nil {
 		return o.Failure
 	}
-	if found := kernelBug.FindString(string(o.Console) + o.Kernel); found != "" {
-		return fmt.Errorf("the guest's kernel: %s", found)
+	for _, text := range []string{string(o.Console), o.Kernel} {
+		if found := vm.KernelBug(text); found != "" {
+			return fmt.Errorf("the guest's kernel: %s", found)
+		}
 	}
 	if o.BeforeInit {
 		return errors.New("the guest's kernel ended before it started init")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,12 @@ const (
 	// kernel's image if later ones have replaced it in the buffer.
 	minLines = 10
 )
+
+var kernelBug = regexp.MustCompile(`BUG: [^\r\n]*|Oops: [^\r\n]*|general protection fault[^\r\n]*`)
+
+// KernelBug returns what the guest's kernel has printed about a failure of its own, or "". QEMU's
+// emulation causes one in some hundred boots with several processors.
+func KernelBug(messages string) string { return kernelBug.FindString(messages) }
 
 // addMemory creates the guest's memory as a file, which this process can read after QEMU's end.
 func (m *machine) addMemory() error {

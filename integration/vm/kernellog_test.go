@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -22,5 +23,26 @@ func TestKernelLog(t *testing.T) {
 		if want := "Run /script as init process"; !strings.Contains(guest.Kernel, want) {
 			t.Errorf("%s: the kernel's messages do not contain %q:\n%s", arch, want, guest.Kernel)
 		}
+	}
+}
+
+func TestKernelBug(t *testing.T) {
+	for messages, want := range map[string]string{
+		"[ 2.9] Oops: double fault: 0000 [#1] SMP NOPTI\r\n[ 2.9] CPU: 1": "Oops: double fault: 0000 [#1] SMP NOPTI",
+		"[ 1.0] Kernel panic - not syncing: System is deadlocked on memory": "",
+	} {
+		if got := KernelBug(messages); got != want {
+			t.Errorf("KernelBug(%q) = %q, want %q", messages, got, want)
+		}
+	}
+}
+
+func TestFindKernelLog(t *testing.T) {
+	memory := "code\x00Linux version 6\x00\xff" + strings.Repeat("\x00", 100) +
+		"\x01\x00\x00\x00\x00\x00\x00\x80Linux version 6\x00\x02\x00\x00\x00\x00\x00\x00\x80Run /init as init process\x00" +
+		strings.Repeat("\x00", 100) + "other text"
+	got := bytes.Join(findKernelLog([]byte(memory)), []byte("|"))
+	if want := "Linux version 6|Run /init as init process"; string(got) != want {
+		t.Errorf("findKernelLog() = %q, want %q", got, want)
 	}
 }
