@@ -28,7 +28,7 @@ func TestKernelLog(t *testing.T) {
 
 func TestKernelBug(t *testing.T) {
 	for messages, want := range map[string]string{
-		"[ 2.9] Oops: double fault: 0000 [#1] SMP NOPTI\r\n[ 2.9] CPU: 1": "Oops: double fault: 0000 [#1] SMP NOPTI",
+		"[ 2.9] Oops: double fault: 0000 [#1] SMP NOPTI\r\n[ 2.9] CPU: 1":   "Oops: double fault: 0000 [#1] SMP NOPTI",
 		"[ 1.0] Kernel panic - not syncing: System is deadlocked on memory": "",
 	} {
 		if got := KernelBug(messages); got != want {
