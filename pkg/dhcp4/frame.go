@@ -85,6 +85,9 @@ func udpChecksum(ip, udp, payload []byte) uint16 {
 func Checksum(parts ...[]byte) uint16 {
 	var sum uint64
 	for _, b := range parts {
+		for ; len(b) >= 4; b = b[4:] { // adds the words of 16 bits too, as 1<<16 is 1 modulo 0xffff
+			sum += uint64(binary.BigEndian.Uint32(b))
+		}
 		for i, octet := range b {
 			sum += uint64(octet) << (8 * (1 - i%2)) // big-endian words
 		}

@@ -121,22 +121,6 @@ func (c *Conn) find(name string) (link Link, err error) {
 	return link, err
 }
 
-// SetUp sets the interface with the given name up, and returns its new state. Its error wraps
-// ENODEV if there is no such interface.
-func (c *Conn) SetUp(name string) (Link, error) {
-	link, err := c.find(name)
-	if err == nil {
-		err = c.request(func() error { return c.handle.LinkSetUp(byIndex(link.Index)) })
-	}
-	if err == nil {
-		link, err = c.find(name)
-	}
-	if err != nil {
-		return Link{}, fmt.Errorf("set up interface %s: %w", name, err)
-	}
-	return link, nil
-}
-
 // Links returns all interfaces.
 func (c *Conn) Links() ([]Link, error) {
 	return list(c, "interfaces", c.handle.LinkList, newLink)

@@ -67,7 +67,7 @@ func TestConnectionSurvivesInNamespace(t *testing.T) {
 				return err
 			}
 			defer there.Close()
-			link, err := there.SetUp("peer0")
+			link, err := bringUp(there, "peer0")
 			if err != nil {
 				return err
 			}
@@ -80,7 +80,7 @@ func TestConnectionSurvivesInNamespace(t *testing.T) {
 			return err
 		})
 		defer listener.Close()
-		link, err := c.SetUp("eth0")
+		link, err := bringUp(c, "eth0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -285,8 +285,8 @@ func TestNoLinkInNamespace(t *testing.T) {
 			if l, err := c.Link(name); !isNoDevice(err, "find interface "+name) || l.Index != 0 {
 				t.Errorf("Link(%s) = %+v, %v, want ENODEV", name, l, err)
 			}
-			if l, err := c.SetUp(name); !isNoDevice(err, "set up interface "+name) || l.Index != 0 {
-				t.Errorf("SetUp(%s) = %+v, %v, want ENODEV", name, l, err)
+			if err := (Up{name}).Do(); !isNoDevice(err, "set up interface "+name) {
+				t.Errorf("set %s up: %v, want ENODEV", name, err)
 			}
 		}
 		for _, size := range []int{0, 16, 70000} {
@@ -294,14 +294,22 @@ func TestNoLinkInNamespace(t *testing.T) {
 			if l, err := c.Link(name); !errors.Is(err, unix.ENODEV) {
 				t.Errorf("Link() of a name of %d bytes = %+v, %v, want ENODEV", size, l, err)
 			}
-			if l, err := c.SetUp(name); !errors.Is(err, unix.ENODEV) {
-				t.Errorf("SetUp() of a name of %d bytes = %+v, %v, want ENODEV", size, l, err)
+			if err := (Up{name}).Do(); !errors.Is(err, unix.ENODEV) {
+				t.Errorf("set an interface up with a name of %d bytes: %v, want ENODEV", size, err)
 			}
 		}
 		if mtu := c.MaxMTU(9999); mtu != 0 {
 			t.Errorf("MaxMTU() without the interface = %d, want 0", mtu)
 		}
 	})
+}
+
+// bringUp sets an interface up, and returns its state.
+func bringUp(c *Conn, name string) (Link, error) {
+	if err := (Up{name}).Do(); err != nil {
+		return Link{}, err
+	}
+	return c.Link(name)
 }
 
 func isNoDevice(err error, doing string) bool {
@@ -318,7 +326,6 @@ func TestForeignMessagesInNamespace(t *testing.T) {
 		messages := [][]byte{forged.Serialize(), {1, 2, 3}, make([]byte, 20000)}
 		for name, request := range map[string]func() error{
 			"Link":  func() error { _, err := c.Link("eth0"); return err },
-			"SetUp": func() error { _, err := c.SetUp("eth0"); return err },
 			"Links": func() error { _, err := c.Links(); return err },
 		} {
 			sendToAll(t, messages)
@@ -326,8 +333,19 @@ func TestForeignMessagesInNamespace(t *testing.T) {
 				t.Errorf("%s after foreign messages: %v", name, err)
 			}
 		}
-		if l, err := c.Link("eth0"); err != nil || !l.Up {
+	})
+}
+
+// TestUpKeepsFlagsInNamespace sets an interface up that has other flags.
+func TestUpKeepsFlagsInNamespace(t *testing.T) {
+	nstest.Run(t, func(t *testing.T, _ string) {
+		c := veth(t)
+		if l, err := bringUp(c, "eth0"); err != nil || !l.Up {
 			t.Errorf("Link() = %+v, %v, want up", l, err)
+		}
+		eth0, err := net.InterfaceByName("eth0")
+		if want := net.FlagUp | net.FlagMulticast | net.FlagBroadcast; err != nil || eth0.Flags&want != want {
+			t.Errorf("eth0 has flags %v, %v, want %v", eth0.Flags, err, want)
 		}
 	})
 }

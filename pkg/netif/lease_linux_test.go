@@ -51,7 +51,7 @@ func setUp(t *testing.T, c *Conn) Link {
 			t.Fatal(err)
 		}
 		var err error
-		if link, err = c.SetUp(name); err != nil {
+		if link, err = bringUp(c, name); err != nil {
 			t.Fatal(err)
 		}
 	}

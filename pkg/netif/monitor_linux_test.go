@@ -30,16 +30,16 @@ func TestLinkInNamespace(t *testing.T) {
 			t.Errorf("MaxMTU() = %d, want 65535", mtu)
 		}
 		// The other end is down.
-		if l, err := c.SetUp("eth0"); err != nil || !l.Up || l.Carrier {
-			t.Errorf("SetUp() without carrier = %+v, %v, want up", l, err)
+		if l, err := bringUp(c, "eth0"); err != nil || !l.Up || l.Carrier {
+			t.Errorf("bringUp() without carrier = %+v, %v, want up", l, err)
 		}
 		awaitChange(t, monitor)
 		lease := config("10.0.2.15/24", "0.0.0.0/0 via 10.0.2.2")
 		lease.Index = l.Index
 		apply(t, c, nil, lease) // works without carrier
 
-		if l, err := c.SetUp("peer0"); err != nil || !l.Carrier {
-			t.Errorf("SetUp() = %+v, %v, want carrier", l, err)
+		if l, err := bringUp(c, "peer0"); err != nil || !l.Carrier {
+			t.Errorf("bringUp() = %+v, %v, want carrier", l, err)
 		}
 		awaitChange(t, monitor)
 		if l, err := c.Link("eth0"); err != nil || !l.Up || !l.Carrier {

@@ -47,36 +47,41 @@ func (a Address) Do() (err error) {
 		flagUp)
 }
 
-// change makes changes to an interface, in order. Each fills in its argument and returns its ioctl.
-func change(name string, changes ...func(*unix.Ifreq) (request uint, err error)) error {
+// change makes changes to an interface, in order, each by ioctls of a socket with the interface's name as
+// argument.
+func change(name string, changes ...func(socket int, argument *unix.Ifreq) error) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket: %w", err)
 	}
 	defer unix.Close(s)
-	for _, fill := range changes {
+	for _, apply := range changes {
 		argument, err := unix.NewIfreq(name)
 		if err != nil {
-			return err
+			return unix.ENODEV // no interface can have such a name
 		}
-		request, err := fill(argument)
-		if err == nil {
-			err = unix.IoctlIfreq(s, request, argument)
-		}
-		if err != nil {
+		if err := apply(s, argument); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// flagUp sets IFF_UP. It takes away no other flag: the settable ones are off on an interface that
-// was never up.
-func flagUp(argument *unix.Ifreq) (request uint, err error) {
-	argument.SetUint16(unix.IFF_UP)
-	return unix.SIOCSIFFLAGS, nil
+// flagUp sets IFF_UP. Other flags stay, such as IFF_MULTICAST.
+func flagUp(socket int, argument *unix.Ifreq) error {
+	err := unix.IoctlIfreq(socket, unix.SIOCGIFFLAGS, argument)
+	if flags := argument.Uint16(); err == nil && flags&unix.IFF_UP == 0 {
+		argument.SetUint16(flags | unix.IFF_UP)
+		err = unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, argument)
+	}
+	return err
 }
 
-func setAddr(request uint, addr []byte) func(*unix.Ifreq) (uint, error) {
-	return func(argument *unix.Ifreq) (uint, error) { return request, argument.SetInet4Addr(addr) }
+func setAddr(request uint, addr []byte) func(int, *unix.Ifreq) error {
+	return func(socket int, argument *unix.Ifreq) error {
+		if err := argument.SetInet4Addr(addr); err != nil {
+			return err
+		}
+		return unix.IoctlIfreq(socket, request, argument)
+	}
 }

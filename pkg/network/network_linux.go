@@ -158,7 +158,10 @@ func (n *Network) ethernet() (names []string, err error) {
 
 // setUp sets an interface up. At the start it waits for a carrier; later, the monitor notices it.
 func (n *Network) setUp(name string) (netif.Link, error) {
-	link, err := n.conn.SetUp(name)
+	if err := (netif.Up{Name: name}).Do(); err != nil {
+		return netif.Link{}, err
+	}
+	link, err := n.conn.Link(name)
 	if err != nil || link.Carrier || n.deferredStarted {
 		return link, err
 	}
