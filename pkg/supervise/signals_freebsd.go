@@ -3,6 +3,7 @@ package supervise
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,5 +30,7 @@ func earlySignals() []os.Signal {
 // lateSignals returns none: earlySignals has all of them.
 func lateSignals() []os.Signal { return nil }
 
-// ownLimit reports whether sig concerns this process; none of those that it receives does.
-func ownLimit(syscall.Signal) bool { return false }
+// ownLimits recognizes signals that concern this process; none of those that it receives does.
+type ownLimits struct{}
+
+func (ownLimits) exceeded(syscall.Signal, time.Duration) bool { return false }

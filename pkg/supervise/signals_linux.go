@@ -3,6 +3,7 @@ package supervise
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,10 +47,16 @@ func lateSignals() []os.Signal {
 	return late
 }
 
-// ownLimit reports whether the kernel has probably sent sig because this process has exceeded a limit,
-// of the size of a file or of processor time, which a workload has set by prlimit(2). ownLimit removes
-// the limit then.
-func ownLimit(sig syscall.Signal) bool {
+// ownLimits recognizes signals that the kernel has sent because this process has exceeded a limit, of the
+// size of a file or of processor time, which a workload has set by prlimit(2).
+type ownLimits struct{ until time.Duration }
+
+// lateSignal is how long after the limit was removed a signal about it may still arrive: it takes two
+// goroutines to receive one.
+const lateSignal = time.Second
+
+// exceeded reports whether sig has probably come for such a limit, and removes the limit then.
+func (l *ownLimits) exceeded(sig syscall.Signal, now time.Duration) bool {
 	resource := unix.RLIMIT_FSIZE
 	switch sig {
 	case unix.SIGXCPU:
@@ -60,5 +67,8 @@ func ownLimit(sig syscall.Signal) bool {
 	}
 	none := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 	var limit unix.Rlimit
-	return unix.Prlimit(0, resource, &none, &limit) == nil && limit.Cur != unix.RLIM_INFINITY
+	if unix.Prlimit(0, resource, &none, &limit) == nil && limit.Cur != unix.RLIM_INFINITY {
+		l.until = now + lateSignal
+	}
+	return now < l.until
 }

@@ -54,6 +54,7 @@ func (w Watch) Do() error {
 		tasks = &loop.Loop{}
 	}
 	t := terminator{signal: w.Stop.Signal, grace: w.Stop.Timeout}
+	var own ownLimits
 	for {
 		status, ended, more, err := reap(*w.PID)
 		if err != nil {
@@ -77,7 +78,7 @@ func (w Watch) Do() error {
 			case stop != 0:
 				w.send(t.request(loop.Now(), stop))
 				w.send(unix.SIGCONT) // a stopped process can't react
-			case sig != unix.SIGCHLD && sig != unix.SIGPIPE && !ownLimit(sig): // those concern this process
+			case sig != unix.SIGCHLD && sig != unix.SIGPIPE && !own.exceeded(sig, loop.Now()): // those concern this process
 				w.send(sig)
 			}
 		}
