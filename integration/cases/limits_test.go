@@ -131,6 +131,36 @@ func TestLimitsOfInit(t *testing.T) {
 	}
 }
 
+// lowLimitsGuest takes all descriptors from process 1 as long as it lives.
+var lowLimitsGuest = inGuest("low-limits", func(t *testing.T) {
+	for first := true; ; first = false {
+		if err := unix.Prlimit(1, unix.RLIMIT_NOFILE, &unix.Rlimit{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if first {
+			if err := os.WriteFile("/tmp/low", nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+})
+
+// TestLimitsLoweredAtEnd leaves a process behind that lowers a limit of process 1 again and again. When it
+// has been killed, the rest of the end has descriptors again.
+func TestLimitsLoweredAtEnd(t *testing.T) {
+	t.Parallel()
+	cfg := script(t, "amd64", `trap "" HUP; `+lowLimitsGuest.path()+" & until [ -e /tmp/low ]; do :; done; exit 6")
+	args := cfg.Args
+	lowLimitsGuest.addTo(t, &cfg)
+	cfg.Args = args
+	cfg.CPUs = 2
+	for line := range strings.Lines(console(run(t, cfg, 6))) {
+		if strings.Contains(line, "unmount: ") || strings.Contains(line, "final exit code: ") {
+			t.Errorf("init prints %q", line)
+		}
+	}
+}
+
 // TestOvercommitmentAtEnd forbids overcommitment of memory, and leaves a process behind that waits
 // until process 1, which needs memory for the end, allows it again.
 func TestOvercommitmentAtEnd(t *testing.T) {

@@ -49,6 +49,8 @@ func (g *Guest) planOwn() ([]op.Op, error) {
 	}, nil
 }
 
+func (g *Guest) planLimits() ([]op.Op, error) { return []op.Op{poweroff.RaiseLimits{}}, nil }
+
 func (g *Guest) planDeadline() ([]op.Op, error) {
 	limit := poweroff.Deadline{After: endLimit, Most: longestEnd, Unwritten: mount.Unwritten}
 	return []op.Op{limit}, nil

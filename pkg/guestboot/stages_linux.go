@@ -88,6 +88,7 @@ func stagesDown() []boot.Stage[*Guest] {
 			Plan: g.planReason},
 		{Name: "memory", OnError: boot.Silent, If: killed, Plan: g.planMemory},
 		{Name: "remaining processes", OnError: boot.Warn, Plan: g.planStop},
+		{Name: "own limits", OnError: boot.Silent, Plan: g.planLimits}, // they may have lowered them again
 		{Name: "memory of processes", OnError: boot.Silent, Plan: g.planFreeMemory},
 		{Name: "remaining output", OnError: boot.Warn, Plan: g.planOutput},
 		{Name: "flush", OnError: boot.Warn, Plan: g.planFlush},
