@@ -81,8 +81,8 @@ func (m Mount) exists() (bool, error) {
 	return mounted, err
 }
 
-// FindDevice finds a block device by what fstab(5) may name instead of its path. It waits until the
-// timeout, or until pause fails, if there is none.
+// FindDevice finds a block device by what fstab(5) may name instead of its path. It waits for a missing
+// device until the timeout, or until pause fails.
 type FindDevice func(name string, timeout time.Duration, pause loop.Pause) (path string, err error)
 
 // namesDevice reports whether the source of a mount stands for a device to be found.

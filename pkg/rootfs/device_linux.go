@@ -153,8 +153,8 @@ func openDevice(path string) (*os.File, error) {
 }
 
 // FindDevice returns the path of the block device that name stands for: UUID=, LABEL=, PARTUUID= or
-// PARTLABEL= and a value, as in fstab(5), or a path. If there is none, it waits for it until the
-// timeout, or until pause fails.
+// PARTLABEL= and a value, as in fstab(5), or a path. It waits for a missing device until the timeout, or
+// until pause fails.
 func FindDevice(name string, timeout time.Duration, pause loop.Pause) (path string, err error) {
 	d, err := find(name, timeout, pause)
 	return d.Path, err
