@@ -183,7 +183,7 @@ func run(t *testing.T, cfg vm.Config, want int) vm.Result {
 	}
 	result, err := vm.Run(t.Context(), cfg)
 	if guest, ok := errors.AsType[*vm.GuestError](err); ok &&
-		(guest.BeforeInit || vm.KernelBug(string(result.Console)) != "") && rewind(&cfg) {
+		(guest.BeforeInit || vm.KernelBug(guest.Kernel+string(result.Console)) != "") && rewind(&cfg) {
 		t.Logf("the guest's kernel failed itself, so the guest is booted again; its messages:\n%s\nconsole:\n%s",
 			guest.Kernel, result.Console)
 		result, err = vm.Run(t.Context(), cfg)
