@@ -194,7 +194,7 @@ func saveImage(t *testing.T, path, layer string) {
 // typed runs a command as a user types it, and returns its output.
 func typed(t *testing.T, dir, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", command)
 	cmd.Dir = dir
@@ -257,7 +257,7 @@ func TestCommands(t *testing.T) {
 // after which the machine is to end.
 func atConsole(t *testing.T, dir, command string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", "exec "+command)
 	cmd.Dir = dir

@@ -24,7 +24,7 @@ func (s TimerSlack) Describe() op.Description {
 // Do fails if /proc is not that of this process's PID namespace.
 func (s TimerSlack) Do() error {
 	main := strconv.Itoa(os.Getpid())
-	threads, err := os.ReadDir("/proc/" + main + "/task") // sorted by name
+	threads, err := os.ReadDir("/proc/" + main + "/task")
 	if err != nil {
 		return fmt.Errorf("find this process's threads: %w", err)
 	}
