@@ -70,7 +70,12 @@ var kinds = []kind{
 	{name: stallFiles, group: "virtiofs", apply: applyStallFiles, takes: 20 * time.Second,
 		draw: func(r *rand.Rand, _ *Plan) Fault { return Fault{N: 1 + r.IntN(5), Seed: r.Uint64()} }},
 	{name: bootFiles, group: "virtiofs", apply: applyFileErrors,
-		draw: drawFileErrors, widen: func(_ Fault, _ *Plan) []Outcome { return []Outcome{failedBefore(125)} }},
+		draw: drawFileErrors, widen: func(_ Fault, p *Plan) []Outcome {
+			if activities[p.Workload].code == 127 { // the program that is not there can't be looked up
+				return []Outcome{failedBefore(125, 126)}
+			}
+			return []Outcome{failedBefore(125)}
+		}},
 	{name: progFiles, group: "virtiofs", apply: applyFileErrors, fits: isDirectory,
 		draw: drawFileErrors, widen: func(_ Fault, _ *Plan) []Outcome {
 			// The shell itself fails, or is killed because a page of its program can't be read.

@@ -103,6 +103,11 @@ func TestWiden(t *testing.T) {
 			t.Errorf("%v with exit %d: accepted %v, want %v", tt.fault, tt.code, got, tt.want)
 		}
 	}
+	boot := kindOf(Fault{Kind: bootFiles})
+	got := boot.widen(Fault{}, &Plan{Workload: "is not there"})
+	if want := []Outcome{failedBefore(125, 126)}; !reflect.DeepEqual(got, want) {
+		t.Errorf("a program that is not there can't be looked up: accepted %v, want %v", got, want)
+	}
 }
 
 // TestJudge checks each invariant.

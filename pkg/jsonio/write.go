@@ -46,8 +46,6 @@ type Appender interface {
 // in the format of fmt.Sprint. It replaces bytes that are not UTF-8 by U+FFFD.
 func Append(b []byte, value any) []byte {
 	switch v := value.(type) {
-	case Appender:
-		return v.AppendJSON(b)
 	case Object:
 		b = append(b, '{')
 		for i, m := range v {
@@ -70,6 +68,8 @@ func Append(b []byte, value any) []byte {
 		return strconv.AppendFloat(b, v, 'f', -1, 64)
 	case bool:
 		return strconv.AppendBool(b, v)
+	case Appender: // after the types above, for which package runtime need not look for a method
+		return v.AppendJSON(b)
 	}
 	return Append(b, fmt.Sprint(value))
 }

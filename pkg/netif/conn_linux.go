@@ -3,7 +3,6 @@ package netif
 import (
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -47,16 +46,12 @@ func Open() (*Conn, error) {
 func (c *Conn) Close() { c.handle.Close() }
 
 // request calls f, which makes one request, and calls it again if the answer could not be used: a
-// list changed while it was read, or the socket received a message of another process. The error of
-// an interface that does not exist is ENODEV.
+// list changed while it was read, or the socket received a message of another process.
 func (c *Conn) request(f func() error) error {
 	var err error
 	for range maxAttempts {
 		c.requests++
 		err = f()
-		if _, missing := errors.AsType[netlink.LinkNotFoundError](err); missing {
-			return unix.ENODEV
-		}
 		// Package nl parses a message before it looks at the sender, hence EINVAL.
 		errno, ok := errors.AsType[unix.Errno](err)
 		if err == nil || ok && errno != unix.EINVAL {
@@ -69,61 +64,9 @@ func (c *Conn) request(f func() error) error {
 	return err
 }
 
-// Link is a network interface.
-type Link struct {
-	Index        int
-	Name         string
-	HardwareAddr net.HardwareAddr // 6 bytes for Ethernet
-	MTU          uint32           // bytes
-	Ethernet     bool             // an Ethernet device with address resolution
-	Up           bool             // IFF_UP
-	Carrier      bool             // up and connected: IFF_LOWER_UP
-}
-
-func newLink(l netlink.Link) Link {
-	a := l.Attrs()
-	return Link{
-		Index:        a.Index,
-		Name:         a.Name,
-		HardwareAddr: a.HardwareAddr,
-		MTU:          uint32(a.MTU),
-		Ethernet:     a.EncapType == "ether" && a.RawFlags&unix.IFF_NOARP == 0,
-		Up:           a.RawFlags&unix.IFF_UP != 0,
-		Carrier:      a.RawFlags&unix.IFF_LOWER_UP != 0,
-	}
-}
-
 // byIndex returns the link with an index, for requests of package netlink that need no more.
 func byIndex(index int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
-}
-
-// Link returns the interface with the given name. Its error wraps ENODEV if there is none.
-func (c *Conn) Link(name string) (Link, error) {
-	link, err := c.find(name)
-	if err != nil {
-		return Link{}, fmt.Errorf("find interface %s: %w", name, err)
-	}
-	return link, nil
-}
-
-func (c *Conn) find(name string) (link Link, err error) {
-	if name == "" || len(name) >= unix.IFNAMSIZ {
-		return Link{}, unix.ENODEV // package netlink would look for an alternative name
-	}
-	err = c.request(func() error {
-		l, err := c.handle.LinkByName(name)
-		if err == nil {
-			link = newLink(l)
-		}
-		return err
-	})
-	return link, err
-}
-
-// Links returns all interfaces.
-func (c *Conn) Links() ([]Link, error) {
-	return list(c, "interfaces", c.handle.LinkList, newLink)
 }
 
 // list requests a list, and converts its elements.
@@ -142,29 +85,6 @@ func list[T, U any](c *Conn, what string, get func() ([]T, error), convert func(
 		return nil, fmt.Errorf("list %s: %w", what, err)
 	}
 	return all, nil
-}
-
-// MaxMTU returns the largest MTU, in bytes, that an interface can have, or 0 if it is unknown.
-// Package netlink does not read this attribute of a link.
-func (c *Conn) MaxMTU(index int) (mtu uint32) {
-	_ = c.request(func() error {
-		message := nl.NewIfInfomsg(unix.AF_UNSPEC)
-		message.Index = int32(index)
-		request := nl.NewNetlinkRequest(unix.RTM_GETLINK, 0)
-		request.AddData(message)
-		answers, err := request.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
-		for _, answer := range answers {
-			attributes, err := nl.ParseRouteAttrAsMap(answer[unix.SizeofIfInfomsg:])
-			if err != nil {
-				return err
-			}
-			if value := attributes[unix.IFLA_MAX_MTU].Value; len(value) == 4 {
-				mtu = nl.NativeEndian().Uint32(value)
-			}
-		}
-		return err
-	})
-	return mtu
 }
 
 // Addresses returns the IPv4 and IPv6 addresses of the interface with the given index.

@@ -298,9 +298,6 @@ func TestNoLinkInNamespace(t *testing.T) {
 				t.Errorf("set an interface up with a name of %d bytes: %v, want ENODEV", size, err)
 			}
 		}
-		if mtu := c.MaxMTU(9999); mtu != 0 {
-			t.Errorf("MaxMTU() without the interface = %d, want 0", mtu)
-		}
 	})
 }
 

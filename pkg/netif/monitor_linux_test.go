@@ -26,8 +26,8 @@ func TestLinkInNamespace(t *testing.T) {
 		if err != nil || l.Up || l.Carrier || l.MTU != 1500 || !l.Ethernet {
 			t.Errorf("Link() of an interface that is down = %+v, %v", l, err)
 		}
-		if mtu := c.MaxMTU(l.Index); mtu != 65535 {
-			t.Errorf("MaxMTU() = %d, want 65535", mtu)
+		if l.MaxMTU != 65535 {
+			t.Errorf("MaxMTU = %d, want 65535", l.MaxMTU)
 		}
 		// The other end is down.
 		if l, err := bringUp(c, "eth0"); err != nil || !l.Up || l.Carrier {

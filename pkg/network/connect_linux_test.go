@@ -240,6 +240,7 @@ func TestNoInterfacesInNamespace(t *testing.T) {
 		if err := r.n.WaitForAll(&r.loop, time.Hour); err != nil {
 			t.Error(err)
 		}
+		r.until("the monitor is open", func() bool { return r.n.deferredStarted })
 		if fds, wait := r.n.Poll(nil); wait != loop.Forever || len(fds) != 1 {
 			t.Errorf("Poll() = %v, %v, want the monitor alone", fds, wait)
 		}

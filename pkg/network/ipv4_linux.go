@@ -173,7 +173,7 @@ func (v *ipv4) configOf(l *dhcp4.Lease) *netif.Config {
 		LinkMTU:   v.i.link.MTU,
 	}
 	if l.MTU != 0 {
-		c.MTU = netif.ClampMTU(uint32(l.MTU), v.i.network.conn.MaxMTU(v.i.link.Index))
+		c.MTU = netif.ClampMTU(uint32(l.MTU), v.i.link.MaxMTU)
 	}
 	for _, r := range l.Routes {
 		c.Routes = append(c.Routes, netif.Route{Destination: r.Destination, Gateway: r.Gateway})

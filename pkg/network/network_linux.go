@@ -48,8 +48,8 @@ type Config struct {
 }
 
 const (
-	// ipv6Delay is when IPv6 starts, unless IPv4 is settled before: a DHCP server in the host's own
-	// process answers at once, and the workload waits for it.
+	// ipv6Delay is how long after IPv4 the rest starts, see startDeferred. A DHCP server in the
+	// host's own process answers at once, and the workload has started by then.
 	ipv6Delay = 20 * time.Millisecond
 	// carrierTimeout is how long Start waits for a carrier. A device that can lose it
 	// (VIRTIO_NET_F_STATUS) reports it some microseconds after it was set up.
@@ -79,7 +79,7 @@ type Network struct {
 	changed bool   // since the StatusFile was written, perhaps
 	saved   []byte // its contents
 
-	deferredAt      time.Duration // when startDeferred is called at the latest; 0: not set yet
+	deferredAt      time.Duration // when to call startDeferred; 0: not set yet
 	deferredStarted bool
 }
 
@@ -215,7 +215,7 @@ func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 		if n.deferredAt == 0 {
 			n.deferredAt = now + ipv6Delay
 		}
-		if now >= n.deferredAt || n.Settled() {
+		if now >= n.deferredAt || !n.cfg.IPv4 {
 			n.startDeferred()
 		} else {
 			deadline = n.deferredAt

@@ -69,16 +69,19 @@ func (n *Network) save() {
 		return
 	}
 	n.changed = false
-	var all []Fields
-	size := 0
-	for _, i := range n.interfaces {
-		f := i.savedFields()
-		if size += len(f.AppendJSON(nil)) + len(", "); size > maxStatus-len("[]\n") {
+	const separator, end = ", ", "]\n"
+	text := []byte("[")
+	for k, i := range n.interfaces {
+		object := i.savedFields().AppendJSON(nil)
+		if len(text)+len(separator)+len(object)+len(end) > maxStatus {
 			break
 		}
-		all = append(all, f)
+		if k > 0 {
+			text = append(text, separator...)
+		}
+		text = append(text, object...)
 	}
-	text := append(jsonio.Append(nil, jsonio.List[Fields](all)), '\n')
+	text = append(text, end...)
 	if bytes.Equal(text, n.saved) {
 		return
 	}
