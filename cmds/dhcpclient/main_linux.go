@@ -102,7 +102,8 @@ type client struct {
 	status                   bool
 	asJSON, verbose, force   bool
 	resume                   bool   // used by init: continue with the leases on standard input
-	hostname, hostsLine      string // with resume: the line of hostname in the hosts file
+	hostname, hostsLine      string // with resume: the host's name and its line in the hosts file, if that is kept
+	leaseHostname            bool   // with resume: the name of a lease becomes the host's
 	stdin                    io.Reader
 	stdout, stderr           io.Writer
 }
@@ -153,6 +154,7 @@ func (c *client) parse(args []string) error {
 	flags.BoolVar(&c.resume, "resume", false, "")
 	flags.StringVar(&c.hostname, "hostname", "", "")
 	flags.StringVar(&c.hostsLine, "hosts-line", "", "")
+	flags.BoolVar(&c.leaseHostname, "lease-hostname", false, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -227,9 +229,21 @@ func (c *client) takeOver() int {
 	_ = os.WriteFile("/proc/self/comm", []byte("dhcpclient"), 0)
 	cfg := c.config()
 	hosts := system.Hosts{Hostname: c.hostname,
-		State: &system.HostsState{Mounted: true, Line: c.hostsLine}}
-	if c.hostsLine != "" {
-		cfg.OnAddress = func() { _ = hosts.Do() } // silent, as in init
+		State: &system.HostsState{Mounted: c.hostsLine != "", Line: c.hostsLine}}
+	updateHosts := func() {
+		if c.hostname != "" {
+			_ = hosts.Do() // silent, as in init
+		}
+	}
+	cfg.OnAddress = updateHosts
+	if c.leaseHostname {
+		cfg.OnHostname = func(name string) {
+			hosts.Hostname = name
+			if err := (system.Hostname{Name: name}).Do(); err != nil {
+				c.warn(err)
+			}
+			updateHosts()
+		}
 	}
 	n := network.New(cfg)
 	hosts.Address = n.Address

@@ -1,6 +1,7 @@
 package cases
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -123,40 +124,58 @@ func TestLeaseStatus(t *testing.T) {
 }
 
 // TestHostsOfSidecar has a server that does not answer until the workload, which is process 1, runs. It
-// checks that the hosts file has the address of the lease then.
+// checks that the hosts file has the address of the lease then, and that the machine has the name of
+// the lease unless the host gives one.
 func TestHostsOfSidecar(t *testing.T) {
 	t.Parallel()
-	var looked atomic.Bool
-	s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
-		if !looked.Load() {
-			return nil
-		}
-		return replies(s, grant(m))
-	})
-	cfg := withBusybox(t, "amd64")
-	hostsSidecarGuest.addTo(t, &cfg)
-	cfg.Env = append(cfg.Env, "KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=1", "KRUN_INIT_PID1=1", "HOSTNAME=box.example")
-	s.Network.AddTo(&cfg)
-	cfg.Console = when{firstLook, func() { looked.Store(true) }, new(strings.Builder)}
-	result := run(t, cfg, 0)
-	if !strings.Contains(console(result), passed) {
-		t.Errorf("console: %s\nwant %q", console(result), passed)
+	for _, name := range []string{"box.example", ""} {
+		t.Run(cmp.Or(name, "name of the lease"), func(t *testing.T) {
+			t.Parallel()
+			var looked atomic.Bool
+			s := scripted(t, network.SegmentOptions{}, func(s *network.Segment, m message) []network.Reply {
+				if !looked.Load() {
+					return nil
+				}
+				return replies(s, grant(m, dhcpv4.WithOption(dhcpv4.OptHostName("leased.example"))))
+			})
+			cfg := withBusybox(t, "amd64")
+			hostsSidecarGuest.addTo(t, &cfg)
+			cfg.Env = append(cfg.Env, "KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=1", "KRUN_INIT_PID1=1")
+			if name != "" {
+				cfg.Env = append(cfg.Env, "HOSTNAME="+name)
+			}
+			s.Network.AddTo(&cfg)
+			cfg.Console = when{firstLook, func() { looked.Store(true) }, new(strings.Builder)}
+			result := run(t, cfg, 0)
+			if !strings.Contains(console(result), passed) {
+				t.Errorf("console: %s\nwant %q", console(result), passed)
+			}
+		})
 	}
 }
 
 var hostsSidecarGuest = inGuest("hosts-sidecar", func(t *testing.T) {
 	defer reportExitCode(t)
-	const names = "\tbox.example box\n"
 	before, err := os.ReadFile("/etc/hosts")
-	if want := "127.0.1.1" + names; err != nil || !strings.HasSuffix(string(before), want) {
-		t.Errorf("before the lease: %q, %v, want it to end in %q", before, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, wantName := string(before)+scriptedAddress.String()+"\tleased.example leased\n", "leased.example"
+	if name, _ := os.Hostname(); name != "localhost" {
+		const line = "127.0.1.1\tbox.example box\n"
+		if !strings.HasSuffix(string(before), line) {
+			t.Errorf("before the lease: %q, want it to end in %q", before, line)
+		}
+		want, wantName = strings.Replace(string(before), "127.0.1.1\t", scriptedAddress.String()+"\t", 1), "box.example"
 	}
 	fmt.Println(firstLook)
-	want := strings.Replace(string(before), "127.0.1.1\t", scriptedAddress.String()+"\t", 1)
 	var after []byte
 	for deadline := time.Now().Add(time.Minute); string(after) != want; time.Sleep(20 * time.Millisecond) {
 		if after, err = os.ReadFile("/etc/hosts"); err != nil || time.Now().After(deadline) {
 			t.Fatalf("with the lease: %q, %v, want %q", after, err, want)
 		}
+	}
+	if name, err := os.Hostname(); name != wantName {
+		t.Errorf("the name of the machine is %q, %v, want %q", name, err, wantName)
 	}
 })

@@ -14,7 +14,8 @@ import (
 )
 
 // hidden are options that init gives its own programs; manual pages do not have them.
-var hidden = []string{"dhcpclient -resume", "dhcpclient -hostname", "dhcpclient -hosts-line", "krun-timesync -inherit"}
+var hidden = []string{"dhcpclient -resume", "dhcpclient -hostname", "dhcpclient -hosts-line", "dhcpclient -lease-hostname",
+	"krun-timesync -inherit"}
 
 // TestManual checks that each applet has a page with its options, examples and variables.
 func TestManual(t *testing.T) {

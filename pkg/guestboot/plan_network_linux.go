@@ -82,11 +82,15 @@ func (g *Guest) leaseAddress() (address netip.Addr) {
 	return address
 }
 
+// namedByLease reports whether the machine has the host name of a lease, because neither the host nor
+// the configuration gives one.
+func (g *Guest) namedByLease() bool { return g.Params.Hostname == "" && g.Config.Hostname == "" }
+
 // setLeaseHostname takes the host name of a lease. One that comes while the workload runs changes
-// the name of the machine, unless the host or the configuration gives one.
+// the name of the machine.
 func (g *Guest) setLeaseHostname(name string) {
 	g.leaseHostname = name
-	if g.Params.Hostname == "" && g.Config.Hostname == "" && g.pid != 0 {
+	if g.namedByLease() && g.pid != 0 {
 		g.Settings.Hostname = name
 		if err := (system.Hostname{Name: name}).Do(); err != nil {
 			g.warnOf("network")(err)

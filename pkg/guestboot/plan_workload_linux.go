@@ -34,8 +34,11 @@ func (g *Guest) planSidecars() ([]op.Op, error) {
 	var sidecars exec.Sidecars
 	if g.network != nil {
 		args := []string{"dhcpclient", "-resume", "--force"}
-		if g.hosts.Line != "" {
+		if g.keepsHosts() {
 			args = append(args, "-hostname", g.Settings.Hostname, "-hosts-line", g.hosts.Line)
+		}
+		if g.namedByLease() {
+			args = append(args, "-lease-hostname")
 		}
 		sidecars = append(sidecars, exec.Sidecar{
 			Args:  args,
