@@ -16,6 +16,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/insomniacslk/dhcp/dhcpv6"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/krunbox/krunbox/integration/network"
 	"github.com/krunbox/krunbox/integration/vm"
@@ -54,6 +55,11 @@ var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 			fmt.Printf("read %s %v\n", bytes.TrimSpace(b), err)
 		case "mark":
 			sendMark(t)
+		case "clock-back":
+			earlier := unix.NsecToTimespec(time.Now().Add(-time.Hour).UnixNano())
+			if err := unix.ClockSettime(unix.CLOCK_REALTIME, &earlier); err != nil {
+				t.Fatal(err)
+			}
 		case "show":
 			fmt.Print(ipv6State())
 		}

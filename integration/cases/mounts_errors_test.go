@@ -68,8 +68,9 @@ func TestMountsThatMayFail(t *testing.T) {
 // TestLateMounts checks that init waits for a share and a disk, by any of its names, that appear after
 // its start, and that a disk that can't be written is mounted read-only, as by mount(8).
 func TestLateMounts(t *testing.T) {
-	const uuid, label = "0a1b2c3d-0000-4444-8888-00000000000f", "some data"
-	for _, source := range []string{"/dev/vda", "UUID=" + strings.ToUpper(uuid), "LABEL=" + label} {
+	const uuid, label, partition = "0a1b2c3d-0000-4444-8888-00000000000f", "some data", "0a1b2c3d-0000-4444-8888-00000000000e"
+	for _, source := range []string{"/dev/vda", "UUID=" + strings.ToUpper(uuid), "LABEL=" + label,
+		"PARTUUID=" + partition, "PARTLABEL=" + label} {
 		t.Run(source, func(t *testing.T) {
 			t.Parallel()
 			disk, share := t.TempDir(), t.TempDir()
@@ -81,6 +82,13 @@ func TestLateMounts(t *testing.T) {
 			cfg := script(t, "amd64", "cat /disk/file /share/file; echo x 2>/dev/null >/disk/file || echo read-only; exit 7")
 			late(t, &cfg)
 			image := newImage(t, diskimage.FileSystem{Type: "ext4", Dir: disk, UUID: uuid, Label: label})
+			if strings.HasPrefix(source, "PART") {
+				partitions := []diskimage.Partition{{Image: image, UUID: partition, Label: label}}
+				image = filepath.Join(t.TempDir(), "disk")
+				if err := diskimage.CreateGPT(image, uuid, partitions); err != nil {
+					t.Fatal(err)
+				}
+			}
 			cfg.Disks = []vm.Disk{{Path: image, ReadOnly: true}}
 			cfg.Shares = []vm.Share{{Tag: "late", Dir: share}}
 			cfg.Args = nil
