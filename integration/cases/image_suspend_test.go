@@ -1,6 +1,8 @@
 package cases
 
 import (
+	"bytes"
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,7 +28,7 @@ until_server() { until grep -q "nameserver 192.0.2.$1$" /etc/resolv.conf; do sle
 until_server 100
 # virtiofs, which this machine does not use, can't be suspended.
 for device in /sys/bus/virtio/drivers/virtiofs/virtio*; do echo ${device##*/} >/sys/bus/virtio/drivers/virtiofs/unbind; done
-echo +3 >/sys/class/rtc/rtc0/wakealarm && echo mem >/sys/power/state && echo awake
+echo mem >/sys/power/state && echo awake
 until_server 101
 `
 	if err := os.WriteFile(dir+"/script", []byte(text), 0o755); err != nil {
@@ -43,8 +45,45 @@ until_server 101
 		Env: []string{"KRUN_TIMESYNC=0", "KRUN_DHCP=1", "KRUN_DHCP_TIMEOUT_MS=10000"},
 	}
 	s.Network.AddTo(&cfg)
+	wakeUp(t, &cfg)
 	got := runToPowerOff(t, cfg)
 	if !strings.Contains(got, "server 100\n") || !strings.Contains(got, "awake\nserver 101\n") {
 		t.Errorf("console = %s\nwant both servers", got)
 	}
+}
+
+// wakeUp has the host wake the machine two seconds after it has suspended itself.
+func wakeUp(t *testing.T, cfg *vm.Config) {
+	t.Helper()
+	control, err := vm.NewControl()
+	if err != nil {
+		t.Fatal(err)
+	}
+	control.AddTo(cfg)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			status, err := control.Query(ctx, "query-status", nil)
+			if err != nil {
+				return // the machine has stopped
+			}
+			if bytes.Contains(status, []byte(`"suspended"`)) {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		time.Sleep(2 * time.Second)
+		if err := control.Execute(ctx, "system_wakeup", nil); err != nil {
+			t.Error(err)
+		}
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-ended
+		if err := control.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
