@@ -11,14 +11,13 @@ import (
 
 const (
 	accessTimes = unix.MS_NOATIME | unix.MS_RELATIME | unix.MS_STRICTATIME
-	// attributes are the flags that belong to a single mount, not to the file system that may be
+	// attributes are the MS_* flags of a mount. All other flags apply to its file system, which may be
 	// mounted in several places.
 	attributes = unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC |
 		unix.MS_NOSYMFOLLOW | unix.MS_NODIRATIME | accessTimes
 )
 
-// Attrs are changes to the attributes of an existing mount. Attributes that are not named keep
-// their values.
+// Attrs are changes to the attributes of an existing mount. All other attributes keep their values.
 type Attrs struct {
 	// Set and Clear are the MS_* flags for read-only, nosuid, nodev, noexec, nosymfollow and access
 	// times to set and to clear on the mount itself.
@@ -30,7 +29,7 @@ type Attrs struct {
 	Propagation uintptr
 }
 
-// names returns the mount options that ask for the changes.
+// names returns the changes as mount options.
 func (a Attrs) names() []string {
 	names := flagNames(a.Set&attributes, a.Clear&attributes)
 	for _, name := range flagNames(a.RecSet&attributes, a.RecClear&attributes) {
@@ -59,7 +58,7 @@ func (a Attrs) apply(target string) (err error) {
 // attributes of a mount are ignored. Unlike a remount, it leaves all other attributes alone.
 func setAttrs(target string, atFlags uint, set, cleared uintptr) error {
 	attr := unix.MountAttr{Attr_set: attrBits(set), Attr_clr: attrBits(cleared)}
-	if (set|cleared)&accessTimes != 0 { // a field of several bits, which is replaced as a whole
+	if (set|cleared)&accessTimes != 0 { // mount_setattr wants the whole field cleared
 		attr.Attr_clr |= unix.MOUNT_ATTR__ATIME
 	}
 	if attr.Attr_set|attr.Attr_clr == 0 {
@@ -72,8 +71,8 @@ func setAttrs(target string, atFlags uint, set, cleared uintptr) error {
 	return err
 }
 
-// attrBits converts MS_* flags to MOUNT_ATTR_* bits. Without a flag for access times the bits mean
-// relatime, the kernel's default.
+// attrBits converts MS_* flags to MOUNT_ATTR_* bits. Bits without access times mean relatime, because
+// MOUNT_ATTR_RELATIME is 0.
 func attrBits(flags uintptr) uint64 {
 	// These four have the same values in both sets.
 	bits := uint64(flags & (unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC))

@@ -10,14 +10,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
+// restricted are flags that most base file systems have.
 const restricted = unix.MS_NOEXEC | unix.MS_NOSUID | unix.MS_RELATIME
 
 // Essential returns the mounts of /dev and /proc, which every workload and this package need.
 func Essential() []op.Op {
 	return []op.Op{
-		// As in a tmpfs, files here take memory.
+		// A devtmpfs keeps files in memory, like a tmpfs.
 		Mount{Type: "devtmpfs", Source: "devtmpfs", Target: "/dev", Flags: unix.MS_RELATIME, MemoryPercent: 10},
-		// Since Linux 5.8 a second mount of a proc file system succeeds.
+		// Since Linux 5.8 a second mount of a proc file system succeeds, hence Once.
 		Mount{Type: "proc", Source: "proc", Target: "/proc", Flags: unix.MS_NODEV | restricted,
 			Once: true},
 	}
@@ -32,8 +33,8 @@ func IsBase(target string) bool {
 	return false
 }
 
-// Optional returns the mounts of the base file systems that a workload may run without, and creates
-// the names in /dev that programs expect.
+// Optional returns the operations that mount the base file systems that a workload may run without,
+// and that create the symbolic links in /dev that programs expect.
 func Optional() []op.Op {
 	return []op.Op{
 		Mount{Type: "sysfs", Source: "sysfs", Target: "/sys", Flags: unix.MS_NODEV | restricted},
@@ -43,7 +44,7 @@ func Optional() []op.Op {
 		// pseudo-terminal.
 		Mount{Type: "devpts", Source: "devpts", Target: "/dev/pts", Flags: restricted,
 			Data: "gid=5,mode=0620,ptmxmode=0666", Once: true},
-		// A configuration can't change the source later. Container engines give this one.
+		// Container engines use the source shm, and a remount cannot change the source.
 		Mount{Type: "tmpfs", Source: "shm", Target: "/dev/shm", Flags: restricted,
 			Data: "mode=1777", Once: true, MemoryPercent: 50},
 		Symlink{Target: "/proc/self/fd", Path: "/dev/fd"},
@@ -53,7 +54,7 @@ func Optional() []op.Op {
 	}
 }
 
-// Symlink makes Path a symbolic link to Target, unless something exists there.
+// Symlink makes Path a symbolic link to Target, unless Path exists.
 type Symlink struct{ Target, Path string }
 
 func (s Symlink) Describe() op.Description {

@@ -21,39 +21,40 @@ type Host struct {
 	// RuntimeMounts says that a container runtime on the host has made all mounts, in its own mount
 	// namespace, before it started the machine.
 	RuntimeMounts bool
-	// Targets are the mount points of the mounts, as Targets returns them; nil: their destinations.
+	// Targets are the mount points of the mounts, as returned by the function Targets. If it is nil,
+	// the destinations of the mounts are used.
 	Targets []string
-	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
+	// Wait is how long to wait for a missing device or virtiofs share.
 	Wait time.Duration
-	// Pause waits between two looks for it. Its error ends the wait.
+	// Pause waits between two attempts to mount a missing device or share. Its error ends the wait.
 	Pause loop.Pause
 	// Find, unless nil, finds the devices of mounts whose source is UUID=, LABEL=, PARTUUID= or
 	// PARTLABEL= and a value.
 	Find FindDevice
-	// First, unless nil, is mounted first.
+	// First, unless nil, is mounted before all mounts of the configuration.
 	First *Tmpfs
 }
 
 // Configured returns the operations for the mounts of an OCI configuration, in their order.
 //
-// Base file systems (IsBase) exist already: only their attributes change, such as read-only and
-// nosuid. The source of a bind is a path in the guest. If a runtime on the host has made the mounts
-// and the root is the host's directory, binds are visible already and left alone, unless their
-// source is on a file system that the plan itself mounts. One that a file system of the guest
-// covers is made visible again.
+// Base file systems (IsBase) are mounted already, so only their attributes change, such as read-only
+// and nosuid. The source of a bind mount is a path in the guest. If a runtime on the host has made
+// the mounts and the root is a directory of the host, bind mounts are visible already. They are not
+// made again, unless their source is on a file system that the operations mount. A bind mount that
+// a file system of the guest covers is made visible again.
 //
-// An operation is lenient (op.Lenient) if the workload can do without it: if the mount has the
-// option nofail, shows the kernel (proc, for example), or changes a base file system, and if it is
-// a bind of a runtime's host, whose source may be there. Without other data that the configuration
-// asks for, the workload must not start: it would write into the root instead.
+// An operation is lenient (op.Lenient) if the workload can run without it: a mount with the option
+// nofail, a mount that shows objects of the kernel, such as proc, a change of a base file system,
+// and, with RuntimeMounts, a bind mount, whose source may exist only on the host. Any other failure
+// must stop the boot: the workload would write to the root file system instead.
 func Configured(mounts []specs.Mount, host Host) []op.Op {
 	p := planner{host: host}
 	if host.First != nil {
 		p.do(*host.First, true)
 	}
 	for i, m := range mounts {
-		target := path.Clean("/" + m.Destination)
-		p.destinations = append(p.destinations, target)
+		p.destination = path.Clean("/" + m.Destination)
+		target := p.destination
 		if host.Targets != nil {
 			target = host.Targets[i]
 		}
@@ -62,13 +63,17 @@ func Configured(mounts []specs.Mount, host Host) []op.Op {
 	return p.ops
 }
 
+// planner builds the list of operations that Configured returns.
 type planner struct {
-	host         Host
-	destinations []string // of the mounts so far
-	mounted      []string // targets of the file systems, not binds, that the plan mounts
-	ops          []op.Op
+	host        Host
+	destination string // of the current entry
+	// mounted has the targets and destinations of the file systems, not of the bind mounts, so far. A
+	// source may be below either.
+	mounted []string
+	ops     []op.Op
 }
 
+// do appends an operation.
 func (p *planner) do(o op.Op, lenient bool) {
 	if lenient {
 		o = op.Lenient{Op: o}
@@ -76,7 +81,7 @@ func (p *planner) do(o op.Op, lenient bool) {
 	p.ops = append(p.ops, o)
 }
 
-// add plans an entry of the configuration.
+// add plans an entry of the configuration, to be mounted on target.
 func (p *planner) add(m specs.Mount, target string) {
 	base := IsBase(target) || target == "/"
 	o := parse(m.Options)
@@ -95,12 +100,12 @@ func (p *planner) add(m specs.Mount, target string) {
 	}
 	bind := o.flags&unix.MS_BIND != 0
 	after := o.after
-	if bind || base { // in other cases mount(2) sets them
+	if bind || base { // else mount(2) sets the attributes
 		after.Set, after.Clear = o.flags&attributes, o.cleared&attributes
 	}
 	source := path.Clean("/" + m.Source)
-	// A bind that the runtime has made and the root shows. The source of another one may be on the
-	// runtime's host as well, in spite of its path.
+	// If bound, the root shows the bind mounts that the runtime has made. A source on a file system
+	// that the plan mounts may be meant as a path of the host: it is bound only if it exists here.
 	bound := p.host.RuntimeMounts && !p.host.BlockRoot
 	visible := bound && !p.isMounted(source)
 	lenient := o.noFail || base
@@ -146,7 +151,7 @@ func (p *planner) mount(entry specs.Mount, target string, o options) {
 	m.Once = m.Type == "tmpfs" || m.Type == "mqueue"
 	m.IfKnown = showsKernel(m.Type)
 	if m.Type == "tmpfs" {
-		if slices.Contains(p.mounted, target) {
+		if slices.Contains(p.mounted, target) { // see Mount.Once
 			return
 		}
 		if len(entry.Options) == 0 {
@@ -156,10 +161,10 @@ func (p *planner) mount(entry specs.Mount, target string, o options) {
 	} else {
 		p.do(m, o.noFail || m.IfKnown)
 	}
-	p.mounted = append(p.mounted, target, p.destinations[len(p.destinations)-1])
+	p.mounted = append(p.mounted, target, p.destination)
 }
 
-// showsKernel reports whether a type of file system shows objects of the kernel, and has no data.
+// showsKernel reports whether file systems of a type show objects of the kernel, not stored data.
 func showsKernel(fsType string) bool {
 	switch fsType {
 	case "proc", "sysfs", "mqueue", "cgroup2", "devpts", "devtmpfs", "debugfs", "tracefs",
@@ -174,8 +179,8 @@ func (p *planner) isMounted(name string) bool {
 	return slices.ContainsFunc(p.mounted, func(target string) bool { return within(name, target) })
 }
 
-// keepVisible arranges that a bind made by the host's runtime stays visible if a file system of the
-// guest covers it.
+// keepVisible plans that a bind mount made by the host's runtime stays visible if a file system of
+// the guest covers its target.
 func (p *planner) keepVisible(target string) {
 	for i, o := range slices.Backward(p.ops) {
 		lenient, isLenient := o.(op.Lenient)

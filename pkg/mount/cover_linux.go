@@ -18,10 +18,10 @@ import (
 // kernelDirs are the directories that base file systems cover.
 var kernelDirs = []string{"/dev", "/proc", "/sys"}
 
-// Targets returns the paths of the mount points of mounts, whose destinations may lead through
-// symbolic links of the image in the directory root: a link /var/run to /run makes /run/x of
-// /var/run/x. A path is not followed below a mount that comes before it in the list, nor below
-// /dev, /proc and /sys, for the files there are not those of the image.
+// Targets returns the mount points of mounts: their destinations, after symbolic links of the image
+// in the directory root are resolved. If /var/run is a link to /run, the destination /var/run/x
+// becomes /run/x. Links below the mount points of earlier mounts, and below /dev, /proc and /sys, are
+// not resolved, because the image's files there are covered.
 func Targets(root string, mounts []specs.Mount) []string {
 	targets := make([]string, len(mounts))
 	for i, m := range mounts {
@@ -31,8 +31,9 @@ func Targets(root string, mounts []specs.Mount) []string {
 	return targets
 }
 
-// followLinks returns an absolute path without the symbolic links that it leads through in root. It
-// looks at nothing below the paths in covered. Where it fails, the kernel will too, and tell why.
+// followLinks resolves the symbolic links in the absolute path name, with root as root directory. It
+// does not look at the paths in covered or below them. If a link cannot be resolved, the result is a
+// path on which the mount will fail, with an error that says why.
 func followLinks(root, name string, covered []string) string {
 	const maxLinks = 40 // as path_resolution(7)
 	done, rest := "", name
@@ -69,16 +70,16 @@ func followLinks(root, name string, covered []string) string {
 	return path.Join("/", done)
 }
 
-// Uncover makes the file or directory of the root file system at Target visible, which a file
-// system mounted on a directory above covers. It does nothing if there is none, and for a device,
-// which /dev has if the machine has it.
+// Uncover makes the file or directory Target of the root file system visible although a file system
+// is mounted on a parent directory. It does nothing if Target does not exist, or is a device node:
+// /dev has nodes for all devices of the machine.
 type Uncover struct{ Target string }
 
 func (u Uncover) Describe() op.Description {
 	return op.Describe("keep visible", u.Target, "missing", "ok")
 }
 
-// rootCopy is where Uncover mounts the root file system, without what is mounted on it.
+// rootCopy is where Uncover mounts the root file system, without the mounts below it.
 const rootCopy = "/dev/.root"
 
 func (u Uncover) Do() (err error) {

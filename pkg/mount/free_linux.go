@@ -8,13 +8,13 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// FreeMemory is the operation that frees the memory of each tmpfs, for the end of a machine. What is
-// in use stays mounted. Where the workload has filled its memory with files, the kernel would panic
-// when process 1 needs some, or read its program from the disk again and again.
+// FreeMemory unmounts each tmpfs to free its memory when the machine ends. A tmpfs in use stays
+// mounted. If the workload has filled the memory with files, the kernel could otherwise panic when
+// process 1 needs memory, or read the program of process 1 from the disk again and again.
 type FreeMemory struct {
-	// Shortage is for as long as there are other processes: there must be little memory, most of it
-	// taken by files, and what is in use is unmounted too, lazily, so that it is freed when the last
-	// process that has a file open ends.
+	// Shortage is for the time when other processes still run. Do then acts only if memory is short
+	// because of files in tmpfs. It unmounts a tmpfs in use too, lazily: the memory is freed when the
+	// last process that has a file open ends.
 	Shortage bool
 }
 
@@ -22,8 +22,8 @@ func (f FreeMemory) Describe() op.Description {
 	return op.Describe("unmount", "each tmpfs", "if", op.If(f.Shortage, "memory is short"))
 }
 
-// usualTmpfs are the file systems in memory that most machines have. They are known without the mount
-// table, for which there may be no memory yet.
+// usualTmpfs are where most machines mount a tmpfs. They are unmounted first, because there may be
+// too little memory to read the mount table.
 var usualTmpfs = [...]string{"/dev/shm", "/run", "/tmp"}
 
 func (f FreeMemory) Do() error {
@@ -58,17 +58,18 @@ func (f FreeMemory) Do() error {
 	return nil
 }
 
+// memory returns sizes of the machine's memory, sysinfo(2).
 func memory() (info unix.Sysinfo_t) {
 	_ = unix.Sysinfo(&info)
 	return info
 }
 
-// short reports whether there is little memory because files of tmpfs take it.
+// short reports whether less than 1/16 of the memory is free and files of tmpfs take more than 1/4.
 func short(info unix.Sysinfo_t) bool {
 	return info.Freeram < info.Totalram/16 && info.Sharedram > info.Totalram/4
 }
 
-// isTmpfs reports whether a path is the root of a tmpfs.
+// isTmpfs reports whether a path is the mount point of a tmpfs.
 func isTmpfs(path string) bool {
 	mounted, _ := Mounted(path)
 	var fs unix.Statfs_t

@@ -61,7 +61,7 @@ func (g Grow) Do() (err error) {
 	switch fs.Type {
 	case unix.BTRFS_SUPER_MAGIC:
 		return ioctl(fd, btrfsResize, unsafe.Pointer(newBtrfsArgs("max")))
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC: // ext4's is that of ext2 and ext3, too
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC: // ext2 and ext3 have ext4's number
 	default:
 		return fmt.Errorf("its type %#x: %w", fs.Type, op.ErrUnsupported)
 	}
@@ -86,6 +86,7 @@ func deviceSize(major, minor uint32) (uint64, error) {
 	return sectors * 512, err
 }
 
+// growXFS grows an XFS file system to a size in bytes.
 func growXFS(fd int, size uint64) error {
 	var geometry xfsGeometry
 	if err := ioctl(fd, xfsGetGeometry, unsafe.Pointer(&geometry)); err != nil {
@@ -98,8 +99,8 @@ func growXFS(fd int, size uint64) error {
 	return ioctl(fd, xfsGrow, unsafe.Pointer(&grown))
 }
 
-// The requests of ioctl(2), and what they point to, of linux/ext4.h, linux/btrfs.h and, of xfsprogs,
-// xfs_fs.h. They are the same on all architectures with a 64-bit address space.
+// Requests of ioctl(2) and their arguments, as in linux/ext4.h, linux/btrfs.h and xfs_fs.h of
+// xfsprogs. They are the same on all architectures with a 64-bit address space.
 const (
 	ext4Resize     = 0x40086610 // EXT4_IOC_RESIZE_FS: the number of blocks, 64 bits
 	xfsGetGeometry = 0x80705864 // XFS_IOC_FSGEOMETRY_V1

@@ -24,8 +24,8 @@ type Mount struct {
 	Type, Source, Target string
 	Flags                uintptr // MS_*
 	Data                 string  // options of the file system, comma-separated
-	// MemoryPercent, unless 0, limits the size of a tmpfs to a share of the memory that is free when it
-	// is mounted. By default each tmpfs may take half of the machine's memory, and two of them all.
+	// MemoryPercent, unless 0, limits the size of a tmpfs to a percentage of the memory that is free
+	// when it is mounted. The kernel's limit is half of all memory, so two tmpfs could take all of it.
 	MemoryPercent uint64
 	After         Attrs // attributes to set after the mount
 	// Parents creates missing parents of the mount point too.
@@ -36,12 +36,11 @@ type Mount struct {
 	Once bool
 	// IfKnown does nothing if the kernel has no file system of the type.
 	IfKnown bool
-	// Find, unless nil, returns the path of the device that Source stands for, such as UUID= and a
-	// value. It waits for it.
+	// Find, unless nil, finds the device that Source stands for.
 	Find FindDevice
-	// Wait is how long to wait for a device, or the tag of a virtiofs share, that is not there yet.
+	// Wait is how long to wait for a missing device or virtiofs share.
 	Wait time.Duration
-	// Pause waits between two looks for it. Its error ends the wait.
+	// Pause waits between two attempts. Its error ends the wait.
 	Pause loop.Pause
 }
 
@@ -67,8 +66,8 @@ func (m Mount) Do() error {
 	return m.wrap(m.mount())
 }
 
-// exists reports whether the mount is to be made once and its target is a mount point already. A
-// proc file system of another PID namespace does not count.
+// exists reports whether Once is set and a file system is mounted on the target already. A proc file
+// system of another PID namespace does not count.
 func (m Mount) exists() (bool, error) {
 	if !m.Once {
 		return false, nil
@@ -81,8 +80,8 @@ func (m Mount) exists() (bool, error) {
 	return mounted, err
 }
 
-// FindDevice finds a block device by what fstab(5) may name instead of its path. It waits for a missing
-// device until the timeout, or until pause fails.
+// FindDevice returns the path of a block device, given by UUID=, LABEL=, PARTUUID= or PARTLABEL= and
+// a value, as in fstab(5). It waits for a missing device until the timeout, or until pause fails.
 type FindDevice func(name string, timeout time.Duration, pause loop.Pause) (path string, err error)
 
 // namesDevice reports whether the source of a mount stands for a device to be found.
@@ -91,13 +90,12 @@ func namesDevice(source string) bool {
 	return ok && slices.Contains([]string{"UUID", "LABEL", "PARTUUID", "PARTLABEL"}, kind)
 }
 
-// hasDevice reports whether the source is a device.
+// hasDevice reports whether the source is a device. The source of a virtiofs is the tag of a share.
 func (m Mount) hasDevice() bool {
-	path := strings.HasPrefix(m.Source, "/dev/") && m.Type != "virtiofs" // whose source is a tag
-	return path || m.Find != nil
+	return m.Find != nil || m.Type != "virtiofs" && strings.HasPrefix(m.Source, "/dev/")
 }
 
-// Pauses between two looks for a source that is not there yet.
+// Shortest and longest pause between two attempts.
 const (
 	minPause = 5 * time.Millisecond
 	maxPause = 100 * time.Millisecond
@@ -112,10 +110,8 @@ func (m Mount) mount() error {
 		m.Source = path
 	}
 	err := m.attempt()
-	for start, pause := time.Now(), minPause; m.isLate(err); pause = min(2*pause, maxPause) {
-		if time.Since(start) >= m.Wait {
-			break
-		}
+	start, pause := time.Now(), minPause
+	for ; m.isLate(err) && time.Since(start) < m.Wait; pause = min(2*pause, maxPause) {
 		if err := m.Pause.For(pause); err != nil {
 			return err
 		}
@@ -134,7 +130,7 @@ func (m Mount) mount() error {
 	return m.After.apply(m.Target)
 }
 
-// isLate reports whether the source may be there later.
+// isLate reports whether err may mean that the source does not exist yet.
 func (m Mount) isLate(err error) bool {
 	if m.Type == "virtiofs" {
 		return err == unix.EINVAL
@@ -143,7 +139,7 @@ func (m Mount) isLate(err error) bool {
 	return missing && m.hasDevice()
 }
 
-// sized returns Data with the option that MemoryPercent is about.
+// sized returns Data with the option size for MemoryPercent.
 func (m Mount) sized(info unix.Sysinfo_t) string {
 	if m.MemoryPercent == 0 || info.Freeram == 0 {
 		return m.Data
@@ -180,6 +176,7 @@ func (m Mount) attempt() error {
 	return err
 }
 
+// wrap puts the mount before err, unless err is nil.
 func (m Mount) wrap(err error) error {
 	if err == nil {
 		return nil

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Mounted reports whether a file system is mounted on target. Of a directory of the host that is a
-// mount point there, virtiofs may make a mount point here too; that does not count. Mounted causes
-// no automount and asks no file server, which may not answer.
+// Mounted reports whether a file system is mounted on target. FUSE file systems do not count: for a
+// directory that is a mount point on the host, virtiofs makes a mount point in the guest. Mounted
+// triggers no automount. It asks a file server only if target is its mount point.
 func Mounted(target string) (bool, error) {
 	const flags = unix.AT_NO_AUTOMOUNT | unix.AT_STATX_DONT_SYNC
 	var st unix.Statx_t
@@ -33,8 +33,8 @@ func Mounted(target string) (bool, error) {
 	return false, nil
 }
 
-// Points returns the mount points at dir and below it, also those that other mounts cover. A point
-// with several mounts is listed several times.
+// Points returns the mount points at and below dir, which must not be "/", including those that other
+// mounts cover. A mount point with several mounts is listed several times.
 func Points(dir string) ([]string, error) {
 	table, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -49,8 +49,8 @@ func Points(dir string) ([]string, error) {
 	return points, nil
 }
 
-// parseTable returns the mounts in the text of /proc/PID/mountinfo, proc_pid_mountinfo(5). Lines
-// are parsed one by one, so that one which package mountinfo rejects does not hide the others.
+// parseTable returns the mounts in the text of /proc/PID/mountinfo, proc_pid_mountinfo(5). It parses
+// each line by itself: package mountinfo would return no mounts if it rejects one line.
 func parseTable(table []byte) []*mountinfo.Info {
 	var mounts []*mountinfo.Info
 	for line := range bytes.Lines(table) {
@@ -78,9 +78,9 @@ func writable(m *mountinfo.Info) bool {
 	return first != "ro"
 }
 
-// disks returns the mounts that concern disks, in reverse order, so that a mount comes before the
-// one it is mounted on: those to unmount, which are all disks but the root and everything mounted
-// below or over them; and the writable disks.
+// disks returns the mounts to unmount, which are all disks except the root, and all mounts below or
+// over them. It also returns the disks that are writable. Both lists are in reverse order, so that a
+// mount comes before the mount that it is on.
 func disks(mounts []*mountinfo.Info) (unmount, dirty []*mountinfo.Info) {
 	below := map[int]bool{} // IDs of mounts to unmount
 	var points []string     // mount points of the disks so far
@@ -105,7 +105,7 @@ func disks(mounts []*mountinfo.Info) (unmount, dirty []*mountinfo.Info) {
 	return unmount, dirty
 }
 
-// within reports whether the path name is dir or below it.
+// within reports whether the path name is dir or below it. dir must not be "/".
 func within(name, dir string) bool {
 	rest, ok := strings.CutPrefix(name, dir)
 	return ok && (rest == "" || rest[0] == '/')
@@ -144,7 +144,7 @@ func OpenProc() (*os.File, error) {
 	return os.NewFile(uintptr(dir), "/proc"), nil
 }
 
-// maxProcFile bounds what is read of a file of /proc, in bytes: some ten thousand mounts.
+// maxProcFile bounds how many bytes of a file in /proc are read: enough for ten thousand mounts.
 const maxProcFile = 16 << 20
 
 // readAt returns the first maxProcFile bytes of the file name in dir.

@@ -40,7 +40,7 @@ func (t Teardown) Do() error {
 	var errs error
 	for pass := range maxPasses {
 		table, err := readAt(proc, "self/mountinfo")
-		if err != nil { // the root, at least, is known
+		if err != nil { // the root needs no mount table
 			return errors.Join(fmt.Errorf("read the mount table: %w", err), makeReadOnly("/"))
 		}
 		all = parseTable(table)
@@ -90,7 +90,7 @@ func flush(mounts []*mountinfo.Info) (errs error) {
 		flushed[device] = true
 		fd, err := openAny(m.Mountpoint)
 		if err != nil {
-			continue // a mount over it hides it
+			continue // another mount covers it
 		}
 		if err := unix.Syncfs(fd); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("write %s to its disk: data is lost: %w", m.Mountpoint, err))

@@ -19,17 +19,17 @@ type Tmpfs struct {
 	// CopyUp copies the contents of the directory into the tmpfs, or only directories and symbolic
 	// links.
 	CopyUp Copy
-	// IfReadOnly does nothing if the directory can be written.
+	// IfReadOnly does nothing if the directory is writable.
 	IfReadOnly bool
-	// Keep lists paths below the mount point at which the file or directory that the tmpfs covers
-	// stays visible. Missing ones are ignored.
+	// Keep lists paths below the mount point. Their files and directories stay visible although the
+	// tmpfs covers them. Missing ones are ignored.
 	Keep []string
 }
 
-// Copy is what of a directory is copied.
+// Copy says which contents of a directory are copied.
 type Copy uint8
 
-// What Tmpfs.CopyUp can be.
+// Values of Tmpfs.CopyUp.
 const (
 	CopyNothing Copy = iota
 	CopyDirectories
@@ -54,7 +54,7 @@ func (t Tmpfs) Do() error {
 		return t.wrap(t.mount())
 	}
 	if err == unix.ENOTDIR && t.IfReadOnly {
-		return nil // whatever the image has there
+		return nil // the image has another file there
 	}
 	if err != nil {
 		return t.wrap(err)
@@ -64,8 +64,8 @@ func (t Tmpfs) Do() error {
 	if err := unix.Fstat(covered, &st); err != nil {
 		return t.wrap(err)
 	}
-	// A server may refuse to write what is mounted writable. This tells, and changes nothing: there is
-	// no such attribute.
+	// The mount may be writable on a file server that refuses to write. Removing an attribute that does
+	// not exist changes nothing, and the server refuses that too.
 	if t.IfReadOnly && unix.Removexattr(t.Target, "user.krunbox") != unix.EROFS {
 		return nil
 	}
@@ -73,7 +73,7 @@ func (t Tmpfs) Do() error {
 		t.Data = strings.TrimPrefix(fmt.Sprintf("%s,mode=%o", t.Data, st.Mode&0o7777), ",")
 	}
 	after := t.After
-	if t.CopyUp != CopyNothing || len(t.Keep) != 0 { // it must be writable until then
+	if t.CopyUp != CopyNothing || len(t.Keep) != 0 { // these need a writable tmpfs
 		after.Set |= t.Flags & unix.MS_RDONLY
 		t.Flags &^= unix.MS_RDONLY
 	}
@@ -98,7 +98,7 @@ func (t Tmpfs) Do() error {
 
 // RunDir is the directory of an image for data that does not outlive a boot.
 type RunDir struct {
-	Path    string // /run, or where that leads
+	Path    string // /run, or its target if it is a symbolic link
 	Missing bool
 	Empty   bool // also if it is missing
 }
@@ -114,7 +114,7 @@ func FindRun(root string) RunDir {
 	}
 	r.Missing = err == unix.ENOENT
 	r.Empty = r.Missing
-	if err != nil || st.Nlink > 2 { // there are directories; the look at them costs requests
+	if err != nil || st.Nlink > 2 { // it has subdirectories; listing it would cost requests
 		return r
 	}
 	fd, err := unix.Open(root+r.Path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
