@@ -14,7 +14,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/loop"
 )
 
-// retryInterval is the time between two looks for a device.
+// retryInterval is the time between two attempts to find a device.
 const retryInterval = 10 * time.Millisecond
 
 // Device is a block device and its contents.
@@ -90,7 +90,7 @@ func (t tag) matches(d *Device) bool {
 // maxListed bounds how many devices or types a message lists.
 const maxListed = 8
 
-// list joins words for a message.
+// list joins the first maxListed words for a message.
 func list(words []string) string {
 	if len(words) > maxListed {
 		words = append(words[:maxListed:maxListed], "...")
@@ -120,7 +120,8 @@ func Devices() ([]Device, error) {
 	return devices, nil
 }
 
-// partition looks up the partition in the table of its disk.
+// partition looks up b, which is a partition, in the table of its disk. It returns the zero Partition
+// if the table cannot be read.
 func (b block) partition() Partition {
 	disk, err := openDevice("/dev/" + b.disk)
 	if err != nil {
@@ -135,8 +136,8 @@ func (b block) partition() Partition {
 	return p
 }
 
-// openDevice opens a block device for reading. Its error is an Errno. It opens nothing else,
-// because opening another kind of file may block.
+// openDevice opens a block device for reading. Its errors are Errnos. It returns ENOTBLK for any other
+// file and does not open it, because that may block.
 func openDevice(path string) (*os.File, error) {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
@@ -153,15 +154,15 @@ func openDevice(path string) (*os.File, error) {
 }
 
 // FindDevice returns the path of the block device that name stands for: UUID=, LABEL=, PARTUUID= or
-// PARTLABEL= and a value, as in fstab(5), or a path. It waits for a missing device until the timeout, or
-// until pause fails.
+// PARTLABEL= and a value, as in fstab(5), or a path. It waits for a missing device until the timeout,
+// or until pause fails.
 func FindDevice(name string, timeout time.Duration, pause loop.Pause) (path string, err error) {
 	d, err := find(name, timeout, pause)
 	return d.Path, err
 }
 
-// find returns the device that name, a path or a tag, stands for. If there is none, it waits for it
-// until the timeout, or until pause fails.
+// find is like FindDevice, but returns the device. It sets Size and Partition only if name is
+// a tag.
 func find(name string, timeout time.Duration, pause loop.Pause) (Device, error) {
 	t, err := parseTag(name)
 	if err != nil {
@@ -206,7 +207,8 @@ func (t tag) find() (Device, error) {
 	return Device{}, unix.ENOENT
 }
 
-// missing returns an error that lists the devices that exist.
+// missing returns the error of find after the timeout. It lists the devices that exist. err is the
+// error of t.find.
 func (t tag) missing(err error, timeout time.Duration) error {
 	var after string
 	if timeout > 0 {

@@ -13,8 +13,9 @@ import (
 // Mounts on it stay. It must follow the operations of a Plan with a Device, when no file of the
 // original root is needed any more.
 //
-// It does nothing if the original root is not an initramfs, or if this process is not the machine's
-// init: in a container, a directory that is in use elsewhere can look like an initramfs.
+// It does nothing if the original root is not an initramfs. It also does nothing if this process is
+// not process 1 of the machine: in a container, a directory that others use can look like an
+// initramfs.
 type FreeInitramfs struct{ Original *OriginalRoot }
 
 func (FreeInitramfs) Describe() op.Description {

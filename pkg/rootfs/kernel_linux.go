@@ -8,7 +8,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/kmsg"
 )
 
-// consoleLevel holds four numbers. The kernel shows messages below the first one on the console.
+// consoleLevel is a file of four numbers. The kernel shows messages with a level below the first
+// number on the console.
 const consoleLevel = "/proc/sys/kernel/printk"
 
 // muteConsole keeps the kernel's messages, except emergencies, off the console until restore is
@@ -22,18 +23,18 @@ func muteConsole() (restore func()) {
 	return func() { _ = os.WriteFile(consoleLevel, level, 0) }
 }
 
-// explain returns the kernel's explanation of a failure since log was opened, by messages about a
-// device or from a driver, or "".
+// explain returns the message that best explains why a mount failed, of those that the kernel has
+// logged since log was opened, or "". See reason for device and driver.
 func explain(log kmsg.Log, device, driver string) string {
 	r := reason{device: device, driver: driver}
 	log.Each(r.add)
 	return r.String()
 }
 
-// reason finds the message in the kernel's log that explains why a mount failed.
+// reason chooses one of the kernel's messages to explain why a mount failed.
 type reason struct {
 	// device and driver select messages: those that contain device, unless it is empty, and those
-	// that begin with driver, the name of a file system.
+	// that begin with driver, the name of a file system, and a colon.
 	device, driver string
 	firstError     string // the first message of level error or worse
 	last           string
@@ -42,7 +43,7 @@ type reason struct {
 // maxMessage bounds how many bytes of a message are shown.
 const maxMessage = 200
 
-// add considers a message.
+// add adds a message to choose from.
 func (r *reason) add(level int, text string) {
 	line := strings.TrimRight(text[:min(len(text), maxMessage)], " ")
 	aboutDevice := r.device != "" && strings.Contains(line, r.device)
@@ -66,7 +67,7 @@ func (r *reason) String() string {
 // fsType is a file system of the kernel.
 type fsType struct {
 	name  string
-	nodev bool // it needs no block device
+	nodev bool // it is not mounted from a block device
 }
 
 // parseFilesystems parses the text of /proc/filesystems.

@@ -11,7 +11,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// mountOverlay mounts an overlay on newRoot.
+// mountOverlay mounts an overlay of lowerDir and upperDir on newRoot.
 type mountOverlay struct {
 	original *OriginalRoot
 	upper    string // for messages
@@ -55,8 +55,8 @@ func (o *mountOverlay) Do() (err error) {
 }
 
 // makeUpper creates the directories upper and work, unless an earlier boot has. The directory upper
-// becomes the root directory, and so gets owner and permissions of the lower one. It gets its name
-// last, for a crash may come at any time.
+// becomes the root directory, so it gets the owner and the permissions of lowerDir. It is renamed to
+// upper last, so that it is complete even if the machine crashes during makeUpper.
 func makeUpper(upper, work string) error {
 	if err := os.Mkdir(work, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return err
@@ -82,10 +82,11 @@ func makeUpper(upper, work string) error {
 	return err
 }
 
-// MakeOverlayReadOnly makes the device that takes an overlay's changes read-only, so that its
-// journal is empty when the machine ends. No path leads to the device, so nothing else can do it.
-// While a file on it is open for writing, as by a loop device, it freezes the file system: all data
-// is on disk then, and no journal but that of xfs needs recovery.
+// MakeOverlayReadOnly makes the file system that takes an overlay's changes read-only, so that its
+// journal is empty when the machine ends. No path leads to that file system, so unmounting by path
+// does not reach it. If a file on it is open for writing, for example by a loop device, the file
+// system is frozen instead: all data is on disk then, and no journal except that of XFS needs
+// recovery.
 type MakeOverlayReadOnly struct{ Original *OriginalRoot }
 
 func (MakeOverlayReadOnly) Describe() op.Description {
@@ -100,7 +101,7 @@ func (m MakeOverlayReadOnly) Do() error {
 	return errs
 }
 
-// makeReadOnly makes the file system of a directory read-only, like a remount, but without a path.
+// makeReadOnly makes the file system of an open directory read-only, or freezes it if it is busy.
 func makeReadOnly(dir int) (err error) {
 	defer op.Wrap(&err, "make the overlay's device read-only")
 	fs, err := unix.Fspick(dir, "", unix.FSPICK_EMPTY_PATH|unix.FSPICK_CLOEXEC)

@@ -25,9 +25,9 @@ const (
 
 // FindPartition looks up a partition, by its number from 1 on, in the partition table of a disk: a
 // GPT (UEFI specification, chapter 5), else an MBR. sector is the logical sector size in bytes. It
-// returns the zero Partition if the table does not identify it. It does not verify tables, nor
-// whether an MBR has such a partition: the kernel has done so, and only names depend on the result.
-// Its error is that of the disk.
+// returns the zero Partition if the table does not identify it. It verifies no checksums, nor that
+// an MBR has such a partition: the kernel has done so, and only names depend on the result. It
+// returns an error only if the disk cannot be read.
 func FindPartition(disk io.ReaderAt, sector, number int) (Partition, error) {
 	if number < 1 || sector < 512 || sector > 64<<10 {
 		return Partition{}, nil
@@ -108,9 +108,9 @@ func parsePartitions(text string) []block {
 	return blocks
 }
 
-// splitName splits the name of a partition, as the kernel makes it, into disk and number: vda1 is
-// vda and 1; nvme0n1p1 is nvme0n1 and 1, since a p separates the number from a digit. The disk may
-// not exist. The number is 0 if name cannot be the name of a partition.
+// splitName splits the kernel's name of a partition into disk and number: vda1 into vda and 1, and
+// nvme0n1p1 into nvme0n1 and 1, because a p separates the number from a name that ends in a digit. It
+// does not check that the disk exists. The number is 0 if name cannot be the name of a partition.
 func splitName(name string) (disk string, number int) {
 	disk = strings.TrimRight(name, "0123456789")
 	number, err := strconv.Atoi(name[len(disk):])

@@ -3,6 +3,7 @@ package rootfs
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
@@ -10,12 +11,12 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// MakePivotable mounts the root of an initramfs on itself and makes that mount the root, so that
-// pivot_root(2) works, which container runtimes need. The kernel's own mount of an initramfs can't
-// be exchanged. Both mounts have the same files, so this takes no memory.
+// MakePivotable mounts the root of an initramfs on itself and makes that mount the root. Container
+// runtimes need it: they call pivot_root(2), which fails on the kernel's own mount of an initramfs.
+// Both mounts have the same files, so MakePivotable takes no memory.
 //
-// It does nothing if the root is no initramfs, and also if file systems are mounted on that: they
-// would be hidden. It needs CAP_SYS_ADMIN.
+// It does nothing if the root is not an initramfs, or if file systems are mounted on the initramfs,
+// which the new mount would hide. It needs CAP_SYS_ADMIN.
 type MakePivotable struct{}
 
 func (MakePivotable) Describe() op.Description {
@@ -48,29 +49,26 @@ func (MakePivotable) Do() (err error) {
 }
 
 // mayBeInitramfs reports whether the file system of a directory is of a type that an initramfs may
-// have. It costs less than readMounts.
+// have. It is faster than readMounts.
 func mayBeInitramfs(dir string) bool {
 	var fs unix.Statfs_t
 	return unix.Statfs(dir, &fs) == nil && (fs.Type == unix.RAMFS_MAGIC || fs.Type == unix.TMPFS_MAGIC)
 }
 
-// isPlainInitramfs reports whether the kernel's mount of an initramfs is all that is mounted. It is
-// the first mount of the machine, and so its own parent.
+// isPlainInitramfs reports whether the only mount is the kernel's mount of an initramfs. That is the
+// first mount of the machine, so it is its own parent.
 func isPlainInitramfs(table []*mountinfo.Info) bool {
 	return len(table) == 1 && hasInitramfs(table) && table[0].ID == table[0].Parent
 }
 
-// hasInitramfs reports whether the root is an initramfs, whichever mount of it.
+// hasInitramfs reports whether an initramfs is mounted on /, by the kernel or by MakePivotable.
 func hasInitramfs(table []*mountinfo.Info) bool {
-	for _, m := range table {
-		if m.Mountpoint == "/" && m.FSType == "rootfs" {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(table, func(m *mountinfo.Info) bool {
+		return m.Mountpoint == "/" && m.FSType == "rootfs"
+	})
 }
 
-// readMounts returns the mounts that this process can reach. It needs no /proc.
+// readMounts returns the mounts that this process can reach. It does not need /proc.
 func readMounts() (_ []*mountinfo.Info, err error) {
 	defer op.Wrap(&err, "read the mount table")
 	proc, err := newMount("proc", nil)

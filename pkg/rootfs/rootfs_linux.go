@@ -28,17 +28,17 @@ type Config struct {
 	Overlay string
 	// Timeout is how long to wait for a device to appear; 0 means not at all.
 	Timeout time.Duration
-	// Pause waits between two looks for the device. Its error ends the wait.
+	// Pause waits between two attempts to find the device. Its error ends the wait.
 	Pause loop.Pause
 }
 
-// OriginalRoot holds the root that init started on, and mounts that no path leads to any more.
+// OriginalRoot holds the root that init started on, and file systems that no path leads to any more.
 type OriginalRoot struct {
 	fd     int
 	opened bool
-	// initramfs says that it is an initramfs, which stays mounted below the new root.
+	// initramfs says that the root is an initramfs, which stays mounted below the new root.
 	initramfs bool
-	// detached are directories on file systems that are mounted nowhere.
+	// detached holds descriptors of directories, one on each file system that no path leads to.
 	detached []int
 }
 
@@ -46,7 +46,7 @@ type OriginalRoot struct {
 func (r *OriginalRoot) FD() (fd int, ok bool) { return r.fd, r.opened }
 
 // OpenOriginalRoot opens the current root, so that it stays accessible when another one takes its
-// place. A file server that provides it does not notice (O_PATH).
+// place. The open sends no request to the host (O_PATH).
 type OpenOriginalRoot struct{ Original *OriginalRoot }
 
 func (OpenOriginalRoot) Describe() op.Description { return op.Describe("keep open", "/") }
@@ -67,13 +67,13 @@ const (
 	upperDir = "/upper" // the file system that takes the changes
 )
 
-// overlayTmpfs is the Overlay that is not a device.
+// overlayTmpfs is the value of Config.Overlay for an overlay in memory.
 const overlayTmpfs = "tmpfs"
 
 // Plan returns the operations that make cfg the root of this mount namespace, in order. If one
-// fails, the rest must not be carried out. They need CAP_SYS_ADMIN, and that original was opened.
-// After the first operation only original leads to the old root; a failure then leaves an empty
-// root with /dev and /proc. After the last one nothing but the new root is mounted.
+// fails, the rest must not be carried out. They need CAP_SYS_ADMIN, and OpenOriginalRoot must have
+// opened original. After the first operation only original leads to the old root; a failure then
+// leaves an empty root with /dev and /proc. After the last one only the new root is mounted.
 func Plan(cfg Config, original *OriginalRoot) []op.Op {
 	target := newRoot
 	if cfg.Overlay != "" {
@@ -104,8 +104,8 @@ func Plan(cfg Config, original *OriginalRoot) []op.Op {
 // the original root.
 const ioctlDropRoot = 0x7603
 
-// dropHostRoot tells the host that its root is not needed any more. Hosts that do not support the
-// ioctl refuse it, which is ignored.
+// dropHostRoot tells the host that its root is not needed any more. It ignores errors, because not
+// every host supports the ioctl.
 type dropHostRoot struct{ original *OriginalRoot }
 
 func (dropHostRoot) Describe() op.Description {

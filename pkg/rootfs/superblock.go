@@ -19,21 +19,20 @@ type Superblock struct {
 	Dirty bool
 }
 
-// format describes the superblock of a file system. Offsets and lengths are in bytes. All but
-// offset are relative to the superblock. A uuidAt of 0 means that it has no UUID. Numbers are
-// little-endian.
+// format describes the superblock of a file system. Offsets and lengths are in bytes. The fields
+// whose names end in At are offsets from the start of the superblock.
 type format struct {
 	fsType      string
 	offset      int64 // of the superblock on the device
 	magicAt     int
 	magic       string
-	uuidAt      int
+	uuidAt      int // 0 if it has no UUID
 	labelAt     int
 	labelLength int
 }
 
-// formats is sorted by offset. Making a file system overwrites old superblocks at the start of a
-// device, but perhaps not those behind it.
+// formats is sorted by offset. Making a file system overwrites an old superblock at the start of the
+// device, but may leave one at a greater offset, so the first match counts.
 var formats = [...]format{
 	{"xfs", 0, 0, "XFSB", 32, 108, 12},
 	{"squashfs", 0, 0, "hsqs", 0, 0, 0},
@@ -44,8 +43,8 @@ var formats = [...]format{
 }
 
 // Detect identifies the file system on a device by its superblock, with the type names of libblkid.
-// It reads two pages within the first 68 KiB. Its error is that of the device; unknown contents are
-// no error.
+// It reads two pages within the first 68 KiB. It returns an error only if the device cannot be read;
+// for unknown contents it returns the zero Superblock.
 func Detect(r io.ReaderAt) (Superblock, error) {
 	const pageSize = 4096
 	var page []byte
@@ -65,7 +64,7 @@ func Detect(r io.ReaderAt) (Superblock, error) {
 	return Superblock{}, nil
 }
 
-// read returns size bytes at offset. Bytes behind the end of the device are zero.
+// read returns size bytes at offset. Bytes after the end of the device are zero.
 func read(r io.ReaderAt, offset int64, size int) ([]byte, error) {
 	b := make([]byte, size)
 	if _, err := r.ReadAt(b, offset); err != nil && err != io.EOF {
@@ -74,7 +73,8 @@ func read(r io.ReaderAt, offset int64, size int) ([]byte, error) {
 	return b, nil
 }
 
-// parse parses the superblock s. It returns the zero Superblock if s has another format.
+// parse parses the superblock s, whose numbers are little-endian. It returns the zero Superblock if s
+// has another format.
 func (f *format) parse(s []byte) Superblock {
 	le := binary.LittleEndian
 	if string(s[f.magicAt:f.magicAt+len(f.magic)]) != f.magic {
@@ -116,7 +116,7 @@ func (f *format) parse(s []byte) Superblock {
 const (
 	extCompatJournal   = 0x4
 	extIncompatRecover = 0x4
-	extIncompatJournal = 0x8  // the device holds the journal of another one
+	extIncompatJournal = 0x8  // the device holds the journal of another device
 	ext3Incompat       = 0x16 // supported by ext3: FILETYPE, RECOVER, META_BG
 	ext3ROCompat       = 0x7  // supported by ext3: SPARSE_SUPER, LARGE_FILE, BTREE_DIR
 )
@@ -129,8 +129,7 @@ func uuid(b []byte) string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])
 }
 
-// label returns text that a NUL or the end of b terminates, without the blanks that some tools pad
-// it with.
+// label returns the text in b up to a NUL or the end, without the trailing blanks that some tools add.
 func label(b []byte) string {
 	b, _, _ = bytes.Cut(b, []byte{0})
 	return string(bytes.TrimRight(b, " "))

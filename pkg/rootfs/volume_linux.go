@@ -24,7 +24,7 @@ type volume struct {
 	flags   uintptr
 	data    string
 	options string // flags and data as they were asked for, for messages
-	// immutable mounts it so that no byte of the device changes.
+	// immutable means that no byte of the device may change.
 	immutable bool
 	device    Device // set by findDevice
 	isBlock   bool   // set by findDevice: device is a block device
@@ -113,6 +113,7 @@ func (m *mountVolume) Do() error {
 	return v.wrap(fs+" ", addNotes(err, notes))
 }
 
+// wrap puts the volume before err, unless err is nil. fs is the type and a blank, or empty.
 func (v *volume) wrap(fs string, err error) error {
 	if err == nil {
 		return nil
@@ -147,7 +148,7 @@ func (v *volume) mountAs(target, fs string, more uintptr) error {
 		// The device is read-only. mount(8) falls back in the same way.
 		return v.mountAs(target, fs, more|unix.MS_RDONLY)
 	case err == unix.ENODEV && (fs == "ext2" || fs == "ext3"):
-		return v.mountAs(target, "ext4", more) // whose driver supports them
+		return v.mountAs(target, "ext4", more) // ext4's driver supports both
 	}
 	return err
 }
@@ -195,8 +196,8 @@ func filesystems() ([]fsType, error) {
 	return parseFilesystems(string(text)), err
 }
 
-// needsDevice reports whether a file system of the type is mounted from a block device. An unknown
-// type may be.
+// needsDevice reports whether a file system of the type is mounted from a block device. It returns
+// true for an unknown type.
 func needsDevice(fs string) bool {
 	types, _ := filesystems()
 	return !slices.Contains(types, fsType{fs, true})

@@ -8,8 +8,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// enterWorkspace makes a new tmpfs, with /dev and /proc, the root. No directory of the original
-// root is needed for it.
+// enterWorkspace makes a new tmpfs, with /dev and /proc, the root. It needs no directory on the
+// original root.
 type enterWorkspace struct {
 	original *OriginalRoot
 	lower    bool // mount the original root on lowerDir
@@ -31,7 +31,8 @@ func (w *enterWorkspace) Do() (err error) {
 	}
 	lower := -1
 	if w.lower {
-		// A copy of the mount, without the mounts below it. A detached mount cannot be copied.
+		// This copies the mount, without the mounts below it. It must come before switchToTmpfs, which
+		// detaches the mount: a detached mount cannot be copied.
 		const flags = unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC | unix.AT_EMPTY_PATH
 		if lower, err = unix.OpenTree(w.original.fd, "", flags); err != nil {
 			return fmt.Errorf("copy the mount of /: %w", err)
@@ -81,15 +82,15 @@ func (w *enterWorkspace) switchToTmpfs() (err error) {
 	}
 	defer op.Wrap(&err, "move to it")
 	err = swapRoot()
-	if err == unix.EINVAL { // an initramfs cannot be moved away; it stays below
+	if err == unix.EINVAL { // pivot_root cannot move an initramfs; it stays mounted below
 		w.original.initramfs = true
 		err = unix.Chroot(".")
 	}
 	return err
 }
 
-// workspaceSize returns the option "size" of the workspace, which takes the changes of an overlay in memory.
-// The default of tmpfs is half of the memory, which may be all that is free on a small machine.
+// workspaceSize returns the mount option size of the workspace, which takes the changes of an overlay
+// in memory. The default of tmpfs, half of all memory, may be all free memory of a small machine.
 func workspaceSize(memory unix.Sysinfo_t) string {
 	const freePercent = 60
 	unit := uint64(memory.Unit)
