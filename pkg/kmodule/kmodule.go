@@ -1,12 +1,12 @@
-// Package kmodule loads the kernel modules that an image provides. An image lists them in the order
-// to load them in, with everything they depend on, and does not compress them: its builder has the
-// time for that, a boot does not.
+// Package kmodule loads the kernel modules that an image provides. To make the boot fast, the image
+// lists all modules in the order of loading, including those that others depend on, and does not
+// compress them.
 package kmodule
 
 import "strings"
 
-// List is the path of an image's list: a line for each module with its path and, after a blank, its
-// parameters, if any. Lines that begin with # are comments.
+// List is the path of the list in an image. It has a line for each module: its path and, after a
+// space, its parameters, if any. Lines that begin with # are comments.
 const List = "/lib/modules/krunbox.order"
 
 // Module is a module to load.
@@ -18,7 +18,7 @@ type Module struct {
 // String returns the module as a line of a list.
 func (m Module) String() string { return strings.TrimSpace(m.Path + " " + m.Params) }
 
-// Parse parses a list.
+// Parse returns the modules of a list in the format of List.
 func Parse(list string) []Module {
 	var modules []Module
 	for line := range strings.Lines(list) {

@@ -14,7 +14,7 @@ import (
 // maxListSize is the maximum size of a list in bytes.
 const maxListSize = 256 << 10
 
-// ReadList reads the list at path. A missing list is empty.
+// ReadList reads the list at path, of at most 256 KiB. A missing list is empty.
 func ReadList(path string) ([]Module, error) {
 	list, err := imagefile.Read(path, maxListSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -25,7 +25,7 @@ func ReadList(path string) ([]Module, error) {
 
 // Load loads modules in their order, finit_module(2). It needs CAP_SYS_MODULE. A module that is
 // loaded already is no error. After a module that cannot be loaded, Do goes on with the next one,
-// and returns all errors joined.
+// and returns all errors joined. It stops if the kernel loads no modules at all (EPERM, ENOSYS).
 type Load []Module
 
 func (l Load) Describe() op.Description {
@@ -58,8 +58,9 @@ func (m Module) load() error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := unix.FinitModule(fd, m.Params, 0); err != unix.EEXIST {
-		return err
+	err = unix.FinitModule(fd, m.Params, 0)
+	if err == unix.EEXIST {
+		return nil
 	}
-	return nil
+	return err
 }
