@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package imagefile reads and writes files that an image, a host or a workload provides, and that may
-// be of any kind and size.
+// Package imagefile reads and writes files that an image, a host or a workload provides. They may be
+// of any kind and size: the functions neither wait for a FIFO nor read a file of unlimited size.
 package imagefile
 
 import (
@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns the contents of the regular file at path. The file is looked up, opened and closed
-// once, as a libkrun host's one-shot files need it. A file of more than limit bytes, and one that
-// is not regular, such as a FIFO that would keep the reader waiting, are errors. Errors name
+// Read returns the contents of the regular file at path. It fails if the file has more than limit
+// bytes, or is not regular: it never waits for the writer of a FIFO. It looks up, opens and closes
+// the file once, because a libkrun host provides files that can be opened only once. Errors name
 // operation and path.
 func Read(path string, limit int64) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
@@ -25,12 +25,13 @@ func Read(path string, limit int64) ([]byte, error) {
 	return read(f, limit)
 }
 
+// read is Read for an open file.
 func read(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode(); !mode.IsRegular() && !mode.IsDir() { // of a directory the read tells
+	if mode := info.Mode(); !mode.IsRegular() && !mode.IsDir() { // reading a directory fails below
 		return nil, fmt.Errorf("read %s: not a regular file", f.Name())
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -43,9 +44,9 @@ func read(f *os.File, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// Write replaces the contents of the regular file at path, or creates it with the mode 0644 if create
-// is set. Like Read it never waits. It follows no symbolic link at path. Errors name operation and
-// path.
+// Write replaces the contents of the regular file at path. If create is set, it creates a missing file
+// with mode 0644. It never waits for the reader of a FIFO, and fails if path is a symbolic link.
+// Errors name operation and path.
 func Write(path string, data []byte, create bool) error {
 	flags := os.O_WRONLY | os.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY
 	if create {
