@@ -31,14 +31,15 @@ var capabilities = [...]string{
 	40: "CAP_CHECKPOINT_RESTORE",
 }
 
-// ParseCapability returns the set of the one capability with a name of capabilities(7), such as
-// CAP_KILL, and whether there is such a capability.
+// ParseCapability returns the set of one capability, given by its name in capabilities(7), such as
+// CAP_KILL. It returns false for any other name.
 func ParseCapability(name string) (CapabilitySet, bool) {
 	i := slices.Index(capabilities[:], name)
 	return 1 << max(i, 0), i >= 0
 }
 
-// ParseCapabilities returns the sets that c names. It returns an error for an unknown name.
+// ParseCapabilities returns the sets of the capabilities that c names. It returns an error for an
+// unknown name.
 func ParseCapabilities(c specs.LinuxCapabilities) (sets Capabilities, err error) {
 	parse := func(names []string) (set CapabilitySet) {
 		for _, name := range names {
@@ -60,8 +61,8 @@ func ParseCapabilities(c specs.LinuxCapabilities) (sets Capabilities, err error)
 	return sets, err
 }
 
-// Names returns the names of the capabilities in the set, in the order of their numbers. A number
-// without a name stands for itself.
+// Names returns the names of the capabilities in the set, in the order of their numbers. For a
+// capability without a name it returns the number in decimal.
 func (s CapabilitySet) Names() []string {
 	var names []string
 	for number := range 64 {
@@ -72,16 +73,17 @@ func (s CapabilitySet) Names() []string {
 	return names
 }
 
-// CapabilityName returns the name of a capability with a number from 0 to 63, such as CAP_CHOWN.
+// CapabilityName returns the name of the capability with a number, such as CAP_CHOWN for 0, or the
+// number in decimal if there is no such capability.
 func CapabilityName(number int) string { return nameOf(capabilities[:], number) }
 
 // Has reports whether the set has the capability with a number from 0 to 63.
 func (s CapabilitySet) Has(number int) bool { return s>>number&1 != 0 }
 
-// Grantable returns the sets without the capabilities that the kernel refuses to a process
-// without inheritable capabilities: effective but not permitted, inheritable but not in the
-// bounding set, and ambient but not both permitted and inheritable. It also returns the refused
-// ones.
+// Grantable returns c without the capabilities that the kernel refuses to a process that has no
+// inheritable capabilities: those that are effective but not permitted, inheritable but not in the
+// bounding set, or ambient but not both permitted and inheritable. It also returns the set of all
+// refused capabilities.
 func (c Capabilities) Grantable() (granted Capabilities, refused CapabilitySet) {
 	granted = c
 	granted.Effective &= c.Permitted

@@ -33,23 +33,25 @@ var ioClasses = [...]string{
 	"IOPRIO_CLASS_NONE", "IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE", "IOPRIO_CLASS_IDLE",
 }
 
-// ParsePolicy returns the number of the scheduling policy with a name of process.scheduler.policy
-// of the runtime-spec, such as SCHED_RR, and whether there is such a policy.
+// ParsePolicy returns the number of a scheduling policy, given by its name in
+// process.scheduler.policy of the runtime-spec, such as SCHED_RR. It returns false for any other
+// name.
 func ParsePolicy(name string) (number uint32, ok bool) {
 	i := slices.Index(policies[:], name)
 	return uint32(max(i, 0)), i >= 0
 }
 
-// ParseSchedulerFlag returns the bit of the scheduler flag with a name of process.scheduler.flags
-// of the runtime-spec, such as SCHED_FLAG_RECLAIM, and whether there is such a flag.
+// ParseSchedulerFlag returns the bit of a scheduler flag, given by its name in
+// process.scheduler.flags of the runtime-spec, such as SCHED_FLAG_RECLAIM. It returns false for any
+// other name.
 func ParseSchedulerFlag(name string) (bit uint64, ok bool) {
 	i := slices.Index(schedulerFlags[:], name)
 	return 1 << max(i, 0), i >= 0
 }
 
-// ParseIOClass returns the number of the I/O scheduling class with a name of
-// process.ioPriority.class of the runtime-spec, such as IOPRIO_CLASS_BE, and whether there is
-// such a class.
+// ParseIOClass returns the number of an I/O scheduling class, given by its name in
+// process.ioPriority.class of the runtime-spec, such as IOPRIO_CLASS_BE. It returns false for any
+// other name.
 func ParseIOClass(name string) (number uint32, ok bool) {
 	i := slices.Index(ioClasses[:], name)
 	return uint32(max(i, 0)), i > 0

@@ -10,19 +10,18 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Unlimited is the value of a soft or hard limit that does not limit, RLIM_INFINITY of Linux. It
-// is larger than FreeBSD's RLIM_INFINITY, 1<<63 - 1, so a caller there must use the smaller of
-// the two.
+// Unlimited is the value of a soft or hard limit that does not limit, RLIM_INFINITY of Linux. On
+// FreeBSD, whose RLIM_INFINITY is 1<<63 - 1, a caller must replace it by that value.
 const Unlimited uint64 = 1<<64 - 1
 
-// ParseResource returns the number of the resource with a name of the OCI runtime-spec, such as
-// RLIMIT_NOFILE, and whether the system has that resource.
+// ParseResource returns the number of a resource, given by its name in the OCI runtime-spec, such as
+// RLIMIT_NOFILE. It returns false if the system has no such resource.
 func ParseResource(name string) (number int, ok bool) {
 	number = slices.Index(resources[:], name)
 	return number, number >= 0
 }
 
-// ResourceName returns the OCI runtime-spec's name of the resource with a number, or the number
+// ResourceName returns the name of the resource with a number in the OCI runtime-spec, or the number
 // in decimal if the system has no such resource.
 func ResourceName(number int) string { return nameOf(resources[:], number) }
 
@@ -83,6 +82,7 @@ func ParseRlimits(s string) ([]specs.POSIXRlimit, error) {
 	return limits, nil
 }
 
+// parseRlimit parses an item of KRUN_RLIMITS.
 func parseRlimit(item string) (limit specs.POSIXRlimit, err error) {
 	separator := strings.IndexAny(item, "=:")
 	soft, hard, ok := strings.Cut(item[separator+1:], ":")
@@ -107,8 +107,9 @@ func parseRlimit(item string) (limit specs.POSIXRlimit, err error) {
 	return limit, ValidateRlimit(limit)
 }
 
+// parseNumber parses a decimal number without a sign. name is what it means, for the error.
 func parseNumber(name, digits string) (uint64, error) {
-	// strconv reads no further than to the digit that is too many.
+	// ParseUint reports an overflow before it reads the rest, which may not be digits.
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
 		return 0, fmt.Errorf("%s %q is not a decimal number", name, digits)
 	}

@@ -1,13 +1,13 @@
 package oci
 
-// system is the system whose resources the table lists.
+// system is the system that has the resources.
 const system = "FreeBSD"
 
 // MaxOpenFiles is the greatest limit RLIMIT_NOFILE. The kernel lowers it to kern.maxfilesperproc.
 const MaxOpenFiles uint64 = 1<<63 - 1
 
-// resources holds the name of each resource at the index of its number, sys/resource.h of FreeBSD
-// 14. Names that Linux has too mean the same there.
+// resources holds the names of the resources by number, sys/resource.h of FreeBSD 14. A name that
+// Linux has too means the same there.
 var resources = [...]string{
 	0: "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_DATA", "RLIMIT_STACK",
 	4: "RLIMIT_CORE", "RLIMIT_RSS", "RLIMIT_MEMLOCK", "RLIMIT_NPROC",

@@ -6,11 +6,10 @@ import (
 	"strings"
 )
 
-// The real-time signals of programs. The C library keeps the kernel's first two, 32 and 33, to
-// itself.
+// The first and the last real-time signal, signal(7). The C library reserves 32 and 33.
 const rtMin, rtMax = 34, 64
 
-// signals holds the names of the signals of Linux by number, signal(7).
+// signals holds the names of the signals of Linux by number, without SIG, signal(7).
 var signals = [...]string{
 	1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 5: "TRAP", 6: "ABRT", 7: "BUS", 8: "FPE", 9: "KILL",
 	10: "USR1", 11: "SEGV", 12: "USR2", 13: "PIPE", 14: "ALRM", 15: "TERM", 16: "STKFLT",
@@ -18,9 +17,9 @@ var signals = [...]string{
 	25: "XFSZ", 26: "VTALRM", 27: "PROF", 28: "WINCH", 29: "IO", 30: "PWR", 31: "SYS",
 }
 
-// ParseSignal returns the number of the signal with a name as StopSignal of the OCI image-spec
-// has it, and whether there is such a signal. The name is of the form "SIGTERM", "SIGRTMIN+3" or
-// "SIGRTMAX-1", upper or lower case, with or without SIG, or a number from 1 to 64.
+// ParseSignal returns the number of a signal, given as in StopSignal of the OCI image-spec: by a name
+// such as "SIGTERM", "SIGRTMIN+3" or "SIGRTMAX-1", in upper or lower case, with or without SIG, or by
+// a number from 1 to 64. It returns false for any other text.
 func ParseSignal(s string) (number int, ok bool) {
 	if n, err := strconv.Atoi(s); err == nil {
 		return n, n >= 1 && n <= rtMax
@@ -44,7 +43,8 @@ func ParseSignal(s string) (number int, ok bool) {
 	return number, number > 0
 }
 
-// realTime returns the signal from plus the decimal offset, which is empty or begins with sign.
+// realTime returns the real-time signal from plus offset, a decimal number that begins with sign. An
+// empty offset is 0.
 func realTime(from int, sign, offset string) (int, bool) {
 	if offset == "" {
 		return from, true
