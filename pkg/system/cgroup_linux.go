@@ -15,8 +15,8 @@ const CgroupDir = "/sys/fs/cgroup"
 // A controller that cannot be enabled is left out. It does nothing if there is no cgroup at Dir, or
 // a read-only one.
 //
-// All of them are enabled by one write, and before there are child cgroups: the kernel need not
-// wait then until every processor has noticed.
+// One write enables all controllers. It should be done before child cgroups exist, because the kernel
+// then does not wait for the other processors.
 type EnableControllers struct{ Dir string }
 
 func (e EnableControllers) Describe() op.Description {
@@ -56,7 +56,7 @@ func (e EnableControllers) Do() (err error) {
 	return nil
 }
 
-// readFile reads the beginning of a file of the kernel's. Package os makes more system calls.
+// readFile reads the start of a file of the kernel into b. Package os makes more system calls.
 func readFile(path string, b []byte) (n int, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -80,7 +80,7 @@ func (d DelegateCgroup) Describe() op.Description {
 
 func (d DelegateCgroup) Do() (err error) {
 	defer op.Wrap(&err, "delegate the cgroup %s", d.Dir)
-	err = unix.Chmod(d.Dir, 0o755) // not even the owner may write to the first cgroup
+	err = unix.Chmod(d.Dir, 0o755) // the root cgroup is not writable by its owner
 	for _, file := range [...]string{"", "/cgroup.procs", "/cgroup.subtree_control",
 		"/cgroup.threads"} {
 		if err == nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Defaults returns operations that set what the boot of a Linux distribution sets and the kernel
-// does not: permissions of device nodes, as udev's rules have them, and kernel parameters. Some of
-// them fail on kernels that lack what they set.
+// Defaults returns operations for settings that Linux distributions make at boot: permissions of
+// device nodes, as in udev's rules, and kernel parameters. An operation fails if the kernel lacks its
+// parameter.
 func Defaults() []op.Op {
 	return []op.Op{
 		Chmod{"/dev/fuse", 0o666},
@@ -24,8 +24,7 @@ func Defaults() []op.Op {
 		Chmod{"/dev/vhost-vsock", 0o666},
 		Chmod{"/dev/vhost-net", 0o666},
 		Chmod{"/dev/dri/renderD*", 0o666},
-		// udev gives these to the group audio, and logind to the user at the seat. Here every user
-		// counts as that one.
+		// udev gives these to the group audio, and logind to the user at the seat. A guest has no seat.
 		Chmod{"/dev/snd/*", 0o666},
 
 		// Every user may ping, and listen on port 80.
@@ -36,14 +35,14 @@ func Defaults() []op.Op {
 		Raise{"fs.inotify.max_user_instances", 1024},
 		Raise{"fs.inotify.max_user_watches", 1 << 19},
 		Raise{"kernel.pid_max", 1 << 15}, // all that libkrun's kernel allows
-		// Where memory must not be overcommitted, this reserve would be for users other than process 1,
-		// which has a large address space, most of it unused. Root's reserve remains.
+		// Without overcommit, the kernel keeps this reserve from a process according to the size of its
+		// address space. That of process 1 is large and mostly unused. The reserve for root remains.
 		Sysctl{"vm.user_reserve_kbytes", "0"},
 	}
 }
 
-// Chmod sets the permissions of a file or, if Path ends in "*", of all files whose paths begin with
-// what is before it. It does nothing if there is no such file.
+// Chmod sets the permissions of a file or, if Path ends in "*", of all files in a directory whose
+// paths begin with the text before "*". It does nothing if there is no such file.
 type Chmod struct {
 	Path string
 	Mode uint32
@@ -69,8 +68,7 @@ func (c Chmod) Do() error {
 	defer unix.Close(fd)
 	var b [4096]byte // some hundred names; package os would sort them and look each one up
 	n, err := unix.ReadDirent(fd, b[:])
-	var names []string
-	_, _, names = unix.ParseDirent(b[:max(n, 0)], -1, names)
+	_, _, names := unix.ParseDirent(b[:max(n, 0)], -1, nil)
 	for _, name := range names {
 		if strings.HasPrefix(name, prefix) {
 			err = errors.Join(err, c.set(dir+name))
@@ -88,7 +86,7 @@ func (c Chmod) set(path string) error {
 
 // Raise sets a kernel parameter that is a number, unless it has that value or a greater one.
 type Raise struct {
-	Name  string // as for Sysctl
+	Name  string // as in Sysctl
 	Value uint64
 }
 

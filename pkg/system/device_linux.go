@@ -46,10 +46,10 @@ func (d Device) Do() (err error) {
 			err = unix.EEXIST
 		}
 		if _, notLink := os.Readlink(d.Path); err == nil && notLink == nil {
-			return nil // what a link leads to is not the configuration's
+			return nil // the configuration does not own the target of a symbolic link
 		}
 	}
-	if err == nil && (created || d.FileMode != nil) { // whatever the umask is
+	if err == nil && (created || d.FileMode != nil) { // the umask applies to mknod(2)
 		err = unix.Chmod(d.Path, d.mode())
 	}
 	if err == nil && (d.UID != nil || d.GID != nil) {
@@ -58,7 +58,7 @@ func (d Device) Do() (err error) {
 	return err
 }
 
-// number returns file type and device number as for mknod(2).
+// number returns the file type, S_IF*, and the device number for mknod(2).
 func (d Device) number() (kind uint32, number uint64, err error) {
 	switch d.Type {
 	case "b":
@@ -85,7 +85,7 @@ func (d Device) mode() uint32 {
 	return uint32(*d.FileMode) & 0o7777
 }
 
-// owner returns an ID for chown(2), which does not change the owner if it is -1.
+// owner returns an ID for chown(2): -1, which means no change, if id is nil.
 func owner(id *uint32) int {
 	if id == nil {
 		return -1

@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setHostname sets KERN_HOSTNAME, sysctl(3).
+// setHostname sets KERN_HOSTNAME, sysctl(3). It fails with EINVAL if name is empty.
 func setHostname(name string) error {
 	const ctlKern, kernHostname = 1, 10
 	mib := [2]int32{ctlKern, kernHostname}

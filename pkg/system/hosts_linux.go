@@ -19,35 +19,36 @@ import (
 const (
 	// HostsFile is the path of the hosts file, hosts(5).
 	HostsFile = "/etc/hosts"
-	// hostsSource is the file that is mounted there. Like all of /dev, it is in memory.
+	// hostsSource is the file that is mounted on HostsFile. Like all files in /dev, it is in memory.
 	hostsSource = "/dev/.hosts"
 	maxHosts    = 1 << 20 // bytes
 )
 
-// Hosts provides a hosts file that has localhost and the host's name: the image's, with a line for
-// the name if it lacks one, or a new file if the image has none or an empty one. It fails if the
-// file can be neither found nor created.
+// Hosts provides a hosts file with localhost and the host name. If the image's file lacks the host
+// name, Hosts adds a line to it. If the image's file is missing or empty, Hosts makes a new one. It
+// fails if the file can be neither found nor created.
 //
-// The file is mounted, not written, because the root may be a directory of the host, and the root
-// of a guest with another name later. Like a container runtime, it leaves an empty file there.
+// The changed file is in memory and mounted on HostsFile. The image's file is not written, because
+// the root may be a directory of the host, and later the root of a guest with another name. If the
+// image has no file, Hosts leaves an empty one in the image, as container runtimes do.
 type Hosts struct {
 	Hostname string
-	// Address returns the address for the name; it is called when the operation is carried out. An
-	// invalid one stands for 127.0.1.1.
+	// Address returns the address for the name. Do calls it. An invalid address stands for 127.0.1.1:
+	// the name of 127.0.0.1 must remain localhost.
 	//
-	// It should be the address at which others reach the host, if it has one. Servers announce what
-	// their own name resolves to (Java RMI, Kafka, Erlang), or listen there (Cassandra, Hadoop), and a
-	// loopback address leads nobody to them. Container engines do the same.
+	// It should be the address at which other hosts reach this one, if there is one, as in containers.
+	// Some servers announce the address of their own name (Java RMI, Kafka, Erlang), or listen on it
+	// (Cassandra, Hadoop). Clients cannot reach them at a loopback address.
 	Address func() netip.Addr
-	// State is what an earlier operation has done; nil: nothing. With it, the operation can be
-	// carried out again, with another name or address.
+	// State is what earlier operations have done, and is updated by Do. With the same State, Do can be
+	// called again for another name or address. Nil is for an operation that is carried out once.
 	State *HostsState
 }
 
 // HostsState is what Hosts has done, perhaps in another process.
 type HostsState struct {
 	Mounted bool
-	Line    string // that was added to the image's file
+	Line    string // the line that was added to the image's file, or ""
 }
 
 func (h Hosts) Describe() op.Description {
@@ -87,7 +88,7 @@ func (h Hosts) Do() (err error) {
 	return err
 }
 
-// image returns the contents of the file. It creates an empty one if there is none.
+// image returns the contents of HostsFile. It creates an empty file if there is none.
 func (h Hosts) image() ([]byte, error) {
 	// Creating the file without looking for it first saves a request to the host.
 	err := createFile(HostsFile)
@@ -95,7 +96,7 @@ func (h Hosts) image() ([]byte, error) {
 		return nil, err
 	}
 	if info, err := os.Stat(HostsFile); err == nil && info.Size() > 0 && h.Hostname == "localhost" {
-		return []byte(localHosts), nil // it need not be read: every such file has that name
+		return []byte(localHosts), nil // no need to read it: every hosts file has localhost
 	}
 	return imagefile.Read(HostsFile, maxHosts)
 }
@@ -117,11 +118,12 @@ func createFile(name string) error {
 	return f.Close()
 }
 
+// localHosts are the contents of a new hosts file, without the host name.
 const localHosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 
-// hostsLine returns what the text of a hosts file lacks: a line for a name, "" if it has one. The
-// name gets an address of its own, so that the name of 127.0.0.1 remains localhost. The first part
-// of a full name is added as an alias. A string that is not a name is left out.
+// hostsLine returns the line with address and hostname to add to a hosts file with the given text. It
+// returns "" if the file has the name, or if hostname cannot be a name in the file. The first part of
+// a name with dots becomes an alias.
 func hostsLine(text, hostname string, address netip.Addr) string {
 	invalid := func(r rune) bool { return r <= ' ' || r == '#' || r == 0x7f }
 	if hostname == "" || strings.ContainsFunc(hostname, invalid) || hasHost(text, hostname) {

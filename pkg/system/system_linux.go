@@ -20,7 +20,8 @@ func (d Domainname) Do() (err error) {
 	return unix.Setdomainname([]byte(d.Name))
 }
 
-// Sysctls returns operations that set kernel parameters, given by name, in the order of the names.
+// Sysctls returns the operations that set kernel parameters, given by name, in the order of the
+// names.
 func Sysctls(values map[string]string) []op.Op {
 	var ops []op.Op
 	for _, name := range slices.Sorted(maps.Keys(values)) {
@@ -29,7 +30,7 @@ func Sysctls(values map[string]string) []op.Op {
 	return ops
 }
 
-// Sysctl sets a kernel parameter. Its name is written as for sysctl(8).
+// Sysctl sets a kernel parameter. Name is written as for sysctl(8), such as net.ipv4.ip_forward.
 type Sysctl struct{ Name, Value string }
 
 func (s Sysctl) Describe() op.Description { return op.Describe("sysctl", s.Name, "value", s.Value) }
@@ -49,9 +50,9 @@ func openSysctl(name string, mode int) (fd int, err error) {
 	return unix.Open("/proc/sys/"+sysctlPath(name), mode|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 }
 
-// sysctlPath returns the path of a parameter below /proc/sys. As for sysctl(8), the first . or / in
-// the name is the separator. If it is a dot, the other one stands for a dot in an interface's name.
-// The path never leads out of /proc/sys.
+// sysctlPath returns the path of a parameter below /proc/sys. As in sysctl(8), the first dot or slash
+// in the name is the separator. If that is a dot, a slash stands for a dot in the name of an
+// interface. The path never leads out of /proc/sys.
 func sysctlPath(name string) string {
 	path := []byte(name)
 	if i := strings.IndexAny(name, "./"); i >= 0 && name[i] == '.' {
