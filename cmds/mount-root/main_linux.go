@@ -87,16 +87,16 @@ func run(args, env []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// command is what options and environment ask for, and the state of the stages.
+// command holds what options and environment ask for, and the original root.
 type command struct {
 	root             rootfs.Config
 	args, env        []string
 	printOnly, force bool
 
-	original rootfs.OriginalRoot
+	original rootfs.OriginalRoot // opened by the stage root
 }
 
-// stages returns what mount-root does, in order.
+// stages returns the stages of mount-root, in order.
 func stages() []boot.Stage[*command] {
 	onDevice := func(c *command) bool { return c.root.Device != "" }
 	hasCommand := func(c *command) bool { return len(c.args) > 0 }
@@ -128,7 +128,7 @@ func (c *command) planCommand() ([]op.Op, error) {
 	return []op.Op{exec.Exec{Spec: spec}}, nil
 }
 
-// parse sets c from the environment and the options, which take precedence.
+// parse sets c from the environment and the arguments. Options take precedence over the environment.
 func (c *command) parse(args []string) error {
 	p := bootparam.Parse(nil, c.env)
 	root := &c.root
@@ -158,7 +158,7 @@ func (c *command) parse(args []string) error {
 	return nil
 }
 
-// print lists the devices and, if a root is configured, what would be done.
+// print lists the devices and, if a root is configured, the operations that would be carried out.
 func (c *command) print(w io.Writer) error {
 	devices, err := rootfs.Devices()
 	if err != nil {
