@@ -45,8 +45,8 @@ func (Sync) Do() error {
 
 // PowerOff is the operation that ends the machine by reboot(2) with RB_AUTOBOOT, upon which a
 // libkrun host ends the VM. Other ways of switching off need hardware that such a VM does not have.
-// It does nothing in a process that has no machine to end: any but the first, and the first one of
-// a PID namespace of Linux.
+// It does nothing unless this is process 1 of the machine; on Linux, process 1 of another PID
+// namespace is not.
 type PowerOff struct{}
 
 func (PowerOff) Describe() op.Description { return op.Describe("reboot", "RB_AUTOBOOT") }
@@ -59,15 +59,16 @@ func (PowerOff) Do() (err error) {
 	return reboot()
 }
 
-// Deadline is the operation that gives the machine a time to end by itself. After that it ends as
-// by PowerOff, even if a system call of another operation hangs: sync(2) on a file system whose
-// server is gone, an unmount, a write to a console that nobody reads. It does nothing where
-// PowerOff does nothing.
+// Deadline is the operation that limits how long the machine takes to end. After that time the
+// machine ends as by PowerOff, even if a system call of another operation hangs: sync(2) on a file
+// system whose server is gone, an unmount, or a write to a console that nobody reads. It does
+// nothing where PowerOff does nothing.
 type Deadline struct {
-	// After is the time without progress, Most the time in any case.
+	// After is the longest time without progress. Most is the longest time in all, if it is longer.
+	// Without Unwritten only the longer of the two counts.
 	After, Most time.Duration
-	// Unwritten, unless nil, returns how much data file systems still have to write, in any unit.
-	// It is progress if that is less than ever before. Unwritten is called in another goroutine.
+	// Unwritten, unless nil, returns how much data file systems still have to write, in any unit. A
+	// result below all earlier ones is progress. Unwritten is called in another goroutine.
 	Unwritten func() (uint64, error)
 }
 
@@ -84,7 +85,7 @@ func (d Deadline) Do() error {
 }
 
 func (d Deadline) start() {
-	// Most is kept by a timer of its own: Unwritten may hang.
+	// A timer enforces Most, because Unwritten may hang.
 	time.AfterFunc(max(d.After, d.Most), func() { _ = reboot() })
 	if d.Unwritten != nil {
 		go d.watch()
@@ -104,7 +105,7 @@ func (d Deadline) watch() {
 	_ = reboot()
 }
 
-// progress is the least amount of unwritten data so far, and since when.
+// progress is the least amount of unwritten data so far, and the time when it was reached.
 type progress struct {
 	since time.Time
 	least uint64

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// isMachine reports whether this process is the first one, and the machine's end is its own.
+// isMachine reports whether this process is the first one of the machine.
 func isMachine() bool { return unix.Getpid() == 1 }
 
 // reboot calls reboot(2) with RB_AUTOBOOT. RB_POWEROFF would need ACPI, and halts without it.

@@ -1,6 +1,7 @@
 package poweroff
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -9,8 +10,8 @@ import (
 )
 
 // IsReboot reports whether the wait status of the first process of a PID namespace means that a
-// process of the namespace called reboot(2). That looks like SIGHUP or SIGINT, but these signals
-// kill no such process: without a handler they have no effect on it.
+// process of the namespace called reboot(2). The status then says that SIGHUP or SIGINT killed the
+// process. These signals themselves never do: without a handler, the first process ignores them.
 func IsReboot(status unix.WaitStatus) bool {
 	return status.Signaled() && (status.Signal() == unix.SIGHUP || status.Signal() == unix.SIGINT)
 }
@@ -19,11 +20,11 @@ func IsReboot(status unix.WaitStatus) bool {
 const ioctlExitCode = 0x7602
 
 // Report is the operation that reports the exit code to the host, by an ioctl on the virtiofs root.
-// With a root of another type there is no host that would understand it, and Report does nothing.
+// It does nothing if the root is not virtiofs, because then no host serves the ioctl.
 type Report struct {
-	Root string
-	// FD, unless nil, returns a descriptor of the root that the machine started with, if there is
-	// one. If that is virtiofs, it is used instead of Root.
+	Root string // a path
+	// FD, unless nil, returns a descriptor of the root that the machine started with, and whether
+	// there is one. If that root is virtiofs, it is used instead of Root.
 	FD   func() (fd int, ok bool)
 	Code *int // read by Do
 }
@@ -87,30 +88,33 @@ func isMachine() bool { return unix.Getpid() == 1 && catchCtrlAltDel() == nil }
 // reboot calls reboot(2) with RB_AUTOBOOT. In a PID namespace the kernel ends the namespace.
 func reboot() error { return unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART) }
 
-// RaiseLimits is the operation that raises this process's resource limits. A workload with the
-// capability SYS_RESOURCE can lower them, prlimit(2): without descriptors, for example, nobody could
-// report its exit code. Without that capability, soft limits are raised to the hard ones.
+// RaiseLimits is the operation that raises the resource limits of this process. A workload with
+// CAP_SYS_RESOURCE can lower them, prlimit(2); with a limit of no open files, for example, this
+// process could not report the exit code. If this process lacks CAP_SYS_RESOURCE, RaiseLimits raises
+// the soft limits to the hard ones.
 type RaiseLimits struct{}
 
 func (RaiseLimits) Describe() op.Description {
 	return op.Describe("raise", "resource limits of this process", "openFiles", openFiles)
 }
 
-// openFiles is the limit of open files, which fs.nr_open bounds. It is more than the end needs.
+// openFiles is the limit of open files. It cannot be unlimited, because fs.nr_open bounds it. The end
+// of a machine needs fewer.
 const openFiles = 1024
 
-func (RaiseLimits) Do() (err error) {
+func (RaiseLimits) Do() error {
+	var errs error
 	for resource := range unix.RLIMIT_RTTIME + 1 {
 		limit := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
 		if resource == unix.RLIMIT_NOFILE {
 			limit = unix.Rlimit{Cur: openFiles, Max: openFiles}
 		}
 		// Not package syscall's function, which remembers a limit for programs that it starts.
-		if err = unix.Prlimit(0, resource, &limit, nil); err != nil {
+		if unix.Prlimit(0, resource, &limit, nil) != nil {
 			_ = unix.Prlimit(0, resource, nil, &limit)
 			limit.Cur = limit.Max
-			err = unix.Prlimit(0, resource, &limit, nil)
+			errs = errors.Join(errs, unix.Prlimit(0, resource, &limit, nil))
 		}
 	}
-	return err
+	return errs
 }
