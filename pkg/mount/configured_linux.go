@@ -113,6 +113,9 @@ func (p *planner) add(m specs.Mount, target string) {
 	case remount, target == "/dev/shm" && m.Type == "tmpfs" && !bind && len(m.Options) != 0:
 		flags := o.flags &^ unix.MS_REMOUNT
 		p.do(Remount{Target: target, Flags: flags, Data: o.data}, lenient)
+		if remount {
+			p.change(target, o.after, lenient)
+		}
 	case bind && m.Source == "":
 		p.change(target, after, lenient)
 	case base && (!bind || source == target || visible):

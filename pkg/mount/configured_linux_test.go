@@ -63,7 +63,7 @@ var odd = []specs.Mount{
 	entry("/b/c", "none", "none", "remount", "ro", "size=2m"),
 	entry("/", "", "", "rslave"),
 	entry("/", "tmpfs", "tmpfs", "ro"),
-	entry("/b/c", "none", "none", "remount", "bind", "nodev"),
+	entry("/b/c", "none", "none", "remount", "bind", "nodev", "rro", "rshared"),
 }
 
 // TestConfiguredPlans compares plans with files, so that a review shows every change of them.
