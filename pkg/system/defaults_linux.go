@@ -68,7 +68,10 @@ func (c Chmod) Do() error {
 	defer unix.Close(fd)
 	var b [4096]byte // some hundred names; package os would sort them and look each one up
 	n, err := unix.ReadDirent(fd, b[:])
-	_, _, names := unix.ParseDirent(b[:max(n, 0)], -1, nil)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", dir, err)
+	}
+	_, _, names := unix.ParseDirent(b[:n], -1, nil)
 	for _, name := range names {
 		if strings.HasPrefix(name, prefix) {
 			err = errors.Join(err, c.set(dir+name))
