@@ -34,7 +34,7 @@ func (m Mount) Do() error {
 }
 
 func (m Mount) mount() error {
-	message := make([]byte, 256) // set by file systems that have more to say than an error number
+	message := make([]byte, 256) // set by file systems that explain the error
 	var vector []unix.Iovec
 	add := func(name string, value []byte) {
 		for _, b := range [...][]byte{append([]byte(name), 0), value} {

@@ -28,13 +28,13 @@ type Mount struct {
 	// when it is mounted. The kernel's limit is half of all memory, so two tmpfs could take all of it.
 	MemoryPercent uint64
 	After         Attrs // attributes to set after the mount
-	// Parents creates missing parents of the mount point too.
+	// With Parents, Do creates missing parents of the mount point too.
 	Parents bool
-	// Optional does nothing if the mount point is missing and can't be created.
+	// With Optional, Do does nothing if the mount point is missing and can't be created.
 	Optional bool
-	// Once does nothing if any file system is mounted on the target already; see Mounted.
+	// With Once, Do does nothing if any file system is mounted on the target already; see Mounted.
 	Once bool
-	// IfKnown does nothing if the kernel has no file system of the type.
+	// With IfKnown, Do does nothing if the kernel has no file system of the type.
 	IfKnown bool
 	// Find, unless nil, finds the device that Source stands for.
 	Find FindDevice
@@ -231,7 +231,7 @@ type Bind struct {
 	Source, Target string
 	Recursive      bool  // include the mounts below Source
 	After          Attrs // attributes to set after the bind
-	// Lenient does nothing if the source is missing.
+	// With Lenient, Do does nothing if the source is missing.
 	Lenient bool
 }
 

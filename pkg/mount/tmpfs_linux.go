@@ -19,7 +19,7 @@ type Tmpfs struct {
 	// CopyUp copies the contents of the directory into the tmpfs, or only directories and symbolic
 	// links.
 	CopyUp Copy
-	// IfReadOnly does nothing if the directory is writable.
+	// With IfReadOnly, Do does nothing if the directory is writable.
 	IfReadOnly bool
 	// Keep lists paths below the mount point. Their files and directories stay visible although the
 	// tmpfs covers them. Missing ones are ignored.

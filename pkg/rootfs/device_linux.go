@@ -161,8 +161,8 @@ func FindDevice(name string, timeout time.Duration, pause loop.Pause) (path stri
 	return d.Path, err
 }
 
-// find is like FindDevice, but returns the device. It sets Size and Partition only if name is
-// a tag.
+// find is like FindDevice, but returns the device. Its Size and Partition are set only if name is not
+// a path.
 func find(name string, timeout time.Duration, pause loop.Pause) (Device, error) {
 	t, err := parseTag(name)
 	if err != nil {
