@@ -61,11 +61,11 @@ func (h Hosts) Do() (err error) {
 	if a := h.Address(); a.IsValid() {
 		address = a
 	}
-	image, err := h.image()
+	state := cmp.Or(h.State, &HostsState{})
+	image, err := h.image(state)
 	if err != nil {
 		return fmt.Errorf("read or create %s: %w", HostsFile, err)
 	}
-	state := cmp.Or(h.State, &HostsState{})
 	before := strings.Replace(string(image), state.Line, "", 1)
 	text := before
 	if text == "" {
@@ -89,14 +89,16 @@ func (h Hosts) Do() (err error) {
 }
 
 // image returns the contents of HostsFile. It creates an empty file if there is none.
-func (h Hosts) image() ([]byte, error) {
+func (h Hosts) image(state *HostsState) ([]byte, error) {
 	// Creating the file without looking for it first saves a request to the host.
 	err := createFile(HostsFile)
 	if !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	if info, err := os.Stat(HostsFile); err == nil && info.Size() > 0 && h.Hostname == "localhost" {
-		return []byte(localHosts), nil // no need to read it: every hosts file has localhost
+	if h.Hostname == "localhost" && state.Line == "" {
+		if info, err := os.Stat(HostsFile); err == nil && info.Size() > 0 {
+			return []byte(localHosts), nil // no need to read it: every hosts file has localhost
+		}
 	}
 	return imagefile.Read(HostsFile, maxHosts)
 }

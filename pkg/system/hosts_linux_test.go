@@ -89,6 +89,7 @@ func TestHostsAddressInNamespace(t *testing.T) {
 		h.State, h.Hostname = new(HostsState), "other"
 		for i, want := range []string{
 			"own\n10.0.2.15\tbox\n127.0.1.1\tother\n", "own\n10.0.2.15\tbox\nadded\n10.0.2.16\tother\n", "own\n10.0.2.15\tbox\nadded\n10.0.2.16\tb.x b\n",
+			"own\n10.0.2.15\tbox\nadded\n127.0.0.1\tlocalhost\n",
 		} {
 			h.Address = func() netip.Addr { return []netip.Addr{{}, netip.MustParseAddr("10.0.2.16")}[min(i, 1)] }
 			switch i {
@@ -102,6 +103,8 @@ func TestHostsAddressInNamespace(t *testing.T) {
 				}
 			case 2:
 				h.Hostname = "b.x"
+			case 3: // the line for the old name goes
+				h.Hostname = "localhost"
 			}
 			if err := h.Do(); err != nil {
 				t.Fatal(err)
