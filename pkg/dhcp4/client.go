@@ -19,7 +19,7 @@ type Config struct {
 	Hostname string // option 12; not sent if empty or longer than 255 bytes
 	// Random returns numbers for transaction IDs and jitter that other hosts cannot guess.
 	Random    func() uint32
-	Requested netip.Addr // the IPv4 address to ask for at first; none if it is the zero Addr
+	Requested netip.Addr // the IPv4 address to ask for at first; the zero Addr: any
 	// OfferOnly ends the exchange with the first usable OFFER, without REQUEST and Rapid Commit.
 	OfferOnly bool
 }
@@ -73,7 +73,8 @@ const (
 	maxRequests   = 5 // REQUESTs to one server before the client starts over
 )
 
-// Client is the state machine. The methods with a parameter now may change the deadline.
+// Client is a DHCP client for one interface, not safe for concurrent use. Each method with the
+// parameter now, the current time, may change the Deadline.
 type Client struct {
 	config   Config
 	state    State
@@ -85,13 +86,13 @@ type Client struct {
 	sent      time.Duration // when the last message was sent
 	secs      uint16        // the field secs of the last message
 	tries     int           // messages sent in this state
-	interval  time.Duration // until the next message; 0: by retry
+	interval  time.Duration // until the next message; 0: see retry
 	pause     time.Duration // before the client starts over the next time
 	requested netip.Addr    // option 50
-	server    netip.Addr    // the server whose OFFER was taken or whose lease is held
+	server    netip.Addr    // the server whose OFFER was accepted or whose lease is held
 	buf       []byte        // the message of this state
 
-	// The lease, or the offer of OfferOnly.
+	// The lease, or the offer with OfferOnly.
 	lease              *Lease
 	ack                []byte
 	rebindAt, expireAt time.Duration
@@ -108,28 +109,30 @@ func (c *Client) State() State { return c.state }
 // Lease returns the lease that the client holds, the offer that it received with OfferOnly, or nil.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Ack returns the ACK of the lease for a call of Resume in another process, or nil without a lease.
+// Ack returns the ACK that granted the lease, which another process can pass to Resume. It returns
+// nil without a lease.
 func (c *Client) Ack() []byte { return c.ack }
 
-// Deadline returns the time at which the caller must call Tick. It is Infinite if the client has
-// nothing to do: the lease is infinite, it ended with an offer, or it was not started.
+// Deadline returns the time at which the caller must call Tick. It is Infinite if the lease is
+// infinite, the client ended with an offer, or the client was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
-// Expiry returns the time at which the lease ends. It is Infinite without a lease, or with an infinite one.
+// Expiry returns the time at which the lease expires. It is Infinite if the lease is infinite or
+// there is no lease.
 func (c *Client) Expiry() time.Duration {
-	if c.lease == nil || c.ack == nil { // an offer does not count
+	if c.ack == nil { // no lease, or an offer
 		return Infinite
 	}
 	return c.expireAt
 }
 
-// Listening reports whether the client expects answers, so that a socket must be open.
+// Listening reports whether the client waits for answers. If it does, a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // SetHostname changes Config.Hostname, for the next message and all after it.
 func (c *Client) SetHostname(name string) {
 	c.config.Hostname = name
-	if c.Listening() { // it may be sent again
+	if c.Listening() { // c.buf may be sent again
 		c.buf = c.message().ToBytes()
 	}
 }
@@ -172,8 +175,8 @@ func (c *Client) Confirm(now time.Duration) Action {
 	return c.transmit(now)
 }
 
-// Tick does what is due at the deadline, and nothing before it. The clock may have advanced past
-// several deadlines, as after a suspend of the host.
+// Tick does what is due at the deadline. Before the deadline it does nothing. The time may be far
+// past the deadline, such as after the host was suspended.
 func (c *Client) Tick(now time.Duration) Action {
 	if now < c.deadline {
 		return Action{}
@@ -203,8 +206,8 @@ func (c *Client) Tick(now time.Duration) Action {
 	return c.transmit(now)
 }
 
-// Receive handles a datagram. It ignores what the client does not wait for, without allocating
-// memory.
+// Receive handles a datagram. It ignores datagrams that are not an expected answer, without
+// allocating memory for them.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	if !c.Listening() || !c.isReply(d.Payload) || xid(d.Payload) != c.xid {
 		return Action{}
@@ -226,8 +229,8 @@ func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	case kind == dhcpv4.MessageTypeOffer && c.state == Selecting:
 		return c.offered(now, m)
 	case kind == dhcpv4.MessageTypeAck && (c.state != Selecting || !c.config.OfferOnly):
-		// In SELECTING this is Rapid Commit. RFC 4039 demands option 80 in the ACK, but libkrun's
-		// own clients accept an ACK without it, so that a server for libkrun may omit it.
+		// In SELECTING this is Rapid Commit. RFC 4039 requires option 80 in the ACK. libkrun's own
+		// clients accept an ACK without option 80, so servers for libkrun may omit it.
 		return c.acknowledged(now, m)
 	}
 	return Action{}
@@ -270,13 +273,13 @@ func (c *Client) offered(now time.Duration, m message) Action {
 	return c.transmit(now)
 }
 
-// acknowledged handles an ACK, unless it has no lease time or the lease has expired.
+// acknowledged handles an ACK. It ignores an ACK that has no lease time or whose lease has expired.
 func (c *Client) acknowledged(now time.Duration, m message) Action {
 	if m.leaseSeconds() == 0 {
 		return Action{}
 	}
 	lease, err := m.lease()
-	// The lease begins with the request (RFC 2131 section 4.4.1).
+	// The lease begins when the request was sent (RFC 2131 section 4.4.1).
 	if err != nil || lease.Duration != Infinite && c.sent+lease.Duration <= now {
 		return Action{}
 	}
@@ -307,7 +310,8 @@ func (c *Client) lose(now time.Duration, requested netip.Addr) Action {
 	return a
 }
 
-// startOver returns to INIT for a pause, which doubles each time to spare a server that refuses.
+// startOver returns to INIT for a pause. The pause doubles each time, to limit the load on a server
+// that refuses.
 func (c *Client) startOver(now time.Duration) {
 	c.state = Init
 	c.deadline = now + c.jitter(c.pause)

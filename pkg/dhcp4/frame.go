@@ -44,10 +44,9 @@ func AppendFrame(b []byte, source, destination netip.Addr, payload []byte) []byt
 }
 
 // ParseFrame returns the message to a client in an IPv4 packet, which may be followed by padding of
-// the link. It returns false unless the packet is a complete UDP datagram from any port to the
-// client's port with correct checksums. If partialChecksum is true, the UDP checksum is ignored: a
-// sender on the same machine leaves it to a network device, and a virtual device does not compute
-// it.
+// the link. It returns false unless the packet is a complete UDP datagram to the client's port with
+// correct checksums. If partialChecksum is true, the UDP checksum is ignored: a sender on the same
+// machine leaves the checksum to the network device, and a virtual device does not compute it.
 func ParseFrame(b []byte, partialChecksum bool) (Datagram, bool) {
 	if len(b) < ipHeader || b[0]>>4 != 4 || b[9] != protocolUDP ||
 		binary.BigEndian.Uint16(b[6:])&isFragment != 0 {
@@ -72,8 +71,8 @@ func ParseFrame(b []byte, partialChecksum bool) (Datagram, bool) {
 	return Datagram{Payload: udp[udpHeader:], Source: toAddr(ip[12:16])}, true
 }
 
-// udpChecksum returns the checksum of a UDP datagram, given in two parts of which the first has an
-// even length, with the addresses of its IP header.
+// udpChecksum returns the checksum of a UDP datagram with the IP header ip. The datagram consists
+// of udp and payload; the length of udp must be even unless payload is empty.
 func udpChecksum(ip, udp, payload []byte) uint16 {
 	size := len(udp) + len(payload)
 	pseudo := [...]byte{1: protocolUDP, 2: byte(size >> 8), 3: byte(size)}
@@ -85,7 +84,8 @@ func udpChecksum(ip, udp, payload []byte) uint16 {
 func Checksum(parts ...[]byte) uint16 {
 	var sum uint64
 	for _, b := range parts {
-		for ; len(b) >= 4; b = b[4:] { // adds the words of 16 bits too, as 1<<16 is 1 modulo 0xffff
+		// Adding 32 bits is adding two words of 16 bits, because 1<<16 is 1 modulo 0xffff.
+		for ; len(b) >= 4; b = b[4:] {
 			sum += uint64(binary.BigEndian.Uint32(b))
 		}
 		for i, octet := range b {

@@ -13,7 +13,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Infinite is the duration of a lease that does not expire.
+// Infinite is the duration of a lease that does not expire. As a time, it is one that never comes.
 const Infinite time.Duration = 1<<63 - 1
 
 // minMTU is the smallest MTU of IPv4 in bytes, RFC 791.
@@ -29,7 +29,7 @@ type Lease struct {
 	Server    netip.Addr   // option 54
 	Broadcast netip.Addr   // option 28; the zero Addr if absent or 0.0.0.0
 	Routers   []netip.Addr // option 3
-	// Routes are those of option 121, else those of option 249, else a default route by the first
+	// Routes are those of option 121, else those of option 249, else a default route via the first
 	// of Routers.
 	Routes   []Route
 	DNS      []netip.Addr // the name servers (option 6), without loopback addresses
@@ -46,7 +46,8 @@ type Lease struct {
 	T1, T2 time.Duration
 }
 
-// Route is a route to Destination by Gateway, or on the link if Gateway is the zero Addr.
+// Route is a route to Destination via Gateway. If Gateway is the zero Addr, Destination is on the
+// link.
 type Route struct {
 	Destination netip.Prefix
 	Gateway     netip.Addr
@@ -55,8 +56,9 @@ type Route struct {
 // errMalformed is the error for a message that cannot be parsed.
 var errMalformed = errors.New("malformed DHCP message")
 
-// NewLease returns the lease in an OFFER or ACK, given without UDP and IP headers. It fails if the
-// message is malformed, is of another type, or lacks a usable address of the client or server.
+// NewLease returns the lease in an OFFER or ACK. payload is the message without UDP and IP headers.
+// NewLease fails if the message is malformed, has another type, or lacks a usable address of the
+// client or server.
 func NewLease(payload []byte) (*Lease, error) {
 	m, ok := parse(payload)
 	if !ok || m.bytes[0] != byte(dhcpv4.OpcodeBootReply) {
@@ -137,7 +139,7 @@ func prefixLength(d *dhcpv4.DHCPv4) int {
 	return 32
 }
 
-// hosts converts addresses, without those that a host cannot have.
+// hosts converts addresses. It omits those that a host cannot have.
 func hosts(ips []net.IP) (list []netip.Addr) {
 	for _, ip := range ips {
 		if a := toAddr(ip); isHost(a) {
@@ -157,12 +159,12 @@ func name(s string) string {
 	return s
 }
 
-// hostname returns option 12, "" if it is absent or invalid. Of a name that is longer than the most
-// that Linux takes, it returns the first label, which is shorter.
+// hostname returns option 12, or "" if it is absent or invalid. If Linux does not accept a name of
+// that length, hostname returns the first label.
 func hostname(d *dhcpv4.DHCPv4) string {
-	const most = 64 // HOST_NAME_MAX, sethostname(2)
+	const maxHostname = 64 // HOST_NAME_MAX, sethostname(2)
 	s := name(d.HostName())
-	if len(s) > most {
+	if len(s) > maxHostname {
 		s, _, _ = strings.Cut(s, ".")
 	}
 	return s

@@ -29,8 +29,9 @@ const magicCookie = 0x63825363
 // optionPrivateRoutes is Microsoft's option for classless routes, older than option 121.
 const optionPrivateRoutes = dhcpv4.GenericOptionCode(249)
 
-// message is a received message. Its methods, except decode, allocate no memory, so that a flood of
-// messages that the client ignores does not make the process grow.
+// message is a received message. Its methods, except decode and lease, do not allocate memory for
+// messages without repeated options, so that a flood of ignored messages does not make the process
+// grow.
 type message struct {
 	bytes []byte
 	// options are the parts of the message that hold options, in the order of RFC 3396 section 5:
@@ -82,8 +83,8 @@ func cutOption(b []byte) (code byte, value, rest []byte, ok bool) {
 	return b[0], b[2:end:end], b[end:], true
 }
 
-// option returns the value of an option, or nil if the message does not have it. It concatenates
-// the values of an option that occurs more than once (RFC 3396).
+// option returns the value of an option, or nil if the message does not have the option. It
+// concatenates the values of an option that occurs more than once (RFC 3396).
 func (m message) option(code dhcpv4.OptionCode) []byte {
 	var value []byte
 	for _, options := range m.options {
@@ -137,7 +138,7 @@ func (m message) leaseSeconds() uint32 {
 
 // decode returns all fields and options of the message.
 func (m message) decode() (*dhcpv4.DHCPv4, error) {
-	// FromBytes demands an end option, and ignores option 52. Therefore it gets no options.
+	// FromBytes requires an end option and ignores option 52, so the options are parsed below.
 	fixed := append(m.bytes[:fixedSize:fixedSize], dhcpv4.OptionEnd.Code())
 	d, err := dhcpv4.FromBytes(fixed)
 	if err != nil {
@@ -151,7 +152,7 @@ func (m message) decode() (*dhcpv4.DHCPv4, error) {
 	return d, nil
 }
 
-// newRequest returns a message to servers, with the options that all of them have.
+// newRequest returns a message to servers, with the options that all messages have.
 func newRequest(c *Config, kind dhcpv4.MessageType, xid uint32) *dhcpv4.DHCPv4 {
 	id := c.ClientID
 	if len(id) == 0 {
@@ -176,7 +177,7 @@ func toAddr(ip net.IP) netip.Addr {
 	return addr
 }
 
-// isHost reports whether a can be the IPv4 address of a host that others reach: not loopback,
+// isHost reports whether a is an IPv4 address that a host on a network can have: not loopback,
 // multicast or reserved (0.0.0.0/8, 240.0.0.0/4).
 func isHost(a netip.Addr) bool {
 	if !a.Is4() || a.IsLoopback() || a.IsMulticast() {
@@ -186,7 +187,8 @@ func isHost(a netip.Addr) bool {
 	return first != 0 && first < 240
 }
 
-// Summary describes a message, given without UDP and IP headers, in one line of printable text.
+// Summary describes a message in one line of printable text. payload is the message without UDP and
+// IP headers; it may be malformed.
 func Summary(payload []byte) string {
 	malformed := fmt.Sprintf("malformed message of %d bytes", len(payload))
 	m, ok := parse(payload)

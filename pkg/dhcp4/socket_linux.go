@@ -11,15 +11,15 @@ import (
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// Socket sends the messages of a Client on one interface and receives the answers, whatever address
-// they are sent to. It is a packet socket, packet(7), because the interface has no address at
-// first.
+// Socket sends the messages of a Client on one interface and receives the answers. It uses a packet
+// socket, packet(7), because the interface has no address at first and servers may send answers to
+// the address that they offer.
 type Socket struct {
 	packet   int
 	udp      int        // sends to the server's own address; -1 before the first such message
 	udpFrom  netip.Addr // the local address of udp
 	ifindex  int
-	filtered bool // attaching the filter was tried
+	filtered bool // whether dhcpFilter was attached, or could not be attached
 	frame    []byte
 	control  [64]byte
 }
@@ -42,9 +42,9 @@ var dhcpFilter = [...]unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0},
 }
 
-// OpenSocket opens a socket on the interface with the given index, which need not be up.
+// OpenSocket opens a socket on the interface with the given index. The interface may be down.
 func OpenSocket(ifindex int) (*Socket, error) {
-	// Protocol 0 receives nothing: only frames of the interface enter the queue, after bind.
+	// With protocol 0 the socket receives nothing until bind selects the interface.
 	fd, err := recvmsg.Open(unix.AF_PACKET, unix.SOCK_DGRAM, 0, func(fd int) error {
 		return cmp.Or( // the first error
 			unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
@@ -72,10 +72,10 @@ func (s *Socket) Close() {
 	}
 }
 
-// Receive returns the next datagram, whose payload is a part of buf; a buf of 1500 bytes holds any
-// datagram of an Ethernet link. It returns unix.EAGAIN if no datagram is queued, or if it skipped
-// recvmsg.MaxSkipped other frames. An error that wraps unix.ENETDOWN says that the interface went
-// down; the socket continues to work when the interface is up again.
+// Receive returns the next datagram. The payload is a part of buf; longer frames are skipped, and
+// 1500 bytes suffice for an Ethernet link. The error is unix.EAGAIN if no datagram is queued, or if
+// recvmsg.MaxSkipped other frames were skipped. The error wraps unix.ENETDOWN if the interface went
+// down; the socket works again when the interface is up.
 func (s *Socket) Receive(buf []byte) (datagram Datagram, err error) {
 	err = recvmsg.Next[unix.RawSockaddrLinklayer](s.packet, buf, s.control[:], nil,
 		func(packet, control []byte) (ok bool) {
@@ -95,8 +95,8 @@ func (s *Socket) Receive(buf []byte) (datagram Datagram, err error) {
 	return datagram, err
 }
 
-// Send sends the message of an action, if there is one. The source is the message's field ciaddr:
-// the leased address, or 0.0.0.0 without a lease.
+// Send sends the message of an action. It does nothing if there is none. The source address is the
+// field ciaddr of the message: the leased address, or 0.0.0.0 without a lease.
 func (s *Socket) Send(a Action) error {
 	if len(a.Send) < fixedSize {
 		return nil

@@ -14,8 +14,8 @@ const maxMessageSize = 1500 - ipHeader - udpHeader
 // limitedBroadcast is 255.255.255.255.
 func limitedBroadcast() netip.Addr { return netip.AddrFrom4([4]byte{255, 255, 255, 255}) }
 
-// transmit returns the message of the state, and sets the deadline for sending it again. Without
-// allocating memory, it changes the field secs only.
+// transmit returns the message of the state, and sets the deadline for sending it again. It updates
+// the field secs in c.buf, instead of encoding the message again.
 func (c *Client) transmit(now time.Duration) Action {
 	c.sent = now
 	c.tries++
@@ -40,22 +40,22 @@ func (c *Client) transmit(now time.Duration) Action {
 	return Action{Send: c.buf, To: to}
 }
 
-// next returns the time to repeat a message that servers answer at once, and doubles the interval.
+// next returns the time to send a message again after the interval, and doubles the interval.
 func (c *Client) next(now time.Duration) time.Duration {
 	at := now + c.jitter(c.interval)
 	c.interval = min(2*c.interval, maxInterval)
 	return at
 }
 
-// retry returns the time to repeat a request for the extension of a lease: after half of the time
-// until end, but at least a minute (RFC 2131 section 4.4.5) or, if that is less, a 60th of the
-// lease.
+// retry returns the time to send a request for the extension of a lease again: after half of the
+// time until end, but not before a minute (RFC 2131 section 4.4.5) or a 60th of the lease has
+// passed, whichever is shorter.
 func (c *Client) retry(now, end time.Duration) time.Duration {
 	least := min(time.Minute, max(c.lease.Duration/60, firstInterval))
 	return min(now+max((end-now)/2, least), end)
 }
 
-// jitter returns d changed by up to a quarter.
+// jitter returns a random duration between 3/4 and 5/4 of d.
 func (c *Client) jitter(d time.Duration) time.Duration {
 	return d*3/4 + d/2/1024*time.Duration(c.config.Random()%1024)
 }
@@ -98,9 +98,9 @@ func (c *Client) message() *dhcpv4.DHCPv4 {
 	return d
 }
 
-// Release returns the RELEASE of the lease, or nil without one. The caller stops using the address
-// and the client, then sends the message to Lease().Server. After an offer to a client with
-// OfferOnly, Release is for the offered address, which another process of the guest may hold.
+// Release returns a RELEASE message for the lease, or nil without a lease. The caller stops using
+// the address and the client, then sends the message to Lease().Server. With OfferOnly, the message
+// is for the offered address, which another process of the guest may have leased.
 func (c *Client) Release() []byte {
 	if c.lease == nil {
 		return nil

@@ -11,17 +11,18 @@ import (
 	"github.com/krunbox/krunbox/pkg/netif"
 )
 
-// Fields is what is known of an interface, in the order in which it is printed.
+// Fields are the properties of an interface, in the order in which they are printed.
 type Fields []Field
 
-// Field is a property of an interface. Its name is that of the member in JSON. Its value is a
-// string, a []string, an int, a Lifetime or a Moment.
+// Field is a property of an interface. Name is the name of the JSON member. Value is a string, a
+// []string, an int, a Lifetime or a Moment.
 type Field struct {
 	Name  string
 	Value any
 }
 
-// Lifetime is a duration that may be dhcp4.Infinite. In JSON it is a number of seconds.
+// Lifetime is a duration that may be dhcp4.Infinite. In JSON it is a number of seconds, or
+// "infinite".
 type Lifetime time.Duration
 
 func (l Lifetime) String() string {
@@ -41,7 +42,7 @@ func (l Lifetime) AppendJSON(b []byte) []byte {
 	return jsonio.Append(b, int64(time.Duration(l)/time.Second))
 }
 
-// Moment is a time by loop.Now. In JSON it is a number of nanoseconds.
+// Moment is a time as returned by loop.Now. In JSON it is a number of nanoseconds.
 type Moment time.Duration
 
 // AppendJSON implements jsonio.Appender.
@@ -64,7 +65,7 @@ func (f *Fields) addAddr(name string, a netip.Addr) {
 	}
 }
 
-// Fields returns what the status says.
+// Fields returns the properties in the status, without those that are empty or zero.
 func (s *Status) Fields() Fields {
 	f := Fields{{"interface", s.Name}}
 	f.add("state", s.State)
@@ -99,6 +100,7 @@ func routeText(r dhcp4.Route) string {
 	return netif.Route{Destination: r.Destination, Gateway: r.Gateway}.String()
 }
 
+// texts returns the text of each element of list.
 func texts[T any](list []T, text func(T) string) (all []string) {
 	for _, v := range list {
 		all = append(all, text(v))
@@ -106,7 +108,7 @@ func texts[T any](list []T, text func(T) string) (all []string) {
 	return all
 }
 
-// union returns a and the elements of b that are not in a.
+// union returns the elements of a, followed by those of b that are not in a.
 func union[T comparable](a, b []T) []T {
 	all := slices.Clone(a)
 	for _, v := range b {

@@ -25,13 +25,13 @@ type handover struct {
 // inherited is an interface of a handover.
 type inherited struct {
 	Name     string
-	MTU      uint32        // without the lease
+	MTU      uint32        // before the lease, in bytes
 	Acquired time.Duration // when the lease was acquired, by loop.Now
-	Ack      []byte        // the message that granted the lease; empty if there is none
+	Ack      []byte        // the message that granted the lease; empty without a lease
 }
 
-// Handover returns a description of the interfaces and their IPv4 leases, in JSON. Another process
-// passes it to Resume to continue in the place of this one.
+// Handover returns a description of the interfaces and their IPv4 leases, in JSON. A process that
+// takes over the interfaces passes it to Resume.
 func (n *Network) Handover() []byte {
 	var interfaces jsonio.List[jsonio.Object]
 	for _, i := range n.interfaces {
@@ -41,6 +41,7 @@ func (n *Network) Handover() []byte {
 	return jsonio.Append(nil, jsonio.NewObject("hostname", n.cfg.Hostname, "interfaces", interfaces))
 }
 
+// parseHandover parses the result of Handover.
 func parseHandover(b []byte) (h handover, err error) {
 	r := jsonio.NewReader(b)
 	err = r.Object(func(name string) error {
@@ -66,7 +67,7 @@ func parseHandover(b []byte) (h handover, err error) {
 	return h, nil
 }
 
-// read reads an interface of a handover.
+// read reads the JSON object of an interface.
 func (i *inherited) read(r *jsonio.Reader) error {
 	return r.Object(func(name string) error {
 		switch name {
@@ -92,7 +93,8 @@ func (i *inherited) read(r *jsonio.Reader) error {
 	})
 }
 
-// Resume continues in the place of the process that returned b from Handover.
+// Resume replaces Start in a process that takes over the interfaces of another process. b is the
+// result of Handover in that process. The errors of several interfaces are joined.
 func (n *Network) Resume(b []byte) error {
 	h, err := parseHandover(b)
 	if err != nil {
@@ -102,7 +104,7 @@ func (n *Network) Resume(b []byte) error {
 	if n.conn, err = netif.Open(); err != nil {
 		return err
 	}
-	// The file contains the name servers of IPv6 routers, too; the routers will repeat them.
+	// The name servers of IPv6 routers are not handed over: the routers advertise them again.
 	errs := []error{n.resolv.Adopt()}
 	for _, old := range h.Interfaces {
 		i := n.add(old.Name)
@@ -117,7 +119,7 @@ func (n *Network) Resume(b []byte) error {
 	return errors.Join(errs...)
 }
 
-// resume takes over the lease of an interface.
+// resume continues with the lease that another process acquired on the interface.
 func (i *Interface) resume(old inherited) (err error) {
 	i.link, err = i.network.conn.Link(i.Name)
 	if errors.Is(err, unix.ENODEV) {
@@ -138,7 +140,7 @@ func (i *Interface) resume(old inherited) (err error) {
 	v.lease, v.acquired, v.applied = lease, old.Acquired, v.configOf(lease)
 	now := loop.Now()
 	action, err := v.client.Resume(now, old.Ack, v.acquired)
-	if err != nil { // the interface has another hardware address now
+	if err != nil { // the hardware address of the interface has changed since
 		return errors.Join(v.handle(dhcp4.Lost), v.act(v.client.Start(now)))
 	}
 	return v.act(action)

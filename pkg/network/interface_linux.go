@@ -20,21 +20,22 @@ type Interface struct {
 
 	network *Network
 	metric  uint32
-	// link is the last known state. Its index is 0 if the interface does not exist. Its MTU is the
-	// one before the lease.
+	// link is the last known state. Index is 0 if the interface does not exist. MTU is the MTU
+	// before the lease.
 	link netif.Link
 	v4   ipv4
 	v6   ipv6
 }
 
-// reset closes the sockets, and sets all that is known of the interface to its initial state.
+// reset closes the sockets and forgets the state of the interface.
 func (i *Interface) reset() {
 	i.v4.close()
 	i.v6.close()
 	i.link, i.v4, i.v6 = netif.Link{}, ipv4{i: i}, ipv6{i: i}
 }
 
-// start sets the interface up and, if it has a carrier, sends the first messages.
+// start sets the interface up and, if it has a carrier, sends the first messages. It returns nil if
+// the interface does not exist.
 func (i *Interface) start() (err error) {
 	n := i.network
 	if n.cfg.OfferOnly {
@@ -52,7 +53,8 @@ func (i *Interface) start() (err error) {
 	return i.connected()
 }
 
-// connected starts IPv4 and IPv6, or confirms their configuration, when there is a carrier.
+// connected starts IPv4 and IPv6, or confirms their configuration. It is called when the interface
+// gets a carrier.
 func (i *Interface) connected() error { return errors.Join(i.v4.start(), i.v6.start()) }
 
 // confirm asks whether the configuration is still valid, after the machine slept.
@@ -67,7 +69,8 @@ func (i *Interface) confirm() error {
 	return err
 }
 
-// look handles that the interface has appeared, disappeared, or got a carrier.
+// look reads the state of the interface from the kernel. It starts or forgets the interface if it
+// has appeared or disappeared, and calls connected if it has got a carrier.
 func (i *Interface) look() error {
 	link, err := i.network.conn.Link(i.Name)
 	if err != nil && !errors.Is(err, unix.ENODEV) {
@@ -83,7 +86,7 @@ func (i *Interface) look() error {
 		return i.start()
 	}
 	if !bytes.Equal(link.HardwareAddr, i.link.HardwareAddr) {
-		i.forget() // servers take it for another interface
+		i.forget() // to servers, the new address is another client
 	}
 	hadCarrier := i.link.Carrier
 	if i.v4.applied != nil {
@@ -108,7 +111,7 @@ func (i *Interface) forget() {
 	i.network.updateResolvConf()
 }
 
-// do makes changes of the interface.
+// do applies changes to the interface.
 func (i *Interface) do(changes []netif.Change) error {
 	if err := i.network.conn.Do(changes...); err != nil {
 		return fmt.Errorf("configure %s: %w", i.Name, err)
@@ -116,11 +119,13 @@ func (i *Interface) do(changes []netif.Change) error {
 	return nil
 }
 
-// trace passes a line about a packet to Config.Trace. Callers check tracing first.
+// trace passes a line about a packet to Config.Trace, which must not be nil; see tracing.
 func (i *Interface) trace(format string, args ...any) {
 	i.network.cfg.Trace(i.Name + " " + fmt.Sprintf(format, args...))
 }
 
+// tracing reports whether packets are to be traced. Callers check it first, so that they do not
+// describe packets in vain.
 func (i *Interface) tracing() bool { return i.network.cfg.Trace != nil }
 
 // Status is the state of an interface. With Config.OfferOnly, leases are offers.
@@ -134,10 +139,10 @@ type Status struct {
 	Refused bool         // a server refused a lease
 	Failed  bool         // the lease could not be applied
 
-	Routers []netip.Addr // default routers of IPv6
-	DNS     []netip.Addr // name servers that the routers advertise
-	Search  []string     // domains that the routers advertise
-	Lease6  *dhcp6.Lease // nil if there is none, or no router asked for DHCPv6
+	Routers []netip.Addr // IPv6 default routers
+	DNS     []netip.Addr // name servers that IPv6 routers advertise
+	Search  []string     // search domains that IPv6 routers advertise
+	Lease6  *dhcp6.Lease // nil if there is none
 }
 
 // Status returns the state of the interface.

@@ -21,17 +21,17 @@ type ipv4 struct {
 	client    *dhcp4.Client // nil: not started
 	socket    *dhcp4.Socket // nil: closed
 	requested netip.Addr    // the address to ask for first, if valid
-	lease     *dhcp4.Lease  // held or, with OfferOnly, offered
+	lease     *dhcp4.Lease  // held or, with OfferOnly, offered; nil: none
 	acquired  time.Duration // when the lease was acquired or renewed
-	applied   *netif.Config // of the lease; nil: nothing is configured
+	applied   *netif.Config // the configuration for the lease; nil: none
 	refused   bool          // a server refused a lease
 	failed    bool          // the lease could not be applied
 }
 
 var errLost = errors.New("the address lease is lost; looking for a new one")
 
-// start asks for a lease. If one is held, it asks whether that is still valid: the interface may be
-// connected to another network now.
+// start asks for a lease. If a lease is held, start asks whether the lease is still valid: the
+// interface may have been connected to another network.
 func (v *ipv4) start() error {
 	if !v.i.network.cfg.IPv4 {
 		return nil
@@ -45,6 +45,7 @@ func (v *ipv4) start() error {
 	return v.act(v.client.Start(loop.Now()))
 }
 
+// newClient sets v.client. The error wraps EAFNOSUPPORT if the interface has no Ethernet address.
 func (v *ipv4) newClient() error {
 	if len(v.i.link.HardwareAddr) != 6 {
 		return fmt.Errorf("DHCP on %s: %w", v.i.Name, unix.EAFNOSUPPORT)
@@ -62,7 +63,7 @@ func (v *ipv4) newClient() error {
 // waiting reports whether a lease is expected.
 func (v *ipv4) waiting() bool { return v.client != nil && v.lease == nil }
 
-// obstacle says why there is no lease while one is expected.
+// obstacle returns the reason why an expected lease has not arrived.
 func (v *ipv4) obstacle() string {
 	switch {
 	case v.refused:
@@ -73,14 +74,14 @@ func (v *ipv4) obstacle() string {
 	return "no DHCP server answered"
 }
 
-// poll appends the descriptor to read from, and returns the time at which run has work to do.
+// poll appends the descriptor to read from, and returns the time at which to call run.
 func (v *ipv4) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if v.client == nil {
 		return fds, dhcp4.Infinite
 	}
 	if v.socket != nil && !v.client.Listening() {
-		// An open socket would receive all packets of the interface. Closing it takes the kernel
-		// some milliseconds, so it is done when there is nothing else to do.
+		// An open packet socket would receive all packets of the interface. Closing it takes some
+		// milliseconds, so it is closed here, when there is nothing else to do.
 		v.close()
 	}
 	if v.socket != nil {
@@ -89,6 +90,7 @@ func (v *ipv4) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	return fds, v.client.Deadline()
 }
 
+// run handles the packets that have arrived and the deadline of the client.
 func (v *ipv4) run(now time.Duration) {
 	if v.client == nil {
 		return
@@ -113,24 +115,25 @@ func (v *ipv4) act(a dhcp4.Action) error {
 	return errors.Join(err, v.send(a))
 }
 
+// send sends the message of an action. It fails only if no socket can be opened.
 func (v *ipv4) send(a dhcp4.Action) (err error) {
 	if v.socket == nil {
 		if v.socket, err = dhcp4.OpenSocket(v.i.link.Index); err != nil {
 			return fmt.Errorf("DHCP on %s: %w", v.i.Name, err)
 		}
 	}
-	v.i.network.changed = true // the time of the next message, and perhaps the state
+	v.i.network.changed = true // StatusFile has the time of the next message and the state
 	if v.i.tracing() {
 		v.i.trace("sent to %v: %s", a.To, dhcp4.Summary(a.Send))
 	}
-	// The client repeats its messages, and the network may be reachable then.
+	// A failure is not an error: the client repeats its messages.
 	if err := v.socket.Send(a); err != nil && v.i.tracing() {
 		v.i.trace("not sent: %v", err)
 	}
 	return nil
 }
 
-// handle applies or undoes a lease.
+// handle applies or removes a lease, as an event of the client requires.
 func (v *ipv4) handle(event dhcp4.Event) error {
 	n := v.i.network
 	switch event {
@@ -151,7 +154,7 @@ func (v *ipv4) handle(event dhcp4.Event) error {
 		if name != "" && (old == nil || old.Hostname != name) && n.cfg.OnHostname != nil {
 			n.cfg.OnHostname(name)
 		}
-		n.updateResolvConf() // last: programs that wait for name servers find the rest done
+		n.updateResolvConf() // last, because programs may wait for the file
 		return err
 	case dhcp4.Lost:
 		err := v.apply(nil)
@@ -200,6 +203,7 @@ func (v *ipv4) resolvers() (c resolvconf.Config) {
 	return c
 }
 
+// close closes the socket.
 func (v *ipv4) close() {
 	if v.socket != nil {
 		v.socket.Close()

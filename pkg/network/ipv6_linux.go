@@ -24,7 +24,7 @@ import (
 // addresses and routes of router advertisements.
 type ipv6 struct {
 	i              *Interface
-	off            bool        // somebody has switched IPv6 or advertisements off
+	off            bool        // sysctls of the interface disable IPv6 or advertisements
 	advertisements *ndp.Socket // nil: not started
 	routers        ndp.Table
 	heard          bool          // an advertisement has arrived
@@ -34,21 +34,21 @@ type ipv6 struct {
 	client   *dhcp6.Client  // nil: no router asked for DHCPv6
 	socket   *dhcp6.Socket  // nil: closed
 	stateful bool           // client asks for addresses
-	applied  []netif.Config // of the lease, one for each address
+	applied  []netif.Config // the configurations for the lease, one for each address
 }
 
-// Waits after router solicitations. They double up to maxSolicitWait, the wait of the kernel. The
-// kernel solicits, too, but only when it has an address, which may be too late. The first
-// advertisement is often lost, because a device that filters multicast frames takes some time after
-// the interface has joined a group.
+// The wait after a router solicitation starts at minSolicitWait and doubles. Solicitation ends when
+// the wait reaches maxSolicitWait, the interval of the kernel. The kernel solicits, too, but only
+// once the interface has an address, which may be too late. The first advertisement is often lost:
+// after the interface has joined a multicast group, the device takes some time to pass its frames.
 const (
 	minSolicitWait = 100 * time.Millisecond
 	maxSolicitWait = 4 * time.Second
 )
 
-// start listens to routers and solicits advertisements, unless somebody has switched IPv6 or the
-// advertisements off on the interface. If it was called before, DHCPv6 restarts with the next
-// advertisement: the interface may be connected to another network now.
+// start listens to routers and solicits advertisements, unless sysctls of the interface disable
+// IPv6 or advertisements. Before startDeferred it does nothing. When start is called again, DHCPv6
+// restarts with the next advertisement: the interface may have been connected to another network.
 func (v *ipv6) start() (err error) {
 	n := v.i.network
 	if !n.cfg.IPv6 || !n.deferredStarted {
@@ -86,10 +86,10 @@ func (v *ipv6) solicit(wait time.Duration) {
 	if wait < maxSolicitWait {
 		v.solicitAt = loop.Now() + wait
 	}
-	_ = v.advertisements.Solicit() // without an address yet, the kernel will do it
+	_ = v.advertisements.Solicit() // without an address this fails, and the kernel solicits later
 }
 
-// waiting reports whether routers or the DHCPv6 server may still answer.
+// waiting reports whether the first advertisement, or a DHCPv6 lease, is expected.
 func (v *ipv6) waiting() bool {
 	if !v.i.network.cfg.IPv6 || !v.i.link.Carrier || v.off {
 		return false
@@ -97,7 +97,7 @@ func (v *ipv6) waiting() bool {
 	return !v.heard || v.client != nil && v.client.Lease() == nil
 }
 
-// poll appends the descriptors to read from, and returns the time at which run has work to do.
+// poll appends the descriptors to read from, and returns the time at which to call run.
 func (v *ipv6) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	if v.advertisements == nil {
 		return fds, ndp.Infinite
@@ -116,6 +116,7 @@ func (v *ipv6) poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	return fds, min(at, v.client.Deadline())
 }
 
+// run handles the packets that have arrived and the deadlines.
 func (v *ipv6) run(now time.Duration) {
 	if v.advertisements == nil {
 		return
@@ -154,8 +155,8 @@ func (v *ipv6) run(now time.Duration) {
 	v.act(v.client.Tick(now))
 }
 
-// followFlags starts DHCPv6 when routers ask for it, and restarts it when they ask for addresses
-// from there for the first time.
+// followFlags starts DHCPv6 when a router sets the flag Managed or Other. If DHCPv6 runs without
+// addresses, and a router sets Managed, followFlags restarts it to ask for addresses.
 func (v *ipv6) followFlags(now time.Duration) {
 	managed, other := v.routers.Managed(), v.routers.Other()
 	if !managed && !other || v.client != nil && (v.stateful || !managed) {
@@ -185,13 +186,14 @@ func (v *ipv6) act(a dhcp6.Action) {
 	}
 }
 
+// send sends a message to the DHCPv6 servers. It fails only if no socket can be opened.
 func (v *ipv6) send(message []byte) (err error) {
 	if v.socket == nil {
 		if v.socket, err = dhcp6.OpenSocket(v.i.link.Index, v.i.Name); err != nil {
 			return fmt.Errorf("DHCPv6 on %s: %w", v.i.Name, err)
 		}
 	}
-	v.i.network.changed = true // the time of the next message
+	v.i.network.changed = true // StatusFile has the time of the next message
 	if v.i.tracing() {
 		v.i.trace("sent: %s", dhcp6.Summary(message))
 	}
@@ -225,7 +227,7 @@ func (v *ipv6) apply(lease *dhcp6.Lease) error {
 	return v.i.do(changes)
 }
 
-// find returns the configuration with an address, or nil.
+// find returns the configuration with the given address, or nil.
 func find(configs []netif.Config, address netip.Prefix) *netif.Config {
 	k := slices.IndexFunc(configs, func(c netif.Config) bool { return c.Address == address })
 	if k < 0 {
@@ -255,6 +257,7 @@ func (v *ipv6) resolvers() (c resolvconf.Config) {
 	return c
 }
 
+// close closes all sockets.
 func (v *ipv6) close() {
 	if v.advertisements != nil {
 		v.advertisements.Close()
@@ -263,6 +266,7 @@ func (v *ipv6) close() {
 	v.closeSocket()
 }
 
+// closeSocket closes the DHCPv6 socket.
 func (v *ipv6) closeSocket() {
 	if v.socket != nil {
 		v.socket.Close()
@@ -270,11 +274,11 @@ func (v *ipv6) closeSocket() {
 	}
 }
 
-// skipDetection makes the kernel use IPv6 addresses of the interface at once, as container runtimes
-// do. Duplicate address detection would take one to two seconds for each address.
+// skipDetection turns duplicate address detection off, as container runtimes do. It would delay the
+// use of each IPv6 address by one to two seconds.
 func (i *Interface) skipDetection() error {
 	if i.setIPv6("accept_dad", "0") != nil {
-		return nil // a kernel without IPv6 has no such file
+		return nil // the kernel has no IPv6, or /proc/sys cannot be written
 	}
 	addresses, err := i.network.conn.Addresses(i.link.Index)
 	if err != nil {
@@ -283,29 +287,29 @@ func (i *Interface) skipDetection() error {
 	for _, a := range addresses {
 		ip := a.Prefix.Addr()
 		if ip.Is6() && (a.Flags&unix.IFA_F_TENTATIVE == 0 || !ip.IsLinkLocalUnicast()) {
-			return nil // the address may be in use, or somebody has set it
+			return nil // the address may be in use, or was not set by the kernel
 		}
 	}
-	// Detection has begun when the interface was set up. Restart IPv6 on it.
+	// Detection began when the interface was set up. Restarting IPv6 ends it.
 	_ = i.setIPv6("disable_ipv6", "1")
 	_ = i.setIPv6("disable_ipv6", "0")
 	return nil
 }
 
-// ipv6Parameter returns a parameter of the interface, "" if the kernel has none with that name.
+// ipv6Parameter returns an IPv6 sysctl of the interface, or "" if it cannot be read.
 func (i *Interface) ipv6Parameter(name string) string {
 	value, _ := imagefile.Read(fmt.Sprintf("/proc/sys/net/ipv6/conf/%s/%s", i.Name, name), 4096)
 	return strings.TrimSpace(string(value))
 }
 
-// setIPv6 sets a parameter of the interface, Documentation/networking/ip-sysctl.rst of Linux.
+// setIPv6 sets an IPv6 sysctl of the interface (Documentation/networking/ip-sysctl.rst).
 func (i *Interface) setIPv6(name, value string) error {
 	file := fmt.Sprintf("sys/net/ipv6/conf/%s/%s", i.Name, name)
 	err := imagefile.Write("/proc/"+file, []byte(value), false)
 	if !errors.Is(err, unix.EROFS) {
 		return err
 	}
-	// The workload, whose mount namespace is ours, too, has a read-only /proc/sys.
+	// /proc/sys is read-only for the workload, whose mount namespace this process shares.
 	proc, err := mount.OpenProc()
 	if err != nil {
 		return err

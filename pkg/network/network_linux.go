@@ -1,7 +1,7 @@
 // Package network configures the interfaces of a guest by DHCP and IPv6 router advertisements. It
-// renews leases, undoes them when they are lost, and writes the name servers of all interfaces to
-// resolv.conf. It combines packages dhcp4, dhcp6, ndp, netif and resolvconf, which do not know each
-// other.
+// renews leases, removes their configuration when they are lost, and writes the name servers of all
+// interfaces to resolv.conf. It combines packages dhcp4, dhcp6, ndp, netif and resolvconf, which do
+// not import each other.
 package network
 
 import (
@@ -24,13 +24,13 @@ import (
 
 // Config configures a Network.
 type Config struct {
-	// Interfaces are the names of the interfaces. If there are none, all Ethernet interfaces that
+	// Interfaces are the names of the interfaces. If the list is empty, all Ethernet interfaces that
 	// exist at the start are used. The default route of the first interface is preferred.
 	Interfaces []string
 	IPv4, IPv6 bool
 	// Hostname is sent to DHCP servers, unless it is empty or invalid.
 	Hostname string
-	// OfferOnly asks servers for offers, but accepts none and changes nothing.
+	// OfferOnly asks servers for offers, without accepting an offer or changing the interfaces.
 	OfferOnly bool
 
 	// StatusFile, unless empty, is a file that describes the interfaces, for ReadStatus. It is
@@ -48,16 +48,16 @@ type Config struct {
 }
 
 const (
-	// ipv6Delay is how long after IPv4 the rest starts, see startDeferred. A DHCP server in the
-	// host's own process answers at once, and the workload has started by then.
+	// ipv6Delay is the time from the first Poll until startDeferred is called. A DHCP server in the
+	// process of the VMM answers at once, so that the workload has started by then.
 	ipv6Delay = 20 * time.Millisecond
-	// carrierTimeout is how long Start waits for a carrier. A device that can lose it
-	// (VIRTIO_NET_F_STATUS) reports it some microseconds after it was set up.
+	// carrierTimeout is how long Start waits for a carrier. A device with VIRTIO_NET_F_STATUS
+	// reports its carrier some microseconds after it was set up.
 	carrierTimeout = 10 * time.Millisecond
-	// metricStep is the difference between the metrics of the routes of two interfaces.
+	// metricStep is the difference between the route metrics of successive interfaces.
 	metricStep = 100
-	// maxGarbage is the garbage in bytes that may accumulate before it is collected. Package runtime
-	// alone would wait for 4 MiB.
+	// maxGarbage is the garbage in bytes that may accumulate before collect frees it. Package
+	// runtime alone would wait for 4 MiB.
 	maxGarbage = 768 << 10
 	// maxPackets limits how many packets are read from a socket before other tasks get their turn.
 	maxPackets = 64
@@ -76,14 +76,14 @@ type Network struct {
 	advertisements int // received so far
 	collected      int // garbage collected so far, bytes
 
-	changed bool   // since the StatusFile was written, perhaps
-	saved   []byte // its contents
+	changed bool   // the contents of the StatusFile may have changed since it was written
+	saved   []byte // the contents of the StatusFile; nil if not written
 
 	deferredAt      time.Duration // when to call startDeferred; 0: not set yet
 	deferredStarted bool
 }
 
-// New returns a Network. It does nothing until Start or Resume.
+// New returns a Network, which does nothing until Start or Resume is called.
 func New(cfg Config) *Network {
 	if !dnsname.Valid(cfg.Hostname) {
 		cfg.Hostname = ""
@@ -129,7 +129,8 @@ func (n *Network) setHostname(name string) {
 	}
 }
 
-// validName reports whether an interface can have that name. Such a name is also safe in a path.
+// validName reports whether an interface can have the given name. A valid name is also safe as an
+// element of a path.
 func validName(name string) bool {
 	invalid := func(c rune) bool { return c <= ' ' || c == '/' || c == ':' || c == utf8.RuneError }
 	return name != "" && name != "." && name != ".." && len(name) < unix.IFNAMSIZ &&
@@ -144,8 +145,8 @@ func (n *Network) add(name string) *Interface {
 	return i
 }
 
-// ethernet returns the names of all Ethernet interfaces with address resolution. The interface of
-// TSI, dummy0, has none.
+// ethernet returns the names of all Ethernet interfaces that use ARP. This leaves out dummy0, the
+// interface of TSI.
 func (n *Network) ethernet() (names []string, err error) {
 	links, err := n.conn.Links()
 	for _, link := range links {
@@ -156,7 +157,8 @@ func (n *Network) ethernet() (names []string, err error) {
 	return names, err
 }
 
-// setUp sets an interface up. At the start it waits for a carrier; later, the monitor notices it.
+// setUp sets an interface up. Before startDeferred it also waits for a carrier, for at most
+// carrierTimeout; later, the monitor reports a carrier.
 func (n *Network) setUp(name string) (netif.Link, error) {
 	if err := (netif.Up{Name: name}).Do(); err != nil {
 		return netif.Link{}, err
@@ -188,16 +190,16 @@ func (n *Network) watch() (err error) {
 	return err
 }
 
-// Settled reports whether no IPv4 lease is expected any more: each interface has one, or has no
+// Settled reports whether no IPv4 lease is expected: each interface has a lease or never had a
 // carrier.
 func (n *Network) Settled() bool {
 	return !slices.ContainsFunc(n.interfaces, func(i *Interface) bool { return i.v4.waiting() })
 }
 
-// Interfaces returns the interfaces in the order of their priority.
+// Interfaces returns the interfaces, the one with the preferred default route first.
 func (n *Network) Interfaces() []*Interface { return n.interfaces }
 
-// Address returns the IPv4 address of the first interface that has a lease, else an invalid one.
+// Address returns the IPv4 address of the first interface that has a lease, or the zero Addr.
 func (n *Network) Address() netip.Addr {
 	for _, i := range n.interfaces {
 		if lease := i.Status().Lease; lease != nil {
@@ -207,7 +209,7 @@ func (n *Network) Address() netip.Addr {
 	return netip.Addr{}
 }
 
-// Poll adds the descriptors that the Network reads from, and returns how long it can wait.
+// Poll appends the descriptors that the Network reads from, and returns the time until Run is due.
 func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	now := loop.Now()
 	deadline := netif.Infinite
@@ -238,8 +240,8 @@ func (n *Network) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	return fds, max(deadline-now, 0)
 }
 
-// startDeferred starts what the workload need not wait for: IPv6, whose addresses the kernel
-// configures, and the watch for interfaces that appear later.
+// startDeferred starts IPv6 and the watch for interfaces that appear later. The workload need not
+// wait for them.
 func (n *Network) startDeferred() {
 	n.deferredStarted = true
 	if n.conn == nil {
@@ -254,7 +256,7 @@ func (n *Network) startDeferred() {
 		return
 	}
 	n.warn(n.watch())
-	n.look() // at changes before the monitor was open
+	n.look() // for changes before the monitor was open
 }
 
 // look updates all interfaces after a change.
@@ -265,7 +267,7 @@ func (n *Network) look() {
 	}
 }
 
-// Run handles what has arrived, and what is due.
+// Run handles the messages that have arrived and the deadlines that have passed.
 func (n *Network) Run() {
 	now := loop.Now()
 	if n.monitor != nil && n.monitor.Changed() {
@@ -284,8 +286,8 @@ func (n *Network) Run() {
 	n.collect()
 }
 
-// collect frees the memory of garbage if there is more than maxGarbage: 64 KiB for each request to
-// the kernel, see netif.Conn, and estimated 8 KiB for each router advertisement.
+// collect frees garbage if there is more than maxGarbage. It counts 64 KiB for each request to the
+// kernel (see netif.Conn) and estimates 8 KiB for each router advertisement.
 func (n *Network) collect() {
 	if n.conn == nil {
 		return
@@ -297,8 +299,7 @@ func (n *Network) collect() {
 	}
 }
 
-// Close closes all sockets. The configuration of the interfaces stays, but is not maintained any
-// more.
+// Close closes all sockets. The interfaces keep their configuration.
 func (n *Network) Close() {
 	for _, i := range n.interfaces {
 		i.reset()
@@ -313,7 +314,7 @@ func (n *Network) Close() {
 	n.interfaces, n.monitor, n.conn = nil, nil, nil
 }
 
-// updateResolvConf writes the name servers of all interfaces.
+// updateResolvConf writes the name servers of all interfaces to resolv.conf.
 func (n *Network) updateResolvConf() {
 	n.changed = true
 	if n.cfg.OfferOnly {
@@ -332,8 +333,8 @@ func (n *Network) warn(err error) {
 	}
 }
 
-// drain passes packets from receive to handle until receive fails, at most maxPackets. Whatever the
-// error, EAGAIN or ENETDOWN for example, poll(2) reports packets that are left.
+// drain passes packets from receive to handle until receive fails, at most maxPackets. The error
+// does not matter: poll(2) reports the socket again if packets are left.
 func drain[T any](buf []byte, receive func([]byte) (T, error), handle func(T)) {
 	for range maxPackets {
 		packet, err := receive(buf)

@@ -32,8 +32,8 @@ func (c *Config) names() string {
 	return strings.Join(c.Interfaces, ",")
 }
 
-// Answer is the operation that handles the messages that have arrived. It does not wait for any.
-// Hostname, unless empty or invalid, is sent to DHCP servers from now on, see Config.Hostname.
+// Answer is the operation that handles the messages that have arrived, without waiting for more.
+// Hostname, unless empty or invalid, replaces Config.Hostname.
 type Answer struct {
 	Network  *Network
 	Hostname string
@@ -50,10 +50,10 @@ func (a Answer) Do() error {
 	return nil
 }
 
-// Wait is the operation that waits until a Network is settled, at most for Limit. For a server that
-// has offered an address it waits up to Limit longer. It runs the tasks of Loop meanwhile, which
-// should include the Network. Do returns an error for each interface that no server has answered,
-// unless Limit is 0.
+// Wait is the operation that waits until a Network is settled, at most for Limit, and up to Limit
+// longer for a server that has offered an address. While it waits, it runs the tasks of Loop, which
+// should include the Network. Unless Limit is 0, Do returns an error for each interface on which
+// neither a DHCP server granted a lease nor an IPv6 router answered.
 type Wait struct {
 	Network *Network
 	Limit   time.Duration
@@ -100,7 +100,8 @@ func (n *Network) requesting() bool {
 	})
 }
 
-// wait runs the tasks of a loop until done returns true, or stopped, unless nil; at most for limit.
+// wait runs the tasks of a loop until done or stopped returns true, at most for limit. stopped may
+// be nil.
 func wait(l *loop.Loop, limit time.Duration, stopped, done func() bool) error {
 	deadline := loop.Now() + limit
 	for !done() && (stopped == nil || !stopped()) {
@@ -118,12 +119,12 @@ func wait(l *loop.Loop, limit time.Duration, stopped, done func() bool) error {
 	return nil
 }
 
-// otherVersionTimeout limits the wait for one version of IP after the other is configured.
+// otherVersionTimeout limits the wait for one version of IP when the other one is configured.
 const otherVersionTimeout = time.Second
 
-// WaitForAll waits until no interface expects anything more of IPv4 and IPv6, at most for limit.
-// When each interface has one version of IP, it waits for the other one only a second longer. It
-// runs the tasks of l, which should include the Network.
+// WaitForAll waits until IPv4 and IPv6 are configured on each interface with a carrier, at most for
+// limit. Once each of them has one version of IP, WaitForAll waits for the other version at most a
+// second longer. It runs the tasks of l, which should include the Network.
 func (n *Network) WaitForAll(l *loop.Loop, limit time.Duration) error {
 	deadline := loop.Now() + limit
 	err := wait(l, limit, nil, func() bool {

@@ -18,8 +18,9 @@ import (
 var ErrNoAnswer = errors.New("no server answered")
 
 // Release returns the IPv4 lease of the first interface of cfg to its server. It removes the
-// address, the routes and the name servers of the lease, and returns the address. It does not need
-// the process that acquired the lease: an offer for the address tells which server that is.
+// address, the routes and the name servers of the lease, and returns the address. The process that
+// acquired the lease need not run: Release asks for an offer of the address to find the server. It
+// returns ErrNoAnswer if there is no offer within limit.
 func Release(cfg Config, limit time.Duration) (leased netip.Prefix, err error) {
 	n := New(cfg)
 	n.cfg.OfferOnly = true
@@ -60,8 +61,8 @@ func Release(cfg Config, limit time.Duration) (leased netip.Prefix, err error) {
 	return leased, errors.Join(n.conn.Do(undo...), n.resolv.Adopt(), n.resolv.Remove())
 }
 
-// leasedConfig returns the IPv4 address of an interface that comes from a lease, and the changes
-// that undo the lease.
+// leasedConfig returns the IPv4 address that an interface has from a lease, and the changes that
+// remove the configuration of the lease. The error wraps EADDRNOTAVAIL if there is no such address.
 func leasedConfig(conn *netif.Conn, link netif.Link) (
 	leased netip.Prefix, undo []netif.Change, err error,
 ) {

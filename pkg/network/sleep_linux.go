@@ -7,22 +7,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sleepWatch notices that the machine slept: that it was suspended, or that its clock was set
-// forward, because the host had slept and then told the time. poll(2) alone does not notice either.
+// sleepWatch detects that the machine was suspended, or that its clock was set forward, which
+// happens after the host was suspended. The timeout of poll(2) does not detect either.
 type sleepWatch struct {
 	wanted bool
 	timer  int           // of timerfd_create(2); 0: not open yet, -1: not possible
-	ahead  time.Duration // by how much CLOCK_REALTIME is ahead of CLOCK_MONOTONIC
+	ahead  time.Duration // the last result of ahead
 }
 
-// minSleep is the shortest sleep that counts. Smaller steps correct a clock that is fast or slow.
+// minSleep is the shortest sleep that counts. Smaller steps of the clock correct its drift.
 const minSleep = time.Second
 
-// ConfirmAfterSleep makes the Network ask servers, from the next call of Poll on, whether its
-// configuration is still valid when the machine has slept.
+// ConfirmAfterSleep makes the Network ask servers, each time the machine has slept, whether its
+// configuration is still valid. It takes effect at the next call of Poll.
 func (n *Network) ConfirmAfterSleep() { n.sleep.wanted = true }
 
-// poll adds the descriptor that tells of a sleep. The first call opens it.
+// poll appends the descriptor that becomes readable after a sleep. The first call opens it.
 func (s *sleepWatch) poll(fds []unix.PollFd) ([]unix.PollFd, error) {
 	var err error
 	if s.wanted && s.timer == 0 {
@@ -40,7 +40,7 @@ func (s *sleepWatch) open() error {
 	if err != nil {
 		return fmt.Errorf("timerfd_create: %w", err)
 	}
-	// The timer is not meant to expire. What sets the clock cancels it, and wakes who polls it.
+	// The timer never expires. A change of the clock cancels it, which makes it readable.
 	const flags = unix.TFD_TIMER_ABSTIME | unix.TFD_TIMER_CANCEL_ON_SET
 	never := unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 33}}
 	if err := unix.TimerfdSettime(fd, flags, &never, nil); err != nil {

@@ -15,14 +15,14 @@ import (
 	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
-// StatusFile is where the process that keeps the leases of a guest describes them.
+// StatusFile is the file in which the process that keeps the leases of a guest describes them.
 const StatusFile = "/dev/.network.json"
 
-// maxStatus is the largest size of a StatusFile, in bytes. Interfaces beyond it are left out.
+// maxStatus is the maximum size of a StatusFile in bytes. Interfaces that do not fit are left out.
 const maxStatus = 64 << 10
 
-// moments are the ends of the names of fields that are a Moment in JSON, in nanoseconds.
-const moments = "Ns"
+// momentSuffix ends the names of fields of a StatusFile that are a Moment, in nanoseconds.
+const momentSuffix = "Ns"
 
 // savedFields returns the fields of a StatusFile for an interface.
 func (i *Interface) savedFields() Fields {
@@ -31,7 +31,7 @@ func (i *Interface) savedFields() Fields {
 	f := s.Fields()
 	add := func(name string, at time.Duration) {
 		if at != dhcp4.Infinite {
-			f.add(name+moments, Moment(at))
+			f.add(name+momentSuffix, Moment(at))
 		}
 	}
 	if s.Lease != nil {
@@ -44,7 +44,7 @@ func (i *Interface) savedFields() Fields {
 	return f
 }
 
-// state says in a few words how far IPv4 is on the interface.
+// state describes the state of IPv4 on the interface in a few words.
 func (i *Interface) state() string {
 	v := &i.v4
 	switch {
@@ -62,8 +62,9 @@ func (i *Interface) state() string {
 	return v.client.State().String()
 }
 
-// save writes the StatusFile if something has changed, but not while the first lease is about to
-// come. A failure does not matter to the network.
+// save writes the StatusFile if something has changed. During the wait for the first lease it does
+// not write, in order not to delay the boot. It ignores failures: the network works without the
+// file.
 func (n *Network) save() {
 	if !n.changed || n.cfg.StatusFile == "" || !n.deferredStarted && !n.Settled() {
 		return
@@ -91,9 +92,8 @@ func (n *Network) save() {
 	}
 }
 
-// replaceFile writes a file that everybody may read, so that readers see the old text or the new
-// one, and reports whether it could. Whatever somebody else has put there, it does not wait, and
-// changes no other file.
+// replaceFile replaces a file atomically by one that everybody may read, and reports whether it
+// succeeded. It neither blocks nor changes another file if path is a FIFO or a link.
 func replaceFile(path string, text []byte) bool {
 	temporary := path + ".new"
 	_ = unix.Unlink(temporary)
@@ -101,7 +101,7 @@ func replaceFile(path string, text []byte) bool {
 	if err != nil {
 		return false
 	}
-	written, err := unix.Write(fd, text) // less than all of it if memory is short
+	written, err := unix.Write(fd, text) // incomplete if the file system is full
 	unix.Close(fd)
 	if err != nil || written < len(text) || unix.Rename(temporary, path) != nil {
 		_ = unix.Unlink(temporary)
@@ -110,8 +110,8 @@ func replaceFile(path string, text []byte) bool {
 	return true
 }
 
-// ReadStatus returns what a StatusFile says of each interface. Its error wraps fs.ErrNotExist if no
-// process keeps leases.
+// ReadStatus returns the properties of each interface in a StatusFile. The error wraps
+// fs.ErrNotExist if no process keeps leases.
 func ReadStatus(path string) ([]Fields, error) {
 	text, err := imagefile.Read(path, maxStatus)
 	if err != nil {
@@ -136,7 +136,7 @@ func parseStatus(text []byte) (all []Fields, err error) {
 	return all, cmp.Or(err, r.End())
 }
 
-// read adds the field of that name, whose value is next.
+// read reads the value of a JSON member, and adds it as the field with the given name.
 func (f *Fields) read(r *jsonio.Reader, name string) (err error) {
 	switch r.Kind() {
 	case '[':
@@ -156,7 +156,7 @@ func (f *Fields) read(r *jsonio.Reader, name string) (err error) {
 	default:
 		var number int64
 		err = jsonio.Integer(r, &number, math.MinInt64, math.MaxInt64)
-		switch short, isMoment := strings.CutSuffix(name, moments); {
+		switch short, isMoment := strings.CutSuffix(name, momentSuffix); {
 		case isMoment:
 			*f = append(*f, Field{short, Moment(number)})
 		case isLifetime(name):
@@ -168,5 +168,5 @@ func (f *Fields) read(r *jsonio.Reader, name string) (err error) {
 	return err
 }
 
-// isLifetime reports whether the field of a StatusFile with that name is a Lifetime.
+// isLifetime reports whether the field of a StatusFile with the given name is a Lifetime.
 func isLifetime(name string) bool { return name == "lease" || name == "renew" || name == "rebind" }
