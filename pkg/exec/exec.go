@@ -23,7 +23,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// Shell executes the files that the kernel does not know the format of, as execvp(3) does.
+// Shell executes files whose format the kernel does not know, as in execvp(3).
 const Shell = "/bin/sh"
 
 // DefaultPath is where programs are searched if their environment has no PATH.
@@ -67,7 +67,7 @@ type Spec struct {
 	Console string
 	// CloseOthers closes all descriptors but the standard streams.
 	CloseOthers bool
-	// Inherit are descriptors, above 2, that the program gets besides, under the same numbers.
+	// Inherit are further descriptors, above 2, that the program gets under the same numbers.
 	Inherit []int
 	// PIDNamespace makes a program that Start starts process 1 of a PID namespace of its own, see
 	// pid_namespaces(7). A proc file system of that namespace replaces the one on /proc, for this
@@ -80,8 +80,8 @@ type Spec struct {
 	// needs it: what is mounted below /proc stays visible at the same place.
 	ProcMounts func() ([]string, error)
 
-	procMounts []string // their result
-	workdir    string   // this process's, when that was found
+	procMounts []string // result of ProcMounts
+	workdir    string   // this process's, when ProcMounts was called
 }
 
 // Start is the operation that starts the program as a child and stores its process ID in PID. Its

@@ -40,7 +40,7 @@ type call struct {
 }
 
 // failure is the system call that could not be carried out: calls[call] of the image or, if call
-// is len(calls), the execution of candidates[path]. If errno is 0, all could.
+// is len(calls), the execution of candidates[path]. If errno is 0, nothing failed.
 type failure struct {
 	call, path int
 	errno      syscall.Errno
@@ -155,8 +155,8 @@ func (im *image) setUser(uid, gid uint32, groups []uint32) {
 	im.do(fmt.Sprintf("set uid %d", uid), unix.SYS_SETRESUID, id, id, id)
 }
 
-// do adds a system call without which the program does not start. Inlined, its many calls would be
-// 20 kB.
+// do adds a system call without which the program does not start. It is not
+// inlined, because that adds 20 kB to the binary.
 //
 //go:noinline
 func (im *image) do(op string, number uintptr, args ...uintptr) *call {

@@ -69,7 +69,8 @@ func resetOpenFileLimit() {
 	_ = syscall.Exec("", []string{""}, nil)
 }
 
-// start runs the program by try and, if it is a script without "#!", the shell.
+// start calls try to run the program or, if that is a script without "#!", the shell with the script
+// as its argument.
 func (s *Spec) start(try func(*image) (failure, error)) error {
 	args := s.Process.Args
 	if len(args) == 0 {
@@ -158,8 +159,8 @@ func (im *image) become() failure {
 	return im.execute()
 }
 
-// execute tries the candidates as execvp(3) does. It goes on after one that does not exist or
-// that may not be executed, and reports the latter.
+// execute tries the candidates as execvp(3) does. It continues after a candidate that does not exist
+// or may not be executed (EACCES). If none can be executed, it reports EACCES in preference to ENOENT.
 //
 //go:nosplit
 //go:norace
@@ -196,8 +197,8 @@ func resetSignals() {
 	}
 }
 
-// resetIgnored gives the signals that this process ignores their default disposition: the program would
-// ignore them too.
+// resetIgnored gives the signals that this process ignores their default disposition. Otherwise the
+// program would ignore them too.
 func resetIgnored() {
 	const ignored = 1 // SIG_IGN
 	for sig := uintptr(1); sig <= lastSignal; sig++ {

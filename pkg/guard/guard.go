@@ -15,8 +15,8 @@ var ErrOwnMachine = errors.New("refused: this would change the machine it runs o
 	"it acts as PID 1, " + alternatives)
 
 // Check returns ErrOwnMachine unless this process is PID 1 or, on Linux, in a guest whose PID 1 is
-// krunbox, or in a mount namespace other than that of PID 1. It also returns it if it can't find
-// out.
+// krunbox, or in a mount namespace other than that of PID 1. If it can't read that
+// from /proc, it returns ErrOwnMachine too.
 func Check() error {
 	if isGuest() {
 		return nil
@@ -24,7 +24,8 @@ func Check() error {
 	return CheckBoot()
 }
 
-// CheckBoot is Check for a program that must not run in a guest that is up, either.
+// CheckBoot is like Check, but returns ErrOwnMachine also in a guest whose PID 1 is krunbox. It is
+// for programs that boot a guest.
 func CheckBoot() error {
 	if unix.Getpid() == 1 || inOwnNamespace() {
 		return nil

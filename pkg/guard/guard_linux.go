@@ -18,8 +18,8 @@ func inOwnNamespace() bool {
 }
 
 // isGuest reports whether PID 1 is krunbox: it runs the same file as this process, or one with the
-// name that libkrun hosts or package managers give it. The link is only read, for a host may serve
-// init's file once.
+// name that libkrun hosts or package managers give it. It reads the link and does not open the
+// file, because a host may serve init's file only once.
 func isGuest() bool {
 	first, err := os.Readlink("/proc/1/exe")
 	if err != nil {

@@ -1,9 +1,10 @@
-// Package guest decides what a guest does where several sources have a say: the host's parameters,
-// the configuration, the files of the image, and a lease. Rules lists the decisions. The package is
-// pure: it reads no files and changes nothing.
+// Package guest decides what a guest does if several sources specify it: the host's parameters, the
+// configuration, the files of the image, and a lease. Rules lists the decisions. The package reads no
+// files and changes nothing.
 package guest
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/oci"
 )
 
-// Sources are what has a say.
+// Sources are the inputs of Resolve.
 type Sources struct {
 	Params bootparam.Params
 	Config guestconfig.Config
@@ -28,7 +29,7 @@ type Sources struct {
 	LeaseHostname string
 }
 
-// Settings are the decisions.
+// Settings are the results of Resolve.
 type Settings struct {
 	// Process is what the workload starts as. Its Cwd is "" if the workload starts in /.
 	Process specs.Process
@@ -46,14 +47,14 @@ type Settings struct {
 // not so many that programs which close all possible descriptors take seconds for it.
 var defaultNoFile = specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 65536, Hard: 1 << 20}
 
-// Resolve returns the decisions. It fails for a malformed KRUN_RLIMITS, for a user or group that is
-// not in the image, and if there is a configuration but nobody names a program: whoever writes one
-// does not expect a shell.
+// Resolve returns the settings of a guest. It fails for a malformed KRUN_RLIMITS, for a user or group that is
+// not in the image, and if there is a configuration but no source names a program. Without a
+// configuration the program is a shell.
 func Resolve(s Sources) (Settings, error) {
 	p, c := &s.Params, &s.Config
 	settings := Settings{
 		Process:      c.Process,
-		Hostname:     first(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
+		Hostname:     cmp.Or(c.Hostname, p.Hostname, s.LeaseHostname, "localhost"),
 		PIDNamespace: s.pidNamespace(),
 	}
 	if p.MachineDefaults {
@@ -61,7 +62,7 @@ func Resolve(s Sources) (Settings, error) {
 	}
 	process := &settings.Process
 	process.Args = Argv(p.Init, c.Process.Args, p.Args)
-	process.Cwd = first(p.Workdir, c.Process.Cwd)
+	process.Cwd = cmp.Or(p.Workdir, c.Process.Cwd)
 	var err error
 	if process.Rlimits, err = s.rlimits(); err != nil {
 		return Settings{}, err
@@ -129,9 +130,9 @@ func (s *Sources) env(uid uint32) []string {
 		env.Set("TERM", s.Params.Term)
 	}
 	if _, ok := env.Get("HOME"); !ok {
-		env.Set("HOME", first(HomeOf(s.Passwd, uid), "/"))
+		env.Set("HOME", cmp.Or(HomeOf(s.Passwd, uid), "/"))
 	}
-	// Programs look for others, and some for themselves, in PATH.
+	// Programs search for other programs, and some for their own file, in PATH.
 	if _, ok := env.Get("PATH"); !ok {
 		env.Set("PATH", exec.DefaultPath)
 	}
@@ -139,7 +140,7 @@ func (s *Sources) env(uid uint32) []string {
 }
 
 // pidNamespace reports whether the workload gets a PID namespace of its own. As PID 1 of the
-// machine it needs none. A namespace with a path is one of the host, to be joined there.
+// machine it needs none. A namespace with a path is one of the host, which a guest can't join.
 func (s *Sources) pidNamespace() bool {
 	if s.Params.InitPID1 {
 		return false
@@ -150,14 +151,4 @@ func (s *Sources) pidNamespace() bool {
 	return slices.ContainsFunc(s.Config.Linux.Namespaces, func(n specs.LinuxNamespace) bool {
 		return n.Type == specs.PIDNamespace && n.Path == ""
 	})
-}
-
-// first returns the first of values that is not empty.
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }

@@ -69,7 +69,7 @@ type Guest struct {
 	status    unix.WaitStatus // of the workload, once it has ended
 	failure   error           // that ended the boot; nil: the workload ran
 	code      int             // exit code for the host
-	waited    time.Duration   // by stages, for a lease or a device
+	waited    time.Duration   // time that stages waited for a lease or a device
 
 	platform
 }
@@ -81,8 +81,8 @@ func New(o Options) *Guest {
 	return g
 }
 
-// Run boots: it carries out the stages up, which end with the workload, and then, whatever became
-// of them, the stages down, which end the machine. Where there is no machine to end, as in a PID
+// Run boots: it carries out the stages up, which end with the workload, and then, even if a stage
+// failed, the stages down, which end the machine. Where there is no machine to end, as in a PID
 // namespace, it returns the exit code: the workload's, 128+N if signal N killed it, 127 or 126 if
 // it could not be executed, 125 if the boot failed.
 func Run(g *Guest, up, down []boot.Stage[*Guest]) (code int) {
@@ -116,7 +116,8 @@ func Print(w io.Writer, g *Guest, asJSON bool) error {
 // warn prints a warning where an operator reads it, on the console.
 func (g *Guest) warn(err error) { g.Print(unix.Stderr, "warning: "+boot.Line(err)) }
 
-// warnOf returns a function that prints warnings of a stage whose work goes on when it is over.
+// warnOf returns a function that prints warnings in the name of a stage. It is for work that the
+// stage starts and that continues after it.
 func (g *Guest) warnOf(stage string) func(error) {
 	return func(err error) { g.warn(&boot.Error{Stage: stage, Err: err}) }
 }
@@ -168,7 +169,7 @@ func (g *Guest) prepareSettings() (err error) {
 	s := guest.Sources{Params: g.Params, Config: g.Config, HasConfig: g.hasConfig,
 		LeaseHostname: g.leaseHostname}
 	const passwd = "/etc/passwd"
-	if !slices.Contains(g.Config.Linux.MaskedPaths, passwd) { // masking follows
+	if !slices.Contains(g.Config.Linux.MaskedPaths, passwd) { // stage "protected paths" masks it later
 		s.Passwd, _ = imagefile.Read(g.Root+passwd, limit)
 	}
 	if g.Config.User != "" {
@@ -188,7 +189,8 @@ func (g *Guest) planWorkdir() ([]op.Op, error) {
 
 func (g *Guest) hasFailed() bool { return g.failure != nil }
 
-// planReason prints why there is no workload to what would be its standard error.
+// planReason prints why the boot failed to the descriptor that is, or would have been, the
+// workload's standard error.
 func (g *Guest) planReason() ([]op.Op, error) { return []op.Op{printReason{g}}, nil }
 
 type printReason struct{ g *Guest }

@@ -16,7 +16,7 @@ func (g *Guest) prepareClock() error {
 
 		LastFile: timesync.LastFile,
 	})
-	// What the host sends while the boot waits for a lease must not grow old.
+	// The task reads the host's time while the boot waits for a lease: unread, it would be stale.
 	g.tasks.Tasks = append(g.tasks.Tasks, g.clock)
 	return nil
 }

@@ -17,15 +17,15 @@ import (
 )
 
 const (
-	// stopGrace is how long processes that the workload left behind have to end when asked to.
+	// stopGrace is the time from SIGTERM to SIGKILL for processes that the workload left behind.
 	stopGrace = 2 * time.Second
-	// outputLimit is how long the host has to take the output that the workload left in pipes. It
-	// leaves time for the rest of the end.
+	// outputLimit is how long to wait until the host has taken the output that the workload left
+	// in pipes. It is less than endLimit, so that the other stages down have time.
 	outputLimit = 40 * time.Second
-	// consoleLimit is how long a console may send nothing of what was written to it.
+	// consoleLimit is how long to wait for a console that sends none of its output.
 	consoleLimit = 2 * time.Second
-	// endLimit is how long the stages down may take without writing to disks, and longestEnd how
-	// long in any case. Then the machine ends, whatever hangs.
+	// endLimit is how long the stages down may take without writing to disks, longestEnd how long
+	// they may take in any case. After that the machine ends, even if a stage hangs.
 	endLimit   = 60 * time.Second
 	longestEnd = 15 * time.Minute
 )
@@ -39,8 +39,9 @@ func (g *Guest) exitCode() int {
 	return poweroff.Code(g.status)
 }
 
-// planOwn makes the end independent of what the workload did to process 1 and to memory. Where memory must not be
-// overcommitted, Go's runtime could get none, and would abort.
+// planOwn removes limits that the workload may have set on process 1, and makes memory available.
+// If the workload has forbidden overcommitting (vm.overcommit_memory=2), Go's runtime may get no
+// memory, and would abort.
 func (g *Guest) planOwn() ([]op.Op, error) {
 	return []op.Op{
 		mount.FreeMemory{Shortage: true},
@@ -63,8 +64,8 @@ func (g *Guest) planOutput() ([]op.Op, error) {
 	return []op.Op{drain, g.awaitConsole()}, nil
 }
 
-// awaitConsole waits for the console, whose output is dropped by the end of a session that has taken
-// it from the workload's, and by the end of the machine.
+// awaitConsole waits until the console has sent its output. The end of the machine, or of the
+// session whose terminal the console is, would drop the rest.
 func (g *Guest) awaitConsole() op.Op {
 	return stdio.AwaitSent{FD: unix.Stderr, Limit: consoleLimit, Stuck: &g.consoleStuck}
 }
@@ -83,14 +84,14 @@ func (g *Guest) planFailedStreams() ([]op.Op, error) {
 	}, nil
 }
 
-// wasKilled reports whether SIGKILL has ended the workload, perhaps the kernel's when memory ran
-// out, or a child of a shell, which passes that code on.
+// wasKilled reports whether the workload's exit code is that of SIGKILL, which the kernel sends when
+// memory runs out. A shell passes on the code of a child that was killed.
 func (g *Guest) wasKilled() bool {
 	return g.failure == nil && g.code == poweroff.SignalBase+int(unix.SIGKILL)
 }
 
-// findKill looks for what the kernel killed for memory: the workload or, where that has ended by
-// itself, any other process. It does so before anything else, because the kernel's log is short.
+// findKill finds the process that the kernel killed because memory ran out: the workload if a signal
+// ended it, otherwise any process. Its stage is the first, because the kernel's log is short.
 func (g *Guest) findKill() error {
 	pid := 0
 	if g.status.Signaled() {
@@ -138,8 +139,8 @@ func (g *Guest) planFreeMemory() ([]op.Op, error) { return []op.Op{mount.FreeMem
 
 func (g *Guest) planFlush() ([]op.Op, error) { return []op.Op{poweroff.Sync{}}, nil }
 
-// planUnmount leaves file systems on disks clean, among them the one that takes an overlay's
-// changes, which is mounted nowhere.
+// planUnmount leaves file systems on disks clean, including the one that stores an overlay's
+// changes, which has no mount point.
 func (g *Guest) planUnmount() ([]op.Op, error) {
 	ops := []op.Op{mount.Teardown{Lost: &g.lost}}
 	if g.rootConfig().Overlay != "" {
@@ -150,8 +151,8 @@ func (g *Guest) planUnmount() ([]op.Op, error) {
 
 func (g *Guest) mustReportAgain() bool { return g.left || g.lost }
 
-// prepareFinalCode makes a failure of a workload that ended well but whose data could not be
-// written.
+// prepareFinalCode replaces exit code 0 by poweroff.InitFailed if data could not be written to a
+// disk.
 func (g *Guest) prepareFinalCode() error {
 	if g.lost && g.code == 0 {
 		g.code = poweroff.InitFailed

@@ -40,8 +40,8 @@ func (g *Guest) prepareStreams() error {
 	return nil
 }
 
-// prepareParameters completes the arguments by those that the kernel drops, and reports what the
-// host asks for in vain.
+// prepareParameters adds the arguments that the kernel drops, and returns an error for variables of
+// the host that are unsupported or malformed.
 func (g *Guest) prepareParameters() error {
 	var err error
 	if g.Cmdline == nil {
@@ -53,7 +53,7 @@ func (g *Guest) prepareParameters() error {
 	return errors.Join(append([]error{err}, g.paramErrors()...)...)
 }
 
-// prepareMounts looks at the image's links and its /run.
+// prepareMounts resolves symbolic links in the mount points, and examines the image's /run.
 func (g *Guest) prepareMounts() error {
 	g.targets = mount.Targets(g.Root, g.Config.Mounts)
 	g.run = mount.FindRun(g.Root)
@@ -150,8 +150,8 @@ func (g *Guest) planSystem() ([]op.Op, error) {
 }
 
 // planTerminal gives a terminal without a size one, and keeps what is written to a serial port from
-// being dropped at the end of the workload. In a PID namespace the workload leads its session: there it
-// sees neither this process nor a session of it.
+// being dropped at the end of the workload. A workload in a PID namespace leads the session of
+// its terminal itself, because a session of this process is not visible there.
 func (g *Guest) planTerminal() ([]op.Op, error) {
 	process := &g.Settings.Process
 	ops := []op.Op{exec.WindowSize{
@@ -165,8 +165,8 @@ func (g *Guest) planTerminal() ([]op.Op, error) {
 	return ops, nil
 }
 
-// planControllers enables the controllers of cgroups. Later, when there are cgroups below the first
-// one, it would take the kernel longer.
+// planControllers enables the controllers of cgroups. The kernel takes longer for it once the first
+// cgroup has children.
 func (g *Guest) planControllers() ([]op.Op, error) {
 	return []op.Op{system.EnableControllers{Dir: system.CgroupDir}}, nil
 }

@@ -65,7 +65,7 @@ func (g *Guest) planLoopback() ([]op.Op, error) {
 	return []op.Op{netif.Loopback{Name: "lo0"}}, nil
 }
 
-// prepareParameters reports what the host asks for in vain.
+// prepareParameters returns an error for variables of the host that are unsupported or malformed.
 func (g *Guest) prepareParameters() error { return errors.Join(g.paramErrors()...) }
 
 func (g *Guest) wantsDisk() bool { return g.Params.Config == "" && g.ConfigFile == "" }
@@ -99,7 +99,7 @@ func (g *Guest) prepareConfiguration() error {
 	return g.setConfig(file, data, err)
 }
 
-// reportUnsupported returns an error that names what the configuration asks for in vain.
+// reportUnsupported returns an error that names the fields of the configuration that have no effect.
 func (g *Guest) reportUnsupported() error {
 	c, p, l := &g.Config, &g.Config.Process, &g.Config.Linux
 	fields := slices.Clone(c.Unsupported)

@@ -63,7 +63,7 @@ func (g *Guest) planLease() ([]op.Op, error) {
 	}, g}}, nil
 }
 
-// leaseWait is network.Wait, whose time counts as one of waiting.
+// leaseWait is network.Wait, but adds its duration to Guest.waited.
 type leaseWait struct {
 	network.Wait
 	g *Guest

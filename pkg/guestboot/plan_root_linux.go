@@ -24,7 +24,7 @@ const defaultConfig = "/.krun_config.json"
 func (g *Guest) planCtrlAltDel() ([]op.Op, error) { return []op.Op{poweroff.CtrlAltDel{}}, nil }
 
 // mayHaveModules reports whether the image may list modules. A libkrun host, whose kernel has none,
-// starts init as /init.krun, and is spared the look-up.
+// starts init as /init.krun, so the look-up is skipped there.
 func (g *Guest) mayHaveModules() bool { return !strings.HasSuffix(g.Name, "init.krun") }
 
 func (g *Guest) prepareModules() (err error) {
@@ -65,8 +65,9 @@ func (g *Guest) planGrowth() (ops []op.Op, err error) {
 // hasOtherRoot reports whether another root is asked for than the one that the kernel has mounted.
 func (g *Guest) hasOtherRoot() bool { return g.hasBlockRoot() || g.rootConfig().Overlay != "" }
 
-// prepareConfiguration reads the configuration, on which the stages after it depend. It is the one
-// where init came from, which is the host's, or else the one of a block root or an overlay.
+// prepareConfiguration reads the configuration, on which the stages after it depend. The
+// configuration in the root that init came from, which is the host's, takes precedence over that of
+// a block root or an overlay.
 func (g *Guest) prepareConfiguration() error {
 	path, file := g.configPath()
 	data, err := imagefile.ReadOnce(file, guestconfig.MaxSize)
@@ -84,7 +85,7 @@ func (g *Guest) prepareConfiguration() error {
 	return g.setConfig(file, data, err)
 }
 
-// reportUnsupported returns an error that names what the configuration asks for in vain.
+// reportUnsupported returns an error that names the fields of the configuration that have no effect.
 func (g *Guest) reportUnsupported() error {
 	if len(g.Config.Unsupported) == 0 {
 		return nil
@@ -92,8 +93,8 @@ func (g *Guest) reportUnsupported() error {
 	return fmt.Errorf("%s: %w", strings.Join(g.Config.Unsupported, ", "), op.ErrUnsupported)
 }
 
-// planFree gives the memory of an initramfs that init came from back, once the configuration has
-// been looked for there.
+// planFree frees the memory of the initramfs that init came from. Its stage comes after stage
+// "configuration", which reads files there.
 func (g *Guest) planFree() ([]op.Op, error) {
 	return []op.Op{rootfs.FreeInitramfs{Original: &g.originalRoot}}, nil
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/timesync"
 )
 
-// planThreads starts threads while nothing keeps the kernel from it.
+// planThreads starts all threads that this process will need. Limits that the workload sets may
+// prevent that later.
 func (g *Guest) planThreads() ([]op.Op, error) { return []op.Op{supervise.ReserveThreads{}}, nil }
 
 // planSignals catches the signals that are for the workload, and keeps the root that init started
@@ -77,11 +78,12 @@ func (g *Guest) clockSocket() (int, error) {
 	return g.clock.FD(), nil
 }
 
-// timerSlack is the kernel's default, with which process 1 starts. Threads of this process may have that
-// which the binary's entry point sets for Go's runtime.
+// timerSlack is the kernel's default. The binary's entry point sets a longer one for Go's runtime,
+// which threads of this process may still have.
 const timerSlack = 50 * time.Microsecond
 
-// planTimerSlack gives up the long slack: from here on, signals should be received at once.
+// planTimerSlack restores the default slack, so that signals are received without delay while the
+// workload runs.
 func (g *Guest) planTimerSlack() ([]op.Op, error) {
 	return []op.Op{supervise.TimerSlack(timerSlack)}, nil
 }
@@ -121,8 +123,8 @@ func (g *Guest) prepareSupervision() error {
 	return nil
 }
 
-// stopRequest returns an error if the host has asked for the end before there is a workload, with
-// the exit code of a workload that the signal kills.
+// stopRequest returns an error if a stop request has come before the workload was started. The error
+// has the exit code of a workload that the signal kills.
 func (g *Guest) stopRequest() error {
 	sig := supervise.StopRequest(g.signals)
 	if sig == 0 {

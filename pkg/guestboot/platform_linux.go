@@ -27,7 +27,7 @@ type platform struct {
 	streamsFound bool             // stage "standard streams" is over
 	console      string           // device behind /dev/console, if the workload is to have it
 	leadsSession bool             // this process leads the session of the console
-	consoleStuck bool             // it does not send what was written to it
+	consoleStuck bool             // the console does not send what was written to it
 	clock        *timesync.Sync   // nil: not wanted
 	network      *network.Network // nil: not asked for
 	tasks        loop.Loop        // what goes on while the workload runs

@@ -20,7 +20,8 @@ func (g *Guest) ended(o boot.Outcome) {
 	g.Print(unix.Stderr, o.String())
 }
 
-// waiting counts the time until its result is called as one of waiting.
+// waiting starts to measure a wait. The function that it returns ends the wait, and adds its duration
+// to g.waited.
 func (g *Guest) waiting() (over func()) {
 	start := monotonic()
 	return func() { g.waited += monotonic() - start }

@@ -33,10 +33,10 @@ func (l Log) Close() {
 	}
 }
 
-// Each calls f with the level, 0 to 7, and the text of each message of the kernel from where the
-// log is to its end. It reads a limited number, because new ones may come all the time. It returns
-// whether the log has no room for all messages since the kernel's start, so that the first ones read
-// were not the first ones written.
+// Each calls f with the level, 0 to 7, and the text of each message of the kernel from the
+// current position to the end. It reads a limited number, because new ones may come all the time. It
+// returns whether messages since the kernel's start are missing, because the log has overwritten them
+// or was opened after them.
 func (l Log) Each(f func(level int, text string)) (overwritten bool) {
 	const maxRecords, maxRecord = 10000, 8 << 10 // the kernel bounds a record, in bytes
 	buf := make([]byte, maxRecord)

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// faults are the signals that Go's runtime takes for a fault of the program, and panics or ends it,
-// unless it sees that a process sent them.
+// faults are the signals that Go's runtime takes for a fault of the program, unless it recognizes that
+// a process sent them. For a fault it panics or ends the program.
 var faults = [...]syscall.Signal{
 	unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSTKFLT, unix.SIGSYS,
 }
@@ -24,8 +24,8 @@ type sigaction struct {
 }
 
 // acceptQueued changes the handlers of Go's runtime so that no signal of another process ends this
-// one. The runtime takes a signal for a fault that was sent by sigqueue(3), or by fcntl(2) with
-// F_SETSIG: it knows kill(2) and tgkill(2) only.
+// one. The runtime recognizes only signals that were sent by kill(2) or tgkill(2). It takes one that
+// was sent by sigqueue(3), or by fcntl(2) with F_SETSIG, for a fault.
 //
 // Signals without a handler are ignored. If they had their default effect, the kernel would end
 // process 1, too, when one comes while its first thread blocks all signals, as in a handler.
@@ -55,9 +55,9 @@ func setAction(sig syscall.Signal, action, before *sigaction) {
 // changes si_code to SI_USER, that of kill(2), unless the kernel reports a fault, and goes on with
 // runtimeHandler.
 //
-// The kernel's si_code is above 0, a process can only send others. SIGSTKFLT is never a fault, and
-// has an si_code like the kernel's by F_SETSIG.
+// The si_code of a fault that the kernel reports is above 0, which a process can't send. SIGSTKFLT is
+// never a fault, but has an si_code above 0 if F_SETSIG selects it.
 var faultHandler uintptr
 
 // runtimeHandler is the handler of Go's runtime, which the assembly reads.
-var runtimeHandler uintptr //nolint:unused // see there
+var runtimeHandler uintptr //nolint:unused // the assembly uses it

@@ -11,8 +11,8 @@ import (
 const (
 	// outputSize is the size of a buffer for output, in bytes. A port takes half of it at once.
 	outputSize = 64 << 10
-	// inputSize is the size of the buffer for input. Each time that it is passed on, the workload
-	// wakes and takes the processor, so that a larger one makes input faster.
+	// inputSize is the size of the buffer for input. Each write of the buffer wakes the workload,
+	// which then takes the processor, so a larger buffer makes input faster.
 	inputSize = 256 << 10
 	// maxMoves limits what is moved of one stream before the others have their turn.
 	maxMoves = 16
@@ -185,8 +185,8 @@ func (f *flow) closeSink() {
 	}
 }
 
-// readNow is read(2) of a descriptor that does not block, without what Go does around calls that
-// may: an eighth of the cost of input.
+// readNow calls read(2) of a descriptor with O_NONBLOCK. It does not tell Go's scheduler, as package
+// syscall does because a call may block: that is an eighth of the cost of input.
 func readNow(fd int, p []byte) (n int, err error) {
 	r, _, errno := syscall.RawSyscall(unix.SYS_READ, uintptr(fd),
 		uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))

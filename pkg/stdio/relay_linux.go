@@ -22,7 +22,7 @@ type Relay struct {
 	until time.Duration // when Drain gives up, by loop.Now; 0: not yet decided
 }
 
-// connectInterval is the time between two looks at a port that the host has not connected yet.
+// connectInterval is the time between two checks of a port that the host has not connected yet.
 // poll(2) can't wait for that: it always reports such a port as closed.
 const connectInterval = 100 * time.Millisecond
 

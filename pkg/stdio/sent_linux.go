@@ -45,8 +45,8 @@ func (a AwaitSent) Do() error {
 	return nil
 }
 
-// unsent returns how many bytes a terminal has to send, those in the buffer of the kernel, or one if
-// there are some in that of a serial port only.
+// unsent returns the number of bytes in the kernel's output buffer of a terminal. If that is empty,
+// but the hardware of a serial port has not sent all of its own buffer, unsent returns 1.
 func unsent(fd int) (int, error) {
 	const getLineStatus, transmitterEmpty = 0x5459, 1 // TIOCSERGETLSR, TIOCSER_TEMT of Linux
 	left, err := unix.IoctlGetInt(fd, unix.TIOCOUTQ)

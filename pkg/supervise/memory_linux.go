@@ -13,14 +13,15 @@ import (
 type Kill struct {
 	Name string // of the process; "": none was killed
 
-	// Guessed is whether the log shows other such processes, and has lost what it said before: the
-	// one that was asked for was probably among them.
+	// Guessed means that the log names other killed processes, not the one that was asked for, and
+	// has lost its oldest messages. The process was probably killed too.
 	Guessed bool
 }
 
 // KilledForMemory returns the process that the kernel killed last because memory ran out. If pid is
-// not 0, that process, which was killed, is looked for. It reads the kernel's log: not every kernel
-// counts such kills, and none for the first cgroup. When many are killed, the log soon loses the first.
+// not 0, it must be a process that a signal killed, and KilledForMemory looks for that one. It reads
+// the kernel's log, because not every kernel counts such kills, and no kernel counts those of the
+// first cgroup. After many kills, the log has lost the first ones.
 func KilledForMemory(pid int) Kill {
 	log := kmsg.Open(unix.SEEK_SET)
 	defer log.Close()

@@ -97,7 +97,7 @@ func (k *PowerKeys) open() {
 	const created = unix.IN_CREATE | unix.IN_ONLYDIR
 	if _, err := unix.InotifyAddWatch(k.inotify, inputDir, created); err != nil {
 		_, _ = unix.InotifyAddWatch(k.inotify, "/dev", created)
-		_, _ = unix.InotifyAddWatch(k.inotify, inputDir, created) // it may have been made meanwhile
+		_, _ = unix.InotifyAddWatch(k.inotify, inputDir, created) // it may have been created meanwhile
 	}
 	entries, _ := os.ReadDir(inputDir) // most guests have no such directory
 	for _, entry := range entries {
@@ -115,7 +115,7 @@ func (k *PowerKeys) open() {
 			continue
 		}
 		k.devices = append(k.devices, inputDevice{name, fd})
-		if isHeld(name) { // since before there was somebody to notice it
+		if isHeld(name) { // it was pressed before the device was opened
 			k.stop()
 			var buf [32 * eventSize]byte
 			_, _ = unix.Read(fd, buf[:]) // if it was pressed a moment ago, it is also an event
@@ -127,8 +127,8 @@ func openInput(name string) (fd int, err error) {
 	return unix.Open(inputDir+"/"+name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 }
 
-// isHeld reports whether a power or restart key of a device is held. It opens the device, because
-// the request removes events that wait for who makes it.
+// isHeld reports whether a power or restart key of a device is held. It opens the device
+// again, because the ioctl removes waiting events from the descriptor that it is called on.
 func isHeld(name string) bool {
 	fd, err := openInput(name)
 	if err != nil {

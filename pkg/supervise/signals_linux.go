@@ -11,13 +11,13 @@ import (
 // stopRequests are the signals for which stopSignal does not return 0.
 var stopRequests = [...]syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGPWR}
 
-// stopSignal returns the signal that asks the workload to end, unless StopPolicy names another one,
-// when sig came to this process. It returns 0 if sig is not a stop request.
+// stopSignal returns the signal that asks the workload to end when this process receives the stop
+// request sig, unless StopPolicy names another one. It returns 0 if sig is not a stop request.
 func stopSignal(sig syscall.Signal) syscall.Signal {
 	switch sig {
 	case unix.SIGTERM, unix.SIGINT:
 		return sig
-	case unix.SIGPWR: // which few programs know
+	case unix.SIGPWR: // few programs handle it
 		return unix.SIGTERM
 	}
 	return 0
@@ -55,7 +55,8 @@ type ownLimits struct{ until time.Duration }
 // goroutines to receive one.
 const lateSignal = time.Second
 
-// exceeded reports whether sig has probably come for such a limit, and removes the limit then.
+// exceeded reports whether sig probably means that this process has exceeded a limit, and removes
+// that limit.
 func (l *ownLimits) exceeded(sig syscall.Signal, now time.Duration) bool {
 	resource := unix.RLIMIT_FSIZE
 	switch sig {

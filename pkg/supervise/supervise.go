@@ -23,11 +23,11 @@ const DefaultStopTimeout = 10 * time.Second
 // or SIGINT to this process and, on Linux, a SIGPWR: Ctrl-Alt-Del is a SIGINT after
 // poweroff.CtrlAltDel, and a power key is a SIGPWR by PowerKeys.
 type StopPolicy struct {
-	// Signal asks the workload to end. If it is 0, the signal that came does, and for SIGPWR
-	// SIGTERM.
+	// Signal is sent to ask the workload to end. If it is 0, the signal of the stop request is sent,
+	// but SIGTERM for a SIGPWR.
 	Signal syscall.Signal
-	// Timeout is the time from the request to SIGKILL, which a second request sends at once.
-	// A negative one is no limit.
+	// Timeout is the time from the stop request to SIGKILL. A second request sends SIGKILL at once.
+	// If Timeout is negative, there is no limit.
 	Timeout time.Duration
 	Group   bool // signals go to the workload's process group instead of the process
 }
@@ -108,7 +108,7 @@ func (w Watch) send(sig syscall.Signal) {
 }
 
 // step waits for signals and tasks, for at most limit; not at all if more children wait for reap.
-// It returns whether a signal waits.
+// It returns whether a signal may wait.
 func step(tasks *loop.Loop, signals *loop.Signals, limit time.Duration, more bool) (signaled bool) {
 	if more {
 		limit = 0
@@ -134,7 +134,7 @@ func reap(pid int) (status unix.WaitStatus, ended, more bool, err error) {
 			return 0, false, false, err
 		case err != nil || p == 0:
 			return status, ended, false, nil
-		case p == pid && !ended: // the number may be used again at once
+		case p == pid && !ended: // a new child may get the same number at once
 			status, ended = ws, true
 		}
 	}

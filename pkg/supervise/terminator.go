@@ -33,8 +33,8 @@ const (
 	killed
 )
 
-// request returns the signal to send for a stop request at a time: for all but the first one,
-// SIGKILL. The first one is that of the terminator or, if it has none, the one given.
+// request returns the signal to send for a stop request at the time now. For the first request, that
+// is t.signal or, if t.signal is 0, signal. For later requests, it is SIGKILL.
 func (t *terminator) request(now time.Duration, signal syscall.Signal) syscall.Signal {
 	switch t.phase {
 	case running:

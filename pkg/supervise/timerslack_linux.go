@@ -13,8 +13,8 @@ import (
 // main thread and of the monitor thread of Go's runtime.
 //
 // With GOMAXPROCS 1, a goroutine that becomes ready while another one is in a system call may have to wait
-// until the monitor wakes up, twice. So a long slack is fine for a boot, of which the monitor would
-// execute a tenth otherwise, but it would delay each signal that a supervisor receives.
+// until the monitor wakes up, twice. A long slack suits a boot, because with a short one the monitor
+// executes a tenth of the boot's instructions. It would delay each signal that a supervisor receives.
 type TimerSlack time.Duration
 
 func (s TimerSlack) Describe() op.Description {
