@@ -12,12 +12,12 @@ import (
 // Config configures a Client.
 type Config struct {
 	DUID []byte // identifies the client: 1 to 130 bytes, such as DUIDLinkLayer returns
-	IAID uint32 // identifies the interface among those of the client; does not change
+	IAID uint32 // identifies the interface among those of the client; the same in every boot
 	// Random returns numbers for transaction IDs and jitter that other hosts cannot guess.
 	Random   func() uint32
 	Stateful bool // ask for addresses besides parameters
 	// OfferOnly ends the exchange with the first usable ADVERTISE, without REQUEST and Rapid
-	// Commit. A stateless client stops at its REPLY, which binds the server to nothing.
+	// Commit. A stateless client ends with the REPLY, which allocates nothing on the server.
 	OfferOnly bool
 }
 
@@ -37,10 +37,9 @@ const (
 
 // String returns the name of the state in capitals.
 func (s State) String() string {
-	names := [...]string{
+	return [...]string{
 		"INIT", "SOLICITING", "REQUESTING", "INFORMING", "BOUND", "RENEWING", "REBINDING",
-	}
-	return names[s]
+	}[s]
 }
 
 // Event is a change of the lease.
@@ -49,11 +48,11 @@ type Event uint8
 // The events. After Acquired, Renewed and Offered, Client.Lease returns the lease.
 const (
 	NoEvent  Event = iota
-	Offered        // an OfferOnly client has its answer, and has stopped
-	Acquired       // there is a lease with other addresses than before
-	Renewed        // the same addresses are extended; other parameters may have changed
-	Refused        // a server has no address for a client without a lease, which tries again later
-	Lost           // the lease expired or was ended by the server; the client starts over
+	Offered        // a client with OfferOnly received its answer, and has ended
+	Acquired       // the client holds a lease with other addresses than before
+	Renewed        // the lease on the same addresses was extended; its parameters may have changed
+	Refused        // a server has no address and no lease is held; the client tries again later
+	Lost           // the lease expired or the server withdrew it; the client has started over
 )
 
 // Action is what the caller must do: send a message, unless Send is empty, and handle the event.
@@ -70,7 +69,7 @@ type Datagram struct {
 	Source  netip.Addr
 }
 
-// Retransmission parameters: section 7.6, except firstTimeout, which the package comment explains.
+// Retransmission parameters: section 7.6, except firstTimeout; see the package comment.
 const (
 	firstTimeout      = 200 * time.Millisecond // SOL_TIMEOUT, REQ_TIMEOUT, INF_TIMEOUT
 	defaultMaxTimeout = time.Hour              // SOL_MAX_RT, INF_MAX_RT
@@ -78,22 +77,23 @@ const (
 	extendTimeout     = 10 * time.Second       // REN_TIMEOUT, REB_TIMEOUT
 	maxExtendTimeout  = 10 * time.Minute       // REN_MAX_RT, REB_MAX_RT
 	maxRequests       = 10                     // REQ_MAX_RC
-	triesPerID        = 8                      // messages without an answer with the same transaction ID
+	triesPerID        = 8                      // unanswered messages with one transaction ID
 	maxInformDelay    = time.Second            // INF_MAX_DELAY
 )
 
-// Client is the state machine. The methods that take the time may change the deadline.
+// Client is a DHCPv6 client for one interface, not safe for concurrent use. Each method with the
+// parameter now, the current time, may change the Deadline.
 type Client struct {
 	config   Config
 	state    State
 	deadline time.Duration // of the next Tick
 
-	// The exchange: a message that is sent until it is answered.
+	// The exchange: a message that is sent repeatedly until a server answers it.
 	xid        dhcpv6.TransactionID
 	message    []byte
-	began      time.Duration // when the message was sent first
-	tries      int           // how often it was sent
-	timeout    time.Duration // until it is sent again; 0 before the first time
+	began      time.Duration // when the message was first sent
+	tries      int           // how often the message was sent
+	timeout    time.Duration // until the message is sent again; 0 before it is first sent
 	maxTimeout time.Duration // SOL_MAX_RT or INF_MAX_RT, which servers may change
 	pause      time.Duration // before the client starts over the next time
 	server     []byte        // DUID of the chosen server
@@ -114,14 +114,14 @@ func NewClient(config Config) *Client {
 // State returns the client's state.
 func (c *Client) State() State { return c.state }
 
-// Lease returns the lease, or with OfferOnly the offer; nil if there is none.
+// Lease returns the lease that the client holds, the offer that it received with OfferOnly, or nil.
 func (c *Client) Lease() *Lease { return c.lease }
 
-// Deadline returns the time at which the caller must call Tick. It is Infinite if the client has
-// nothing to do: the lease is infinite, it stopped with an offer, or it was not started.
+// Deadline returns the time at which the caller must call Tick. It is Infinite if the lease is
+// infinite, the client ended with an offer, or the client was not started.
 func (c *Client) Deadline() time.Duration { return c.deadline }
 
-// Listening reports whether the client expects answers, so that a socket must be open.
+// Listening reports whether the client waits for answers. If it does, a socket must be open.
 func (c *Client) Listening() bool { return c.state != Init && c.state != Bound }
 
 // Start begins to acquire a lease.
@@ -130,8 +130,8 @@ func (c *Client) Start(now time.Duration) Action {
 	return c.acquire(now)
 }
 
-// Tick does what is due at the deadline, and nothing before it. The clock may have advanced past
-// several deadlines, as after a suspend of the host.
+// Tick does what is due at the deadline. Before the deadline it does nothing. The time may be far
+// past the deadline, such as after the host was suspended.
 func (c *Client) Tick(now time.Duration) Action {
 	if now < c.deadline {
 		return Action{}
@@ -150,14 +150,15 @@ func (c *Client) Tick(now time.Duration) Action {
 	case c.state == Bound:
 		return c.begin(now, Renewing)
 	case (c.state == Soliciting || c.state == Informing) && c.tries%triesPerID == 0:
-		// Without a server, the exchange has no end, and somebody could guess an ID of 24 bits.
+		// The exchange goes on until a server answers. A new ID keeps other hosts from guessing one
+		// of 24 bits in that time.
 		c.recompose()
 	}
 	return c.transmit(now)
 }
 
-// Receive handles a datagram. It ignores what does not answer the client's last message, without
-// allocating memory.
+// Receive handles a datagram. It ignores datagrams that do not answer the client's last message,
+// without allocating memory for them.
 func (c *Client) Receive(now time.Duration, d Datagram) Action {
 	if !c.Listening() || len(d.Payload) < headerSize ||
 		dhcpv6.TransactionID(d.Payload[1:headerSize]) != c.xid {
@@ -206,7 +207,7 @@ func (c *Client) informed(now time.Duration, m *dhcpv6.Message, lease *Lease) Ac
 // answered handles an ADVERTISE, or a REPLY about addresses. If the message neither grants nor
 // refuses addresses, the client goes on with its retransmissions (section 18.2.10).
 func (c *Client) answered(now time.Duration, m *dhcpv6.Message, lease *Lease) Action {
-	c.setMaxTimeout(m, dhcpv6.OptionSolMaxRT) // valid even if the message has no address
+	c.setMaxTimeout(m, dhcpv6.OptionSolMaxRT) // even if the message has no address
 	ia := identity(m, c.config.IAID)
 	lease.setAddresses(ia)
 	code := status(m.Options.Options).StatusCode
@@ -224,7 +225,7 @@ func (c *Client) answered(now time.Duration, m *dhcpv6.Message, lease *Lease) Ac
 	case code == iana.StatusNoBinding && c.state >= Renewing:
 		return c.request(now, lease.Server, c.lease.Addresses)
 	case code == iana.StatusNoAddrsAvail && c.state == Soliciting:
-		return Action{Event: Refused} // SOLICIT will be sent again, at growing intervals
+		return Action{Event: Refused} // Tick sends SOLICIT again, at growing intervals
 	case code == iana.StatusNoAddrsAvail && c.state == Requesting,
 		code == iana.StatusNotOnLink && c.state != Soliciting:
 		return c.startOver(now, Refused)
@@ -255,7 +256,7 @@ func (c *Client) request(now time.Duration, server []byte, addresses []Address) 
 	return c.begin(now, Requesting)
 }
 
-// bind enters state Bound with a lease. An OfferOnly client stops instead.
+// bind enters state Bound with a lease. A client with OfferOnly ends instead.
 func (c *Client) bind(now time.Duration, lease *Lease) Action {
 	event := Acquired
 	if c.lease != nil && sameAddresses(c.lease, lease) {
@@ -288,8 +289,8 @@ func after(now, d time.Duration) time.Duration {
 	return now + d
 }
 
-// startOver loses the lease, if there is one. Otherwise the client pauses in state Init; the pause
-// doubles each time to spare a server that refuses.
+// startOver drops the lease, if there is one, and starts over at once. Otherwise it enters Init for
+// a pause. The pause doubles each time, to limit the load on a server that refuses.
 func (c *Client) startOver(now time.Duration, event Event) Action {
 	if c.lease != nil {
 		return c.lose(now)
@@ -315,14 +316,15 @@ func (c *Client) begin(now time.Duration, state State) Action {
 	return c.transmit(now)
 }
 
-// recompose composes the message of the exchange, with a new transaction ID.
+// recompose encodes the message of the exchange with a new transaction ID.
 func (c *Client) recompose() {
 	m := c.compose()
 	c.xid, c.message = m.TransactionID, m.ToBytes()
 }
 
-// transmit sends the message of the exchange, and sets the time to send it again (section 15). The
-// deadline is earlier if the exchange ends before: section 18.2.4 for RENEW, 18.2.5 for REBIND.
+// transmit returns the message of the exchange, and sets the deadline for sending it again (section
+// 15). If the exchange ends earlier, the deadline is its end: section 18.2.4 for RENEW, 18.2.5 for
+// REBIND.
 func (c *Client) transmit(now time.Duration) Action {
 	c.tries++
 	first, longest, end := firstTimeout, c.maxTimeout, c.expireAt
@@ -352,8 +354,8 @@ func (c *Client) jitter(d time.Duration) time.Duration {
 	return d/5/1024*time.Duration(c.config.Random()%1024) - d/10
 }
 
-// Release returns the RELEASE of the lease, or nil if there are no addresses. The caller removes
-// the addresses and stops using the client before it sends the message.
+// Release returns a RELEASE message for the lease, or nil without leased addresses. The caller
+// removes the addresses and stops using the client before it sends the message.
 func (c *Client) Release() []byte {
 	if c.lease == nil || !c.config.Stateful || c.config.OfferOnly {
 		return nil

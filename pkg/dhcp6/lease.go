@@ -51,7 +51,7 @@ type Address struct {
 	Preferred, Valid time.Duration
 }
 
-// newLease returns the lease in a message from a server, without addresses.
+// newLease returns the parameters in a message from a server as a lease without addresses.
 func newLease(m *dhcpv6.Message, server []byte, source netip.Addr) *Lease {
 	search, _ := dnsname.Parse(value(m, dhcpv6.OptionDomainSearchList), false)
 	return &Lease{
@@ -75,10 +75,10 @@ func (l *Lease) setAddresses(ia *dhcpv6.OptIANA) {
 	}
 }
 
-// setTimes sets T1 and T2 to the server's values. Values that are 0 or unusable are replaced by
-// times of the client's choice (section 14.2).
+// setTimes sets T1 and T2 to the server's values. It replaces values that are 0 or unusable by
+// fractions of the shortest preferred lifetime (sections 14.2 and 21.4).
 func (l *Lease) setTimes(t1, t2 time.Duration) {
-	base := Infinite // the shortest preferred lifetime, or valid lifetime of a deprecated address
+	base := Infinite // the shortest preferred lifetime; for a deprecated address, the valid lifetime
 	for _, a := range l.Addresses {
 		base = min(base, cmp.Or(a.Preferred, a.Valid))
 	}
@@ -116,7 +116,7 @@ func sameAddresses(a, b *Lease) bool {
 	return len(a.Addresses) == len(b.Addresses) && !slices.ContainsFunc(a.Addresses, missing)
 }
 
-// withdraws reports whether an IA_NA ends an address of the lease by a valid lifetime of 0.
+// withdraws reports whether an IA_NA gives an address of the lease a valid lifetime of 0.
 func withdraws(ia *dhcpv6.OptIANA, l *Lease) bool {
 	return slices.ContainsFunc(ia.Options.Addresses(), func(o *dhcpv6.OptIAAddress) bool {
 		a, ok := usable(o)
@@ -125,7 +125,7 @@ func withdraws(ia *dhcpv6.OptIANA, l *Lease) bool {
 }
 
 // DUIDLinkLayer returns the DUID-LL (type 3, section 11.4) of an Ethernet address. Unlike other
-// types of DUID, it stays the same without being stored on a disk.
+// types of DUID, it is the same in every boot without being stored on a disk.
 func DUIDLinkLayer(hardwareAddr []byte) []byte {
 	return dhcpv6.DUIDLL{HWType: iana.HWTypeEthernet, LinkLayerAddr: hardwareAddr}.ToBytes()
 }

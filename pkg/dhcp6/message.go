@@ -20,9 +20,9 @@ const (
 	maxDUID          = 2 + 128
 )
 
-// find returns the value of the first option with that code, or nil if there is none. It returns
-// false if the options are malformed. Unlike the library's parser, it does not allocate memory, so
-// that datagrams for other clients cost none.
+// find returns the value of the first option with the given code, or nil if there is none. It
+// returns false if the options are malformed. Unlike the library's parser, it does not allocate
+// memory, so that datagrams for other clients do not make the process grow.
 func find(options []byte, code dhcpv6.OptionCode) (value []byte, ok bool) {
 	for len(options) >= optionHeaderSize {
 		end := optionHeaderSize + int(binary.BigEndian.Uint16(options[2:]))
@@ -37,8 +37,8 @@ func find(options []byte, code dhcpv6.OptionCode) (value []byte, ok bool) {
 	return value, len(options) == 0
 }
 
-// parse parses a message of any type, which refers to b. It returns false if b is too short, or if
-// the outermost options are malformed.
+// parse parses a message of any type. The result refers to b. parse returns false if b is too
+// short, or if the outermost options are malformed.
 func parse(b []byte) (*dhcpv6.Message, bool) {
 	if len(b) < headerSize {
 		return nil, false
@@ -50,10 +50,11 @@ func parse(b []byte) (*dhcpv6.Message, bool) {
 	return m, m.Options.FromBytesWithParser(b[headerSize:], parseOption) == nil
 }
 
-// parseOption parses the options that a Client decodes. All others become a dhcpv6.OptionGeneric,
-// with the reserved code 0 if malformed: methods of dhcpv6 panic if an option does not have the
-// type of its code. The library's parser would reject a message for a flaw in an unused option, and
-// would spend megabytes on a crafted list of names.
+// parseOption parses an option. An option that Client does not decode becomes a
+// dhcpv6.OptionGeneric. A malformed option becomes a dhcpv6.OptionGeneric with the reserved code 0,
+// because methods of dhcpv6 panic if an option does not have the type that belongs to its code. The
+// library's parser would reject a message with an error in an unused option, and would allocate
+// megabytes for a crafted list of names.
 func parseOption(code dhcpv6.OptionCode, data []byte) (o dhcpv6.Option, err error) {
 	switch code {
 	case dhcpv6.OptionIANA:
@@ -81,8 +82,8 @@ func parseNested(o dhcpv6.Option, size int, inner *dhcpv6.Options, data []byte) 
 	return inner.FromBytesWithParser(data[size:], parseOption)
 }
 
-// value returns the value of the first option with that code, nil if there is none. The code must
-// be one that parseOption does not decode.
+// value returns the value of the first option with the given code, or nil if there is none. The
+// code must be one that parseOption does not decode.
 func value(m *dhcpv6.Message, code dhcpv6.OptionCode) []byte {
 	if o, ok := m.GetOneOption(code).(*dhcpv6.OptionGeneric); ok {
 		return o.OptionData
@@ -107,7 +108,7 @@ func lifetime(d time.Duration) time.Duration {
 	return d
 }
 
-// status returns the first status code option. The zero value, if there is none, means success.
+// status returns the first status code option, or the zero value, which means success.
 func status(options dhcpv6.Options) dhcpv6.OptStatusCode {
 	if o, ok := options.GetOne(dhcpv6.OptionStatusCode).(*dhcpv6.OptStatusCode); ok {
 		return *o
@@ -115,8 +116,8 @@ func status(options dhcpv6.Options) dhcpv6.OptStatusCode {
 	return dhcpv6.OptStatusCode{}
 }
 
-// identity returns the IA_NA with that IAID, or an empty one. It discards one whose T1 is greater
-// than its T2 (section 21.4).
+// identity returns the IA_NA with the given IAID, or an empty one. It ignores an IA_NA whose T1 is
+// greater than its T2 (section 21.4).
 func identity(m *dhcpv6.Message, iaid uint32) *dhcpv6.OptIANA {
 	for _, ia := range m.Options.IANA() {
 		if binary.BigEndian.Uint32(ia.IaId[:]) == iaid && (ia.T1 <= ia.T2 || ia.T2 == 0) {
@@ -177,14 +178,14 @@ func (c *Client) compose() *dhcpv6.Message {
 }
 
 // newMessage returns a message with a new transaction ID and the options that every message has.
-// Server is the DUID of the server that the message is for, or nil if it is for all.
+// server is the DUID of the server to which the message is addressed, or nil for all servers.
 func (c *Client) newMessage(kind dhcpv6.MessageType, server []byte) *dhcpv6.Message {
 	xid := c.config.Random()
 	m := &dhcpv6.Message{
 		MessageType:   kind,
 		TransactionID: dhcpv6.TransactionID{byte(xid >> 16), byte(xid >> 8), byte(xid)},
 	}
-	// DUIDs are opaque: dhcpv6.DUID would change or reject some that do not fit their type.
+	// DUIDs are opaque, but dhcpv6.DUID changes or rejects those that are not valid for their type.
 	m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionClientID, OptionData: c.config.DUID})
 	if server != nil {
 		m.AddOption(&dhcpv6.OptionGeneric{OptionCode: dhcpv6.OptionServerID, OptionData: server})
@@ -193,8 +194,8 @@ func (c *Client) newMessage(kind dhcpv6.MessageType, server []byte) *dhcpv6.Mess
 	return m
 }
 
-// newIdentity returns an IA_NA that asks for addresses. All times in it are 0: the server decides
-// on them (sections 21.4 and 21.6).
+// newIdentity returns an IA_NA that asks for addresses. All its times are 0, so that the server
+// chooses them (sections 21.4 and 21.6).
 func newIdentity(iaid uint32, addresses []Address) *dhcpv6.OptIANA {
 	ia := &dhcpv6.OptIANA{}
 	binary.BigEndian.PutUint32(ia.IaId[:], iaid)
@@ -211,7 +212,7 @@ func setElapsed(message []byte, elapsed time.Duration) {
 	copy(field, []byte{byte(n >> 8), byte(n)})
 }
 
-// Summary describes a message in one line of text. The payload may be anything.
+// Summary describes a message in one line of printable text. The payload may be malformed.
 func Summary(payload []byte) string {
 	m, ok := parse(payload)
 	if !ok {

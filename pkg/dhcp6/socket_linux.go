@@ -19,12 +19,13 @@ const (
 // allServers is ff02::1:2, All_DHCP_Relay_Agents_and_Servers: section 7.1.
 var allServers = [16]byte{0: 0xff, 1: 0x02, 13: 1, 15: 2}
 
-// linkLocalPrefix is the beginning of fe80::/10, as in memory on a little-endian machine.
+// The first 10 bits of fe80::/10, and their mask, in an integer read from memory by a little-endian
+// machine.
 const linkLocalPrefix, linkLocalMask = 0x80fe, 0xc0ff
 
-// Socket sends the messages of a Client on one interface and receives the answers. It takes only
-// what arrived by that interface and was sent to a link-local address: nothing that a process of
-// this machine or a host beyond a router has sent.
+// Socket sends the messages of a Client on one interface and receives the answers. It accepts only
+// datagrams that arrived by that interface and were sent to a link-local address. That excludes
+// processes of this machine and hosts beyond a router.
 type Socket struct {
 	fd      int
 	ifindex int
@@ -32,7 +33,7 @@ type Socket struct {
 	control [64]byte
 }
 
-// OpenSocket opens a socket on the interface with that index. The name is for error messages.
+// OpenSocket opens a socket on the interface with the given index. The name is used in errors.
 func OpenSocket(ifindex int, name string) (*Socket, error) {
 	fd, err := recvmsg.Open(unix.AF_INET6, unix.SOCK_DGRAM, 0, func(fd int) error {
 		return cmp.Or( // the first error
@@ -64,13 +65,14 @@ func (s *Socket) Send(payload []byte) error {
 	return nil
 }
 
-// Receive returns the next datagram. Its payload is stored in buf; longer ones are skipped. If no
-// datagram is queued, the error is unix.EAGAIN.
+// Receive returns the next datagram. Its payload is stored in buf; longer datagrams are skipped.
+// The error is unix.EAGAIN if no datagram is queued, or if recvmsg.MaxSkipped datagrams were
+// skipped.
 func (s *Socket) Receive(buf []byte) (d Datagram, err error) {
 	var from unix.RawSockaddrInet6
 	err = recvmsg.Next(s.fd, buf, s.control[:], &from, func(payload, control []byte) bool {
 		d = Datagram{payload, netip.AddrFrom16(from.Addr)}
-		// The destination, with which struct in6_pktinfo of ipv6(7) begins.
+		// The destination address is the first field of struct in6_pktinfo, ipv6(7).
 		to := recvmsg.ControlValue(control, unix.IPPROTO_IPV6, unix.IPV6_PKTINFO)
 		return to&linkLocalMask == linkLocalPrefix
 	})

@@ -1,9 +1,9 @@
-// Package ndp receives router advertisements (RFC 4861) for what the Linux kernel does not use of
-// them: name servers and search lists (RFC 8106), and the flags that send hosts to a DHCPv6 server.
-// The kernel itself configures addresses and routes.
+// Package ndp receives router advertisements (RFC 4861) for the contents that the Linux kernel does
+// not use: name servers and search lists (RFC 8106), and the flags that refer hosts to a DHCPv6
+// server. The kernel itself configures addresses and routes.
 //
-// [Socket] receives advertisements, [Parse] parses them, and [Table] keeps what they say for as
-// long as it is valid. The example of Socket shows the loop that connects them.
+// [Socket] receives advertisements, [Parse] parses them, and [Table] keeps their contents while
+// they are valid. The example of Socket shows the loop that connects them.
 //
 // Times are durations since a fixed moment, on a clock that continues while the machine is
 // suspended, such as CLOCK_BOOTTIME.
@@ -18,14 +18,14 @@ import (
 	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Infinite is a lifetime that does not end.
+// Infinite is a lifetime that does not end. As a time, it is one that never comes.
 const Infinite time.Duration = 1<<63 - 1
 
 // Advertisement is a router advertisement: RFC 4861 section 4.2. Its contents are checked:
 // addresses are usable by hosts, and names are safe in a configuration file.
 type Advertisement struct {
 	Router         netip.Addr    // link-local source address
-	RouterLifetime time.Duration // as a default router; 0: not one
+	RouterLifetime time.Duration // as a default router; 0: not a default router
 	Managed        bool          // DHCPv6 provides addresses and parameters
 	Other          bool          // DHCPv6 provides parameters other than addresses
 	Servers        []Server      // from RDNSS options (25), in their order; may be link-local
@@ -74,10 +74,11 @@ var (
 	errMalformed = errors.New("malformed router advertisement")
 )
 
-// Parse parses an advertisement: an ICMPv6 message without the IPv6 header, whose source and hop
-// limit are passed separately. It fails if RFC 4861 section 6.1.2 requires the message to be
-// discarded, but does not verify the checksum, which the kernel does. It skips malformed RDNSS and
-// DNSSL options (RFC 8106 section 5.3.1), and addresses and names that are not usable.
+// Parse parses an advertisement. b is the ICMPv6 message without the IPv6 header; source and
+// hopLimit are from the IPv6 header. Parse fails if RFC 4861 section 6.1.2 requires hosts to
+// discard the message, except that it does not verify the checksum, which the kernel has verified.
+// It skips malformed RDNSS and DNSSL options (RFC 8106 section 5.3.1) and unusable addresses and
+// names.
 func Parse(b []byte, source netip.Addr, hopLimit int) (Advertisement, error) {
 	linkLocal := source.Is6() && !source.Is4In6() && source.IsLinkLocalUnicast()
 	if hopLimit != neighborHopLimit || !linkLocal {

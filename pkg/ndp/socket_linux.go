@@ -11,9 +11,9 @@ import (
 )
 
 // Socket receives the router advertisements that arrive at one interface. It is a raw socket,
-// raw(7); the kernel processes the same advertisements by itself. The socket joins no multicast
-// group: the interface is a member of the group of all nodes, which suffices with
-// IPV6_MULTICAST_ALL, the default.
+// raw(7), which gets a copy of the advertisements that the kernel processes. It need not join a
+// multicast group: the interface is a member of the all-nodes group, and by default
+// (IPV6_MULTICAST_ALL) a socket receives the packets of all groups of the interface.
 type Socket struct {
 	fd      int
 	ifindex int
@@ -23,8 +23,8 @@ type Socket struct {
 // allRouters is ff02::2.
 var allRouters = [16]byte{0: 0xff, 1: 0x02, 15: 2}
 
-// OpenSocket opens a socket on the interface with that index. If the kernel does not support IPv6,
-// the error wraps EAFNOSUPPORT.
+// OpenSocket opens a socket on the interface with the given index. If the kernel does not support
+// IPv6, the error wraps EAFNOSUPPORT.
 func OpenSocket(ifindex int) (*Socket, error) {
 	var filter unix.ICMPv6Filter // a set bit blocks a type
 	for i := range filter.Data {
@@ -51,12 +51,13 @@ func (s *Socket) FD() int { return s.fd }
 // Close closes the socket.
 func (s *Socket) Close() { unix.Close(s.fd) }
 
-// Receive returns the next advertisement. It uses buf for the message, and skips messages that are
-// longer or that Parse rejects. If no advertisement is queued, the error is unix.EAGAIN.
+// Receive returns the next advertisement. It stores the message in buf, and skips messages that are
+// longer than buf or that Parse rejects. The error is unix.EAGAIN if no advertisement is queued, or
+// if recvmsg.MaxSkipped messages were skipped.
 func (s *Socket) Receive(buf []byte) (a Advertisement, err error) {
 	var router unix.RawSockaddrInet6
 	err = recvmsg.Next(s.fd, buf, s.control[:], &router, func(message, control []byte) bool {
-		// Messages from other interfaces may have arrived before the socket was bound to its own.
+		// Messages from other interfaces may have arrived before SO_BINDTOIFINDEX was set.
 		if int(router.Scope_id) != s.ifindex {
 			return false
 		}
@@ -72,7 +73,7 @@ func (s *Socket) Receive(buf []byte) (a Advertisement, err error) {
 }
 
 // Solicit asks all routers on the link for advertisements (RFC 4861 section 4.1). The error wraps
-// EADDRNOTAVAIL or ENETUNREACH until the interface has a usable address; then the kernel solicits.
+// EADDRNOTAVAIL or ENETUNREACH until the interface has a usable address.
 func (s *Socket) Solicit() error {
 	message := [8]byte{0: typeSolicitation} // the kernel adds the checksum
 	to := &unix.SockaddrInet6{Addr: allRouters, ZoneId: uint32(s.ifindex)}

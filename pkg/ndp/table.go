@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// Limits of a Table, so that hosts on the link cannot make it grow. A resolver uses three servers
-// and some six domains.
+// Limits of a Table, so that hosts on the link cannot make it grow. A resolver uses only three
+// servers and about six domains.
 const (
 	maxRouters = 8
-	maxValues  = 8 // servers and domains of a router, each
+	maxValues  = 8 // servers of a router, and domains of a router
 )
 
 // Table keeps the contents of advertisements while they are valid. The zero value is an empty
 // table.
 //
-// Routers do not affect each other's entries. Servers and domains are valid for the lifetime in
-// their options, even if their router is no default router (RFC 4861 section 4.2). When a limit is
-// reached, new entries are dropped, and old ones stay. But a new router replaces one that is no
-// default router any more: its servers may be valid for ever.
+// Each router has its own entries. Servers and domains are valid for the lifetime in their options,
+// even if the router is not a default router (RFC 4861 section 4.2). When a limit is reached, new
+// entries are dropped. As an exception, a new router replaces one that is not a default router,
+// because the entries of that router may never expire.
 type Table struct {
 	routers []router
 }
 
-// router is a router with what it advertised. The table drops it when nothing of that is valid.
+// router is a router and its entries. It is removed when it is not a default router and has no
+// valid entry.
 type router struct {
 	addr           netip.Addr
-	until          time.Duration // as a default router; 0: not one
+	until          time.Duration // when it ends to be a default router; 0: it is none
 	managed, other bool
 	servers        []entry[netip.Addr]
 	search         []entry[string]
@@ -59,8 +60,8 @@ func (t *Table) Update(now time.Duration, a Advertisement) {
 	}
 }
 
-// router returns the router with that address, and adds it if necessary. It returns nil if the
-// table is full.
+// router returns the router with the given address, which it adds if necessary. It returns nil if
+// the table is full.
 func (t *Table) router(addr netip.Addr) *router {
 	for i := range t.routers {
 		if t.routers[i].addr == addr {
@@ -78,8 +79,8 @@ func (t *Table) router(addr netip.Addr) *router {
 	return &t.routers[len(t.routers)-1]
 }
 
-// update sets the lifetime of a value in a list. The other values stay, because an advertisement
-// need not include all of them, and the order is kept.
+// update sets the lifetime of a value in a list. It keeps the order and the other values, because
+// an advertisement need not include all values of a router.
 func update[T comparable](list []entry[T], value T, now, lifetime time.Duration) []entry[T] {
 	i := slices.IndexFunc(list, func(e entry[T]) bool { return e.value == value })
 	until := Infinite
@@ -97,7 +98,7 @@ func update[T comparable](list []entry[T], value T, now, lifetime time.Duration)
 	return list
 }
 
-// Expire removes the entries that are not valid any more.
+// Expire removes the entries whose lifetime has ended.
 func (t *Table) Expire(now time.Duration) {
 	for i := range t.routers {
 		r := &t.routers[i]
@@ -133,8 +134,7 @@ func (t *Table) Deadline() time.Duration {
 	return at
 }
 
-// Servers returns the name servers without duplicates, in the order in which their routers
-// appeared.
+// Servers returns the name servers without duplicates, in the order in which the routers appeared.
 func (t *Table) Servers(now time.Duration) (all []netip.Addr) {
 	for _, r := range t.routers {
 		all = appendValid(all, r.servers, now)
