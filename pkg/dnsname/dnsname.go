@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Limits of RFC 1035 section 2.3.4 in bytes, and what the second one leaves for a name in text.
+// Limits of RFC 1035 section 2.3.4 in bytes.
 const (
 	maxLabel   = 63
 	maxEncoded = 255
-	maxText    = maxEncoded - 2
+	maxText    = maxEncoded - 2 // without the length of the first label and the root
 )
 
 // ErrMalformed is the error that Parse returns.
@@ -54,7 +54,7 @@ func Parse(b []byte, compressed bool) ([]string, error) {
 			return nil, ErrMalformed
 		}
 		next = after
-		// In text, a label with a dot would become two labels.
+		// Joined, a label that contains a dot would become two labels.
 		if slices.ContainsFunc(labels, func(l string) bool { return strings.Contains(l, ".") }) {
 			continue
 		}
@@ -65,10 +65,11 @@ func Parse(b []byte, compressed bool) ([]string, error) {
 	return names, nil
 }
 
-// parseName returns the labels of the name at an offset in b, and the offset of what follows it. It
-// ends although pointers can lead in a circle: there is a label in each round, and size is limited.
+// parseName returns the labels of the name at the offset at in b, and the offset of the next name.
+// It terminates even if pointers form a cycle: a cycle contains a label, and the total size is
+// limited.
 func parseName(b []byte, at int, compressed bool) (labels []string, next int, ok bool) {
-	size := 1 // encoded without pointers; the 1 is the root's
+	size := 1 // of the name encoded without pointers; 1 for the root
 	for at < len(b) {
 		length := int(b[at])
 		switch {

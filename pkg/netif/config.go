@@ -1,5 +1,5 @@
-// Package netif configures network interfaces. Changes decides what must be done to an interface,
-// and a Conn does it by rtnetlink(7).
+// Package netif configures network interfaces. Changes computes the changes that an interface
+// needs, and a Conn makes them by rtnetlink(7).
 package netif
 
 import (
@@ -15,14 +15,14 @@ import (
 // Infinite is the lifetime of an address that does not expire.
 const Infinite time.Duration = 1<<63 - 1
 
-// ProtocolDHCP is the origin of routes that a DHCP server sent: RTPROT_DHCP of rtnetlink(7).
+// ProtocolDHCP is the protocol of routes that a DHCP server sent: RTPROT_DHCP of rtnetlink(7).
 const ProtocolDHCP = 16
 
-// minMTU is the size of a datagram that every IPv4 host can receive, RFC 791.
+// minMTU is the size in bytes of a datagram that every IPv4 host can receive, RFC 791.
 const minMTU = 576
 
-// ClampMTU returns the MTU to set when a server wants one: at least 576, and at most limit, the
-// largest MTU of the link, unless that is 0. It returns 0 if want is 0.
+// ClampMTU returns the MTU to set, in bytes, when a server sends the MTU want: at least 576, and at
+// most limit, the largest MTU of the link, unless limit is 0. It returns 0 if want is 0.
 func ClampMTU(want, limit uint32) uint32 {
 	if want == 0 {
 		return 0
@@ -34,9 +34,9 @@ func ClampMTU(want, limit uint32) uint32 {
 type IfAddr struct {
 	Prefix    netip.Prefix // with the bits of the host
 	Broadcast netip.Addr   // optional, IPv4 only
-	// Valid is the lifetime of the address, more than 0, after which the kernel removes the address
-	// and the routes that have it as their source. New connections use the address for Preferred,
-	// at most Valid. The kernel counts whole seconds.
+	// Valid is the lifetime of the address, greater than 0. When it ends, the kernel removes the
+	// address and the routes that have the address as their source. Preferred, at most Valid, is
+	// the time in which new connections use the address. The kernel counts whole seconds.
 	Valid, Preferred time.Duration
 	Flags            uint32 // IFA_F_*, such as IFA_F_TENTATIVE; read, but never set
 }
@@ -61,9 +61,9 @@ func (r Route) String() string {
 // Kind is the kind of a Change.
 type Kind uint8
 
-// Setting an address or route adds or replaces it: an existing address gets new lifetimes, and a
-// route replaces the one with the same destination and metric, which AddRoute leaves as it is.
-// Deleting what does not exist is not an error.
+// SetAddress adds an address, or gives an existing one new lifetimes. SetRoute adds a route, or
+// replaces the one with the same destination and metric; AddRoute keeps that one. It is not an
+// error if the address or route to delete does not exist.
 const (
 	SetMTU Kind = iota
 	SetAddress
@@ -78,7 +78,7 @@ type Change struct {
 	Kind  Kind
 	Index int // of the interface
 
-	// The field that Kind names is used.
+	// Only the field that belongs to Kind is used.
 	MTU     uint32
 	Address IfAddr
 	Route   Route
@@ -111,26 +111,26 @@ type Config struct {
 	Broadcast netip.Addr
 	// Valid and Preferred are lifetimes as in IfAddr. For IPv4, Preferred is ignored.
 	Valid, Preferred time.Duration
-	// Routes have a Destination and a Gateway; if that is invalid or 0.0.0.0, the destination is on
-	// the link. Of routes with the same destination, the first one counts.
+	// Routes have only a Destination and a Gateway. If the gateway is invalid or 0.0.0.0, the
+	// destination is on the link. Of routes with the same destination, the first one is used.
 	Routes  []Route
 	Metric  uint32 // of all routes; different for each interface, to keep their routes apart
 	MTU     uint32 // bytes; 0 leaves the MTU of the link
-	LinkMTU uint32 // the MTU of the link without a lease, which is restored; 0 if unknown
+	LinkMTU uint32 // the MTU of the link before the lease, to restore it; 0 if unknown
 }
 
-// Changes returns the changes that lead from one configuration of an interface to another, in an
-// order in which none fails. A nil Config is an interface without a configuration. The address is
-// set even if it is the same, and the same routes are added where they are missing, so that the
-// renewal of a lease repairs them. But a route that somebody has put in the place of one stays, such
-// as that of a VPN. As long as the address is the same, existing connections survive.
+// Changes returns the changes from one configuration of an interface to another, in an order in
+// which none fails. nil stands for no configuration. An unchanged address is set again, and
+// unchanged routes are added again, so that the renewal of a lease restores them if they were
+// deleted. A route that has replaced one of them, such as that of a VPN, stays. Connections survive
+// if the address is unchanged.
 func Changes(from, to *Config) []Change {
 	if from != nil && to != nil && from.Index != to.Index {
 		return append(Changes(from, nil), Changes(nil, to)...)
 	}
 	var setAddress, setRoutes, deleteRoutes, deleteAddress []Change
-	var routes []Route // of to
-	stays := from != nil && to != nil && from.canBecome(to)
+	var routes []Route                                      // of to
+	stays := from != nil && to != nil && from.canBecome(to) // the address stays
 	if to != nil {
 		setAddress = []Change{{Kind: SetAddress, Index: to.Index, Address: to.ifAddr()}}
 		routes = to.routes()
@@ -163,22 +163,24 @@ func Changes(from, to *Config) []Change {
 	return slices.Concat(mtu, deleteRoutes, deleteAddress, setAddress, setRoutes)
 }
 
-// canBecome reports whether the address of to can be set while the address of c exists. Another
-// address in the same network would be secondary to the existing one, and deleted with it; and an
-// existing address keeps its broadcast address.
+// canBecome reports whether the address of to can be set before the address of c is deleted. It
+// cannot if the addresses differ, because one in the same network would become secondary to the
+// existing one, and be deleted with it. It cannot if only the broadcast addresses differ, because
+// an existing address keeps its broadcast address.
 func (c *Config) canBecome(to *Config) bool {
 	return c.Address.Addr() == to.Address.Addr() &&
 		(c.Address.Bits() != to.Address.Bits() || c.broadcast() == to.broadcast())
 }
 
-// replaces reports whether setting one of the routes replaces old.
+// replaces reports whether one of the routes has the destination and metric of old, so that setting
+// it replaces old.
 func replaces(routes []Route, old Route) bool {
 	return slices.ContainsFunc(routes, func(r Route) bool {
 		return r.Destination == old.Destination && r.Metric == old.Metric
 	})
 }
 
-// changeMTU returns the change of the MTU, if there is one.
+// changeMTU returns the change of the MTU, or nil if the MTU stays.
 func changeMTU(from, to *Config) []Change {
 	c := cmp.Or(to, from)
 	if c == nil {
@@ -197,6 +199,7 @@ func changeMTU(from, to *Config) []Change {
 	return []Change{{Kind: SetMTU, Index: c.Index, MTU: want}}
 }
 
+// ifAddr returns the address of the configuration.
 func (c *Config) ifAddr() IfAddr {
 	a := IfAddr{Prefix: c.Address, Broadcast: c.broadcast(), Valid: c.Valid}
 	a.Preferred = min(c.Preferred, c.Valid)
@@ -206,6 +209,7 @@ func (c *Config) ifAddr() IfAddr {
 	return a
 }
 
+// broadcast returns the broadcast address, or the zero Addr if there is none.
 func (c *Config) broadcast() netip.Addr {
 	if !c.Broadcast.IsValid() && c.Address.Addr().Is4() && c.Address.Bits() <= 30 {
 		return lastAddr(c.Address)
@@ -220,9 +224,10 @@ func lastAddr(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n)))
 }
 
-// routes returns the routes to set, in an order in which every gateway is reachable, without those
-// that the kernel would refuse or adds with the address. A gateway that is not on the link gets a
-// route of its own, because servers send such gateways with a /32 address.
+// routes returns the routes to set, in an order in which every gateway is reachable. It omits
+// routes that the kernel would refuse, and those that the kernel adds with the address. It adds a
+// route to each gateway that is not on the link, because servers send such gateways with a /32
+// address.
 func (c *Config) routes() []Route {
 	var onLink, via []Route
 	for _, r := range c.Routes {
@@ -243,7 +248,8 @@ func (c *Config) routes() []Route {
 	return append(onLink, via...)
 }
 
-// add appends a route, unless it is invalid or routes has one to the same destination.
+// add appends a route, unless the route is invalid, the kernel adds it with the address, or routes
+// has one to the same destination.
 func (c *Config) add(routes []Route, destination netip.Prefix, gateway netip.Addr) []Route {
 	r := Route{
 		Destination: destination.Masked(), Gateway: gateway,
@@ -268,14 +274,14 @@ func (c *Config) isGateway(a netip.Addr) bool {
 		(!own.Is4() || c.Address.Bits() > 30 || a != lastAddr(c.Address))
 }
 
-// reaches reports whether a is on the link by the address or by one of the routes.
+// reaches reports whether a is on the link, because of the address or of one of the routes.
 func (c *Config) reaches(routes []Route, a netip.Addr) bool {
 	return a.Is6() && a.IsLinkLocalUnicast() || c.isConnected() && c.Address.Contains(a) ||
 		slices.ContainsFunc(routes, func(r Route) bool { return r.Destination.Contains(a) })
 }
 
 // isConnected reports whether the kernel adds a route to the network of the address. It adds none
-// to 0.0.0.0, and for IPv6 only routers say which prefixes are on the link (RFC 5942).
+// to network 0.0.0.0. For IPv6, only routers announce which prefixes are on the link (RFC 5942).
 func (c *Config) isConnected() bool {
 	return c.Address.Addr().Is4() && !c.Address.Masked().Addr().IsUnspecified()
 }

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// answerTimeout limits the wait for an answer. The kernel answers before it returns from the
-	// call that sends the request.
+	// answerTimeout limits the wait for an answer. Normally the kernel queues the answer before
+	// sendto(2) returns.
 	answerTimeout = time.Second
 	// maxAttempts limits how often a request is repeated; see Conn.request.
 	maxAttempts = 5
@@ -20,8 +20,8 @@ const (
 
 // Conn is a connection to the kernel's rtnetlink(7).
 //
-// Package netlink allocates 64 KiB to receive the answer of each request. A process that makes
-// requests for a long time collects this garbage before package runtime does; see Requests.
+// Package netlink allocates 64 KiB to receive the answer to each request. A long-running process
+// can use Requests to decide when to collect this garbage.
 type Conn struct {
 	handle   *netlink.Handle
 	requests int
@@ -45,8 +45,8 @@ func Open() (*Conn, error) {
 // Close closes the connection.
 func (c *Conn) Close() { c.handle.Close() }
 
-// request calls f, which makes one request, and calls it again if the answer could not be used: a
-// list changed while it was read, or the socket received a message of another process.
+// request calls f, which makes one request, and calls it again if the answer is not usable, because
+// a list changed while it was read, or the socket received a message of another process.
 func (c *Conn) request(f func() error) error {
 	var err error
 	for range maxAttempts {
@@ -64,7 +64,7 @@ func (c *Conn) request(f func() error) error {
 	return err
 }
 
-// byIndex returns the link with an index, for requests of package netlink that need no more.
+// byIndex returns a link for requests of package netlink that use only its index.
 func byIndex(index int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
 }
@@ -104,8 +104,8 @@ func (c *Conn) Routes(index int) ([]Route, error) {
 	}, newRoute)
 }
 
-// Do makes changes, in order. If one fails, the others are made nevertheless; the error joins those
-// of all that failed, each with a description of the change.
+// Do makes changes in order. After a failure it continues with the next change. The returned error
+// joins the errors of all changes that failed, each with a description of the change.
 func (c *Conn) Do(changes ...Change) error {
 	var errs []error
 	for _, change := range changes {
@@ -117,6 +117,7 @@ func (c *Conn) Do(changes ...Change) error {
 	return errors.Join(errs...)
 }
 
+// change makes a change by one request.
 func (c *Conn) change(change Change) error {
 	switch change.Kind {
 	case SetMTU:
@@ -134,8 +135,8 @@ func (c *Conn) change(change Change) error {
 	}
 }
 
-// isDone reports whether c failed because there is nothing to do: what it should delete does not
-// exist, such as an address that has expired, or there is a route already.
+// isDone reports whether c failed with err because there is nothing to do: the address or route to
+// delete does not exist, or the route to add exists.
 func (c Change) isDone(err error) bool {
 	switch c.Kind {
 	case AddRoute:
@@ -154,7 +155,7 @@ type Monitor struct{ socket *nl.NetlinkSocket }
 // maxNotifications limits how many notifications one call of Changed reads.
 const maxNotifications = 64
 
-// OpenMonitor returns a Monitor that notices changes from now on.
+// OpenMonitor returns a Monitor that reports changes after the call.
 func OpenMonitor() (*Monitor, error) {
 	socket, err := nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
 	if err != nil {

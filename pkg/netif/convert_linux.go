@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netlink returns the address as package netlink has it.
+// netlink returns the address in the form of package netlink.
 func (a IfAddr) netlink() *netlink.Addr {
 	addr := &netlink.Addr{
 		IPNet:       ipNet(a.Prefix),
@@ -19,7 +19,7 @@ func (a IfAddr) netlink() *netlink.Addr {
 		PreferedLft: int(seconds(a.Preferred)),
 	}
 	if a.Prefix.Addr().Is6() {
-		// A route to the prefix would not be deleted with the address.
+		// The kernel would not delete its route to the prefix with the address.
 		addr.Flags = unix.IFA_F_NOPREFIXROUTE
 	}
 	return addr
@@ -36,7 +36,8 @@ func newIfAddr(a netlink.Addr) IfAddr {
 	}
 }
 
-// netlink returns a route through the interface with the given index as package netlink has it.
+// netlink returns the route, through the interface with the given index, in the form of package
+// netlink.
 func (r Route) netlink(index int) *netlink.Route {
 	route := &netlink.Route{
 		LinkIndex: index,
@@ -72,7 +73,7 @@ func ipNet(p netip.Prefix) *net.IPNet {
 	}
 }
 
-// fromIPNet is the inverse of ipNet. It takes IPv4 addresses of 16 bytes, too.
+// fromIPNet is the inverse of ipNet. It also accepts IPv4 addresses of 16 bytes.
 func fromIPNet(n *net.IPNet) netip.Prefix {
 	if n == nil {
 		return netip.Prefix{}

@@ -11,8 +11,8 @@ import (
 )
 
 // Loopback is the operation that gives the interface Name the address 127.0.0.1/8 and sets it up.
-// Unlike Linux, FreeBSD does not do so by itself. If the kernel has no IPv4, Do fails, but the
-// interface is up.
+// Unlike Linux, FreeBSD does not assign this address by itself. If the kernel has no IPv4, Do
+// fails, but the interface is up.
 type Loopback struct{ Name string }
 
 func (l Loopback) Describe() op.Description {
@@ -33,12 +33,13 @@ type aliasRequest struct {
 	vhid                     int32
 }
 
-// siocAddAlias is SIOCAIFADDR of FreeBSD 10 and later. Package unix has an older one.
+// siocAddAlias is SIOCAIFADDR of FreeBSD 10 and later. Package unix has the value of older
+// versions.
 const siocAddAlias = 0x80000000 | unsafe.Sizeof(aliasRequest{})<<16 | 'i'<<8 | 43
 
 func (l Loopback) Do() error {
 	alias := aliasRequest{address: sockaddr(127, 0, 0, 1), mask: sockaddr(255, 0, 0, 0)}
-	// An interface that was never up has none of the other flags that can be set.
+	// The request replaces all flags that can be set. On an interface that was never up, none is set.
 	flags := flagsRequest{flags: unix.IFF_UP}
 	if len(l.Name) >= len(alias.name) {
 		return fmt.Errorf("set %s up: %w", l.Name, unix.EINVAL)

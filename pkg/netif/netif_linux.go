@@ -10,9 +10,9 @@ import (
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
-// The operations of this file are part of every boot. They use the ioctls of netdevice(7): a change
-// is one call without an answer, where package netlink receives a description of the interface
-// first, into 64 KiB.
+// The operations of this file are part of every boot. They use the ioctls of netdevice(7), which
+// take one call for a change. Package netlink would first allocate 64 KiB and receive a description
+// of the interface.
 
 // Up is the operation that sets the interface Name up.
 type Up struct{ Name string }
@@ -24,8 +24,8 @@ func (u Up) Do() (err error) {
 	return change(u.Name, flagUp)
 }
 
-// Address is the operation that gives the interface Name an IPv4 address, in place of the first one
-// that it has, and sets it up.
+// Address is the operation that replaces the first IPv4 address of the interface Name, if it has
+// one, by Prefix, and sets the interface up.
 type Address struct {
 	Name   string
 	Prefix netip.Prefix // with the bits of the host
@@ -47,8 +47,8 @@ func (a Address) Do() (err error) {
 		flagUp)
 }
 
-// change makes changes to an interface, in order, each by ioctls of a socket with the interface's name as
-// argument.
+// change makes changes to an interface, in order, until one fails. Each change makes ioctls on
+// socket with argument, which has the name of the interface.
 func change(name string, changes ...func(socket int, argument *unix.Ifreq) error) error {
 	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -67,7 +67,7 @@ func change(name string, changes ...func(socket int, argument *unix.Ifreq) error
 	return nil
 }
 
-// flagUp sets IFF_UP. Other flags stay, such as IFF_MULTICAST.
+// flagUp sets IFF_UP and keeps the other flags, such as IFF_MULTICAST.
 func flagUp(socket int, argument *unix.Ifreq) error {
 	err := unix.IoctlIfreq(socket, unix.SIOCGIFFLAGS, argument)
 	if flags := argument.Uint16(); err == nil && flags&unix.IFF_UP == 0 {
@@ -77,6 +77,7 @@ func flagUp(socket int, argument *unix.Ifreq) error {
 	return err
 }
 
+// setAddr returns a change that sets an address or mask by the given ioctl.
 func setAddr(request uint, addr []byte) func(int, *unix.Ifreq) error {
 	return func(socket int, argument *unix.Ifreq) error {
 		if err := argument.SetInet4Addr(addr); err != nil {

@@ -13,7 +13,8 @@ import (
 // MaxSkipped is the number of datagrams that one call of Next skips before it gives up.
 const MaxSkipped = 32
 
-// Open opens a socket in non-blocking mode and calls setup with it.
+// Open opens a socket in non-blocking mode and calls setup with it. If setup fails, Open closes the
+// socket and returns the error.
 func Open(domain, kind, protocol int, setup func(fd int) error) (fd int, err error) {
 	fd, err = unix.Socket(domain, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
@@ -26,9 +27,9 @@ func Open(domain, kind, protocol int, setup func(fd int) error) (fd int, err err
 	return fd, nil
 }
 
-// TakeOnlyFrom makes a socket drop what did not arrive by the interface with that index. The kernel
-// takes a datagram that a process of this machine sends to an address of the interface for one that
-// arrived there, also with SO_BINDTOIFINDEX; a filter sees that it came by the loopback interface.
+// TakeOnlyFrom makes a socket drop datagrams that did not arrive by the interface with the given
+// index. SO_BINDTOIFINDEX alone lets datagrams pass that a process of this machine sends to an
+// address of the interface. To a filter, these arrive by the loopback interface.
 func TakeOnlyFrom(fd, ifindex int) error {
 	const arrivedBy = 1<<32 - 0x1000 + 8 // SKF_AD_OFF + SKF_AD_IFINDEX of linux/filter.h
 	filter := [...]unix.SockFilter{
@@ -42,8 +43,8 @@ func TakeOnlyFrom(fd, ifindex int) error {
 }
 
 // Receive calls recvmsg(2) without waiting. It returns the length of the datagram, which exceeds
-// that of buf if the datagram was truncated, and the length of the control messages. Its error is
-// an errno: unix.EAGAIN if no datagram is queued.
+// len(buf) if the datagram was truncated, and the length of the control messages. The error is a
+// unix.Errno: unix.EAGAIN if no datagram is queued.
 //
 // Address is the type of the socket's addresses, such as unix.RawSockaddrInet6. Unless from is nil,
 // the sender's address is stored there; it is zero if the datagram carries none.
@@ -66,10 +67,10 @@ func Receive[Address any](fd int, buf, control []byte, from *Address) (
 	return int(n), int(msg.Controllen), nil
 }
 
-// Next receives datagrams like Receive until accept returns true for one. It skips the datagrams
-// that accept refuses, and those longer than buf. After MaxSkipped of them it returns unix.EAGAIN,
-// so that a flood cannot keep the caller from other work; poll(2) reports at once that more
-// datagrams are queued.
+// Next receives datagrams like Receive until accept returns true. It skips datagrams that accept
+// refuses or that are longer than buf. After MaxSkipped of them it returns unix.EAGAIN, so that a
+// flood cannot keep the caller from other work; poll(2) then reports that more datagrams are
+// queued.
 func Next[Address any](fd int, buf, control []byte, from *Address,
 	accept func(payload, control []byte) bool) error {
 	for range MaxSkipped {
@@ -84,8 +85,9 @@ func Next[Address any](fd int, buf, control []byte, from *Address,
 	return unix.EAGAIN
 }
 
-// ControlValue returns the integer with which a control message of the given level and type begins.
-// It returns 0 unless that is the first message: a socket gets others only if it asks for them.
+// ControlValue returns the first 4 bytes of the data of a control message as an integer in native
+// byte order. It returns 0 unless the first message in control has the given level and type: a
+// socket that enabled one type of control message receives no other.
 func ControlValue(control []byte, level, kind int32) uint32 {
 	if len(control) < unix.SizeofCmsghdr {
 		return 0

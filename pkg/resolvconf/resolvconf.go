@@ -1,9 +1,8 @@
 // Package resolvconf writes a guest's /etc/resolv.conf, resolv.conf(5).
 //
-// It mounts a file over that of the image, as container runtimes do. The image stays unchanged, and
-// it does not matter whether it has a file there, nothing, or a symbolic link to the file of
-// another system's resolver. Updates are written to the mounted file, so that they reach every
-// mount namespace.
+// It mounts a file over /etc/resolv.conf of the image, as container runtimes do. The file of the
+// image stays unchanged, and may be missing or be a symbolic link. Updates are written to the
+// mounted file, so that they reach every mount namespace.
 package resolvconf
 
 import (
@@ -15,8 +14,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/dnsname"
 )
 
-// Limits of resolvers: glibc and musl read three servers (MAXNS), glibc before version 2.26 six
-// domains of at most 256 bytes. musl skips a line of more than 255 bytes, including its end.
+// Limits of resolvers: glibc and musl read three servers (MAXNS). glibc before version 2.26 reads
+// six domains with a total of 256 bytes. musl skips a line of more than 255 bytes with its newline.
 const (
 	maxServers    = 3
 	maxDomains    = 6
@@ -35,10 +34,10 @@ type Config struct {
 	Search  []string // the domains in which a name without a dot is looked up
 }
 
-// Merge combines the configurations of several sources. Since a resolver uses only three servers,
-// it takes the first server of each source, then the second of each, and so on. It appends the
-// search lists to each other. Addresses that are not unicast addresses of other hosts and invalid
-// domain names are left out.
+// Merge combines the configurations of several sources. A resolver uses only three servers, so
+// Merge takes the first server of each source, then the second of each, up to three in total. It
+// concatenates the search lists, up to the limits of resolvers. It omits servers that are not
+// unicast addresses of other hosts, invalid domain names, and duplicates.
 func Merge(configs ...Config) Config {
 	return Config{Servers: mergeServers(configs), Search: mergeSearch(configs)}
 }

@@ -14,26 +14,26 @@ const (
 	path = etc + "/resolv.conf"
 )
 
-// memory is the file that is mounted, on the file system in memory at /dev. It keeps its name:
-// container runtimes and "ip netns exec" could not mount a file without a name, or one over it.
+// memory is the file that is mounted, on the file system in memory at /dev. It is not unlinked,
+// because container runtimes and "ip netns exec" cannot mount an unlinked file or mount over one.
 const memory = "/dev/.resolv.conf"
 
 // shadow is a directory with an empty resolv.conf; see mountOverlay.
 const shadow = "/dev/.etc"
 
-// File is /etc/resolv.conf. Its zero value has nothing mounted.
+// File is the mount on /etc/resolv.conf. In the zero value, nothing is mounted.
 //
-// The mount is on the name itself, even if that is a symbolic link (before Linux 5.2, on the target
-// of the link). If the name does not exist, an empty file is created, as container runtimes do. If
-// that fails, or the name is a directory, a read-only overlay with such a file is mounted on /etc.
+// If /etc/resolv.conf is a symbolic link, the mount is on the link itself (before Linux 5.2, on its
+// target). If it does not exist, File creates an empty file, as container runtimes do. If that
+// fails, or if it is a directory, File first mounts a read-only overlay with an empty file on /etc.
 type File struct {
 	file   *os.File // the file in memory; nil if nothing is mounted
-	length int      // of the file
-	text   []byte   // the last text written
+	length int      // of the file, in bytes
+	text   []byte   // the last text written, without the padding of write
 }
 
-// Update writes the merged configurations to the file. Without a server, it removes the mount, so
-// that the image's own file counts.
+// Update writes the merged configurations to the file, and mounts it if necessary. If they have no
+// server, Update removes the mount, so that resolvers use the file of the image.
 func (f *File) Update(configs ...Config) error {
 	text := Merge(configs...).Text()
 	if text == nil {
@@ -57,9 +57,9 @@ func (f *File) Update(configs ...Config) error {
 	return nil
 }
 
-// write replaces the text of the file. The file never shrinks, but is padded with blank lines, so
-// that no reader gets an empty or truncated file. While write copies, a reader may see a mixture of
-// old and new text.
+// write replaces the text of the file. It does not shrink the file, but pads it with blank lines,
+// so that no reader gets an empty or truncated file. During the write, a reader may get a mixture
+// of old and new text.
 func (f *File) write(text []byte) error {
 	blank := func(n int) []byte { return bytes.Repeat([]byte("\n"), max(0, n)) }
 	if f.length > 0 {
@@ -104,7 +104,7 @@ func newFile(name string) (*os.File, error) {
 	return file, err
 }
 
-// mountAnyhow mounts the file. It first creates what is needed for that.
+// mountAnyhow mounts the file, and creates the mount point if necessary; see File.
 func (f *File) mountAnyhow() error {
 	err := f.mount()
 	if err == unix.ENOENT {
@@ -125,7 +125,7 @@ func (f *File) mountAnyhow() error {
 	return nil
 }
 
-// mount mounts the file, on a symbolic link rather than on its target.
+// mount mounts the file on path. If path is a symbolic link, the mount is on the link itself.
 func (f *File) mount() error {
 	const flags = unix.AT_EMPTY_PATH | unix.OPEN_TREE_CLONE | unix.OPEN_TREE_CLOEXEC
 	tree, err := unix.OpenTree(int(f.file.Fd()), "", flags)
@@ -151,8 +151,8 @@ func createEmpty(directory string) error {
 	return file.Close()
 }
 
-// mountOverlay mounts an overlay on /etc that has the image's files, but an empty file as
-// resolv.conf. It is read-only: a workload would not expect that what it writes there is lost.
+// mountOverlay mounts an overlay on /etc that has the files of the image and an empty resolv.conf.
+// The overlay is read-only, so that a write by the workload fails instead of being lost.
 func mountOverlay() error {
 	err := createEmpty(shadow)
 	if err == nil || errors.Is(err, os.ErrExist) {
@@ -181,7 +181,8 @@ func removeShadow() {
 	_ = os.Remove(shadow)
 }
 
-// Remove removes the mount. Mount namespaces that were created since keep an empty file.
+// Remove removes the mount. In mount namespaces that were created after the mount, the file stays
+// mounted, but is empty.
 func (f *File) Remove() error {
 	if f.file == nil {
 		return nil
@@ -210,13 +211,13 @@ func (f *File) is(name string) bool {
 	return err1 == nil && err2 == nil && os.SameFile(file, named)
 }
 
-// isRemoved reports whether another process, which has adopted the file, has removed it.
+// isRemoved reports whether another process has adopted and removed the file.
 func (f *File) isRemoved() bool {
 	_, err := os.Lstat(memory)
 	return !f.is(path) && errors.Is(err, os.ErrNotExist)
 }
 
-// Adopt takes over the file that another process has mounted, if there is one.
+// Adopt takes over the file that another process has mounted. It does nothing if there is none.
 func (f *File) Adopt() error {
 	file, err := os.OpenFile(memory, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, os.ErrNotExist) {
