@@ -96,7 +96,7 @@ func list(w io.Writer, ports []stdio.Port) error {
 	return err
 }
 
-// outputLimit is how long the host has to take output of a command that has ended.
+// outputLimit is how long to wait until the host has taken the output of a command that has ended.
 const outputLimit = time.Minute
 
 // execute runs a command on the ports and returns its exit code. A port that cannot be opened is
@@ -155,7 +155,7 @@ func wait(pid int, signals *loop.Signals, tasks *loop.Loop) (status unix.WaitSta
 // resume relays the streams of a workload that has become process 1, until it has closed them. It
 // does not end at signals: processes that are stopped by them may still write.
 func resume(stdin io.ReadCloser) error {
-	// The process was executed from a descriptor, and has the name of that.
+	// This process was executed from a descriptor, after which the kernel has named it.
 	_ = os.WriteFile("/proc/self/comm", []byte("redirect-stdio"), 0)
 	state := make([]byte, 4096)
 	n, err := stdin.Read(state)

@@ -45,7 +45,7 @@ type Stage[G any] struct {
 	// OnError is the meaning of a failure of Prepare, Plan or an operation. The failure of an
 	// op.Lenient is a warning where others are fatal.
 	OnError Policy
-	// If decides whether the stage takes place. The zero value is a stage that always does.
+	// If is the condition under which the stage is carried out. The zero value always holds.
 	If Condition[G]
 	// Prepare, unless nil, reads what the plan depends on, and stores it in the state. It does not
 	// change the machine. After a failure there is no plan.
@@ -54,7 +54,7 @@ type Stage[G any] struct {
 	Plan func(G) ([]op.Op, error)
 }
 
-// Condition decides whether a stage takes place.
+// Condition decides whether a stage is carried out.
 type Condition[G any] struct {
 	Text  string // what must hold, for readers: "KRUN_DHCP names interfaces"
 	Holds func(G) bool
@@ -116,8 +116,7 @@ func (r *Runner) waited() time.Duration {
 	return r.Waited()
 }
 
-// run carries out a stage, records in o what became of it, and returns the failure that ends the
-// boot.
+// run carries out a stage, records the outcome in o, and returns the failure that ends the boot.
 func run[G any](r *Runner, s Stage[G], g G, o *Outcome) error {
 	left, ops, err := s.plan(g)
 	if left {
@@ -160,7 +159,7 @@ func (s Stage[G]) plan(g G) (left bool, ops []op.Op, err error) {
 	return left, ops, err
 }
 
-// judge applies a policy to a failure in o's stage, if err is one. Errors joined by errors.Join are
+// judge applies policy to err, which is a failure in o's stage or nil. Errors joined by errors.Join are
 // reported one by one.
 func (r *Runner) judge(o *Outcome, policy Policy, err error) error {
 	if err == nil {
@@ -205,15 +204,15 @@ func Line(err error) string {
 	}, err.Error())
 }
 
-// Outcome is what became of a stage.
+// Outcome is the result of a stage.
 type Outcome struct {
 	Stage   string
 	OnError Policy // of the last failure, or of the stage
 	Ops     int    // operations that were carried out
-	OnlyIf  string // the condition that has left the stage out
+	OnlyIf  string // the condition that did not hold, if the stage was left out
 	// Start is by the Runner's Clock. Waited is the part of Duration in which operations waited.
 	Start, Duration, Waited time.Duration
-	// Errors are the failures, whatever OnError says of them.
+	// Errors are all failures, also those of a Silent stage.
 	Errors []error
 }
 
@@ -226,7 +225,7 @@ func (o Outcome) String() string {
 		o.Start%time.Second/time.Microsecond, o.result())
 }
 
-// result returns how long the stage took, and what became of it.
+// result returns how long the stage took, and its errors.
 func (o Outcome) result() string {
 	text := milliseconds(o.Duration) + ", "
 	if o.Waited > 0 {

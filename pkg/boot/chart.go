@@ -11,7 +11,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
-// ParseOutcomes parses what WriteOutcomes has written. Errors are those of which the text is known.
+// ParseOutcomes parses what WriteOutcomes has written. Outcome.Errors have their text only, and wrap
+// nothing.
 func ParseOutcomes(text []byte) (outcomes []Outcome, err error) {
 	r := jsonio.NewReader(text)
 	err = r.List(func() error {

@@ -2,10 +2,9 @@
 // and the kernel command line they come from.
 //
 // A libkrun host writes "KEY=VALUE... -- ARG..." on the kernel command line. The kernel makes the
-// arguments and the environment of its first process from that, and removes the double quotes that
-// kept blanks together. A quote that is still in a value here is part of it. The value of
-// KRUN_RLIMITS alone may have kept quotes that are not; oci.ParseRlimits, which parses it, ignores
-// them.
+// arguments and the environment of its first process from that, and removes the double quotes
+// around blanks. A quote that is left in a value is part of the value, except in KRUN_RLIMITS:
+// oci.ParseRlimits, which parses that, ignores quotes.
 package bootparam
 
 import (
@@ -109,8 +108,8 @@ type BlockRoot struct {
 	Grow    bool          // grow the file system to the size of the device
 }
 
-// Parse sorts the arguments and the environment of init. Both may be empty; argv may lack even
-// argv[0].
+// Parse returns the parameters in the arguments and the environment of init. Both may be empty; argv
+// may lack even argv[0].
 func Parse(argv, environ []string) Params {
 	p := Params{
 		DHCPTimeout: DefaultDHCPTimeout,

@@ -15,9 +15,9 @@ func HasTSI(cmdline string) bool {
 // parameters that the kernel finds in it. It ends before the parameter "--":
 // what follows are arguments of init.
 //
-// It does as next_arg of the kernel's lib/cmdline.c: blanks between double quotes
-// do not separate, quotes around a whole parameter or around what follows its
-// first "=" are removed, all others stay.
+// It follows next_arg in the kernel's lib/cmdline.c: blanks between double quotes
+// do not separate parameters. Quotes around a whole parameter, or around what
+// follows its first "=", are removed. Other quotes stay.
 func Tokens(cmdline string) []string {
 	tokens, _, _ := split(cmdline)
 	return tokens
@@ -26,11 +26,11 @@ func Tokens(cmdline string) []string {
 // RestoreArgs completes args, the arguments of init as the kernel passed them,
 // from the kernel command line, the contents of /proc/cmdline. The kernel takes a
 // second parameter "--" for the end of the arguments, and drops it and all that
-// follow. If args are not what it makes of this line, they are returned as is.
+// follow. RestoreArgs returns args unchanged if they do not come from this line.
 func RestoreArgs(args []string, cmdline string) []string {
 	_, rest, _ := split(cmdline)
 	passed, rest, dropped := split(rest)
-	// Before them the kernel puts parameters that nothing in it knows.
+	// The kernel puts parameters that it does not know before those after "--".
 	if before := len(args) - len(passed); before < 0 || !slices.Equal(args[before:], passed) {
 		return args
 	}
@@ -44,8 +44,8 @@ func RestoreArgs(args []string, cmdline string) []string {
 	return args
 }
 
-// split returns the parameters before the first "--", what follows that, and
-// whether it is there.
+// split returns the parameters before the first "--", the text after that "--",
+// and whether there is one.
 func split(cmdline string) (tokens []string, rest string, dashes bool) {
 	tokens = make([]string, 0, 32)
 	for {
@@ -104,8 +104,8 @@ func valueIndex(token string) int {
 	return 1 + equals + 1
 }
 
-// isBlank is the kernel's isspace, which takes the no-break space of Latin-1 for
-// one too.
+// isBlank is isspace of the kernel, for which the no-break space of Latin-1 is a
+// space too.
 func isBlank(c byte) bool {
 	return c == ' ' || '\t' <= c && c <= '\r' || c == 0xa0
 }

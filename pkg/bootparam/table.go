@@ -21,12 +21,11 @@ type Parameter struct {
 	format func(p *Params) string
 }
 
-// Format returns the value by which Parse sets what p has, "" if p has the default.
+// Format returns the value of the variable that Parse reads as the field of p, "" for the default.
 func (r Parameter) Format(p Params) string { return r.format(&p) }
 
-// Table returns all variables for init. Everything that depends on them is made from it: Parse,
-// its inverse in package guestinit, the kernel environment of FreeBSD, the table in README, init
-// --help.
+// Table returns all variables for init. Parse, its inverse in package guestinit, the kernel
+// environment of FreeBSD, the table in README, and the help of init are made from it.
 func Table() []Parameter { return slices.Clone(table) }
 
 var table = []Parameter{

@@ -15,16 +15,16 @@ const (
 	lastSignal     = 64
 )
 
-// setTimerSlack sets the timer slack of this thread, which the program inherits: also as the default to
-// which it can return, unlike one that it sets itself between fork and exec.
+// setTimerSlack sets the timer slack of this thread. A child inherits it as its slack and as its
+// default slack. The default would not change if the child set its slack itself before it executes.
 func (im *image) setTimerSlack() {
 	if im.timerSlack != 0 {
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(im.timerSlack), 0, 0, 0) // can't fail
 	}
 }
 
-// spawn forks a child that executes the image. The child has this process's memory, and this
-// thread stands still until the child has executed the program or ends. The child never returns;
+// spawn forks a child that executes the image. The child shares this process's memory, and this
+// thread is suspended until the child has executed the program or ends. The child never returns;
 // it leaves its failure in f.
 //
 //go:noinline

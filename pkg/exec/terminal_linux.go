@@ -14,8 +14,8 @@ import (
 // is a serial port. The kernel hangs a terminal up when the leader of its session ends, and drops what
 // the port has not sent yet. So a program should not be the leader, see Spec.Foreground.
 //
-// It is for process 1: the kernel takes process groups whose parent is process 1 for orphaned, as it
-// does if the parent is in another session.
+// It is for process 1. The kernel treats a process group as orphaned if its parent is process 1, or
+// is in another session, so job control of the program does not change.
 type KeepTerminal struct {
 	Streams [3]int  // as in Spec
 	Device  *string // path of the terminal that is among Streams; "" does nothing

@@ -6,7 +6,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/exec"
 )
 
-// Rule says which sources can set something. The first of them that does wins.
+// Rule is a setting and its sources. The first source that has the setting takes precedence.
 type Rule struct {
 	Setting string
 	Sources []string

@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// This file parses passwd(5) and group(5) itself. Package github.com/moby/sys/user takes a
-// malformed number for 0, which makes root of a user whose line is broken, and refuses IDs above
+// This file parses passwd(5) and group(5) itself. Package github.com/moby/sys/user reads a
+// malformed number as 0, so that a user with a malformed line becomes root, and refuses IDs above
 // 1<<31 - 1.
 
 // LookupUser returns the IDs of a user, given the contents of an image's passwd(5) and group(5)
@@ -111,7 +111,7 @@ var errRange = errors.New("not an ID from 0 to 4294967294")
 // parseID parses the decimal ID of a user or group. The error is errRange for a number that is
 // too large; 4294967295 is, because setresuid(2) takes it for "unchanged".
 func parseID(s string) (uint32, error) {
-	// strconv reads no further than to the digit that is too many, but 4294967296x is a name.
+	// ParseUint would stop at the digit that overflows, but 4294967296x is a name.
 	if s == "" || strings.Trim(s, "0123456789") != "" {
 		return 0, strconv.ErrSyntax
 	}

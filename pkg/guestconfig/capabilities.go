@@ -8,8 +8,8 @@ import (
 	"github.com/krunbox/krunbox/pkg/oci"
 )
 
-// reportValue adds a value that is unknown or can't be granted to c.Unsupported, once. It limits
-// their number, which the file does not.
+// reportValue adds a value that is unknown or can't be granted to c.Unsupported, once. It limits the
+// length of that list, because a file may have any number of such values.
 func (c *Config) reportValue(field, value string) {
 	const limit = 16 + 8 // values and fields
 	note := fmt.Sprintf("%s %q", field, clip(value))

@@ -94,7 +94,7 @@ type Config struct {
 // same with an unknown StopSignal.
 //
 // process.user.username is for a host that does not know the image: it has an effect if uid is 0 or
-// absent, unless it is root's.
+// absent and the name is not root.
 //
 // Errors have line, column (in characters, from 1) and field, but not the name of the file.
 func Parse(data []byte) (Config, error) {

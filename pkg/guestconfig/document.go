@@ -9,7 +9,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// document has the members of a configuration file that apply. The methods of reader tell their names.
+// document holds the supported members of a configuration file. The methods of reader have the names
+// of the members.
 type document struct {
 	Args, Env []string
 	Cwd       string
@@ -105,8 +106,8 @@ func (doc *document) config(unsupported []string) Config {
 	return c
 }
 
-// enforcedByEngine reports whether a container engine, which runs the virtual machine in a
-// container, confines the machine by the field.
+// enforcedByEngine reports whether field is a confinement that a container engine applies to the
+// container in which the virtual machine runs.
 func enforcedByEngine(field string) bool {
 	return field == "linux.seccomp" || field == "process.selinuxLabel" ||
 		field == "process.apparmorProfile"

@@ -46,8 +46,8 @@ func withPosition(data []byte, err error) error {
 }
 
 // find returns the offset of the value that pointer names, of the last one if there are several, or
-// of the container that lacks it. It skips members that do not lead there, as StackPointer takes
-// time for long names.
+// of the container that lacks it. It skips members that do not lead there, because StackPointer
+// takes long for long names.
 func find(data []byte, pointer jsontext.Pointer) (offset int) {
 	d := jsonio.NewDecoder(data)
 	var found jsontext.Pointer // names the value at offset

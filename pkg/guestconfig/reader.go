@@ -63,7 +63,7 @@ func checkDepth(data []byte) error {
 	}
 }
 
-// count counts a list element or a sysctl, whose value is next.
+// count counts a list element or a sysctl, whose value is next. It returns an error for too many.
 func (r *reader) count() error {
 	if r.elements++; r.elements > maxElements {
 		return r.FailNext(fmt.Errorf("more than %d list elements", maxElements))
