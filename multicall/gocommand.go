@@ -86,8 +86,8 @@ func (c *goCommand) gopathEnv(gopath string) []string {
 }
 
 // experiments returns the experiments of the toolchain to build with. The garbage collector that is
-// new in Go 1.26 costs PID 1 45 kB of memory, and as much of the binary, for nothing: it is made for
-// large heaps. Later releases no longer have the choice.
+// new in Go 1.26 costs PID 1 45 kB of memory, and makes the binary larger by as much, without a
+// benefit: it is made for large heaps. Later releases no longer have the choice.
 func experiments(release string) string {
 	if version.Lang(release) == "go1.26" {
 		return "nogreenteagc"

@@ -292,9 +292,9 @@ func (b *builder) compile(ctx context.Context, output string, linkerFlags ...str
 	if len(b.opts.Tags) > 0 {
 		args = append(args, "-tags", strings.Join(b.opts.Tags, ","))
 	}
-	// A boot runs most functions once or never: inlining them makes the binary 6 % larger, and
-	// nothing faster that counts. Go's runtime and the smallest functions that it and reflect call
-	// all the time are different.
+	// A boot runs most functions once or never: inlining them makes the binary 6 % larger, and the
+	// boot hardly faster. Go's runtime, and small functions that it and reflect call often, are
+	// inlined.
 	args = append(args, "-gcflags=all=-l")
 	if !b.opts.Small {
 		for _, pkg := range []string{"runtime/...", "internal/runtime/...", "internal/abi", "internal/sync",

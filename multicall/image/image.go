@@ -74,7 +74,7 @@ type Options struct {
 	// SizeMiB is the size of a file system, in MiB. 0: one and a half times its contents, and 16
 	// MiB.
 	SizeMiB int
-	// Time is the time of all files. Zero: SOURCE_DATE_EPOCH, in seconds since 1970, or 0 of these.
+	// Time is the time of all files. Zero: SOURCE_DATE_EPOCH, in seconds since 1970, or 1970 if that is not set.
 	Time time.Time
 	// Progress, unless nil, is called when a step begins.
 	Progress func(step string)
@@ -137,7 +137,7 @@ func build(ctx context.Context, opts Options) (err error) {
 	defer os.RemoveAll(scratch)
 
 	t := newTree()
-	// The build of the binary takes long; errors of the user show before it.
+	// The binary takes long to build, so errors in the options are reported first.
 	if err := addKernel(ctx, t, &opts, scratch); err != nil {
 		return err
 	}

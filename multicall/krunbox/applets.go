@@ -2,7 +2,7 @@ package main
 
 import "github.com/krunbox/krunbox/multicall/dispatch"
 
-// notice is what a binary without applets has to say.
+// notice is the error message of a binary without applets.
 const notice = "this binary was built by the go command alone, and has no applets: take one of a release, or run " +
 	"make build in a checkout of the repository; go install can build single ones, such as " +
 	"github.com/krunbox/krunbox/cmds/init"

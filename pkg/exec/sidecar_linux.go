@@ -27,7 +27,8 @@ type Sidecar struct {
 }
 
 // Sidecars is the operation that starts processes which go on with this program's work when this
-// process has become the workload. One that fails does not keep the others from starting.
+// process has become the workload. If one can't be started, the others still
+// are.
 //
 // They run from a copy of the program in memory. The program's own file may be one-shot: its
 // contents are gone as soon as anybody closes it a second time.
@@ -91,7 +92,7 @@ func (s *Sidecar) start(program, stdin int) error {
 	return err
 }
 
-// awaitLimit is how long a sidecar has to be ready.
+// awaitLimit is how long to wait until a sidecar is ready.
 const awaitLimit = 5 * time.Second
 
 // Text returns a descriptor from which text, of at most 64 kB, can be read.

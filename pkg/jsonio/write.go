@@ -68,7 +68,7 @@ func Append(b []byte, value any) []byte {
 		return strconv.AppendFloat(b, v, 'f', -1, 64)
 	case bool:
 		return strconv.AppendBool(b, v)
-	case Appender: // after the types above, for which package runtime need not look for a method
+	case Appender: // last, because package runtime has to look for a method
 		return v.AppendJSON(b)
 	}
 	return Append(b, fmt.Sprint(value))

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Signals receives signals by package os/signal, for a poll loop. Equal signals that wait together
-// are one. The methods of a nil *Signals behave as if no signal ever came.
+// Signals receives signals by package os/signal, for a poll loop. A signal that comes again before
+// Next has returned it counts once. The methods of a nil *Signals behave as if no signal ever came.
 type Signals struct {
 	read, write int // ends of a pipe, which has a byte in it when a signal waits
 	channel     chan os.Signal
@@ -63,8 +63,8 @@ func (s *Signals) receive() {
 	_ = unix.Close(s.write)
 }
 
-// FD returns the descriptor that poll(2) reports as readable when a signal waits, and now and then
-// when none does, or -1 for a nil *Signals. The caller must not read from it.
+// FD returns the descriptor that poll(2) reports as readable when a signal waits, and sometimes when
+// none does, or -1 for a nil *Signals. The caller must not read from it.
 func (s *Signals) FD() int {
 	if s == nil {
 		return -1

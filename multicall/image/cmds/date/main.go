@@ -89,7 +89,7 @@ func date(args []string, now time.Time, stdout io.Writer) error {
 	return err
 }
 
-// parse returns the time that text stands for. A time of day is one of the day of now.
+// parse returns the time that text stands for. A time without a date is on the day of now.
 func parse(text string, now time.Time) (time.Time, error) {
 	if text == "now" {
 		return now, nil

@@ -128,7 +128,7 @@ func umask(hc interp.HandlerContext, args []string) error {
 	return nil
 }
 
-// signalDelay is more than it takes until this process sees a signal that a program got, too.
+// signalDelay is longer than it takes this process to receive a signal that was also sent to a program.
 const signalDelay = 200 * time.Millisecond
 
 // runProgram runs a program and waits for its end.
@@ -171,8 +171,8 @@ func (s *shell) command(hc interp.HandlerContext, args []string) (*exec.Cmd, err
 	}, nil
 }
 
-// start starts a program. A file that the kernel can't execute is a script without a first line
-// that says so.
+// start starts a program. A file that the kernel can't execute is taken for a script without
+// "#!".
 func start(cmd *exec.Cmd) error {
 	again := *cmd
 	err := cmd.Start()

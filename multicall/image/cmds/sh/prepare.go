@@ -9,14 +9,14 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// Names of commands that only prepare can call, for no source can have a zero byte.
+// Names of commands that only prepare can call, because no source can contain a zero byte.
 const (
 	internal = "\x00"
 	// spawn starts a shell in the background: spawn SOURCE OPTIONS NAME [ARGUMENT]...
 	spawn = internal + "spawn"
 	// replace executes a command in place of the shell.
 	replace = internal + "exec"
-	// last does so too, unless the command is a function or a builtin.
+	// last is like replace, unless the command is a function or a builtin, which the shell runs.
 	last = internal + "last"
 	// own calls a command that the interpreter takes for a builtin, but does not have, or not as
 	// this shell needs it.
@@ -25,8 +25,8 @@ const (
 	broken = internal + "broken"
 )
 
-// prepare changes commands before they run, where the interpreter, which is one process, would not
-// do what a shell does. With once, the last command may take the place of the shell.
+// prepare changes commands that the interpreter, which is one process, would not run as a shell does.
+// If once is set, the last command may take the place of the shell.
 func (s *shell) prepare(file *syntax.File, once bool) {
 	traps, options := false, false
 	syntax.Walk(file, func(node syntax.Node) bool {
@@ -80,8 +80,8 @@ func (s *shell) prepare(file *syntax.File, once bool) {
 	}
 }
 
-// rename puts variables of this shell in place of parameters that the interpreter has not, or not as
-// a shell has them.
+// rename replaces parameters that the interpreter lacks, or expands differently from a shell, by
+// variables of this shell.
 func rename(n *syntax.ParamExp) {
 	switch {
 	case n.Param == nil:
@@ -124,8 +124,8 @@ func inBackground(stmt *syntax.Stmt) {
 	}}}
 }
 
-// refuseDescriptors replaces a statement that redirects other descriptors than the interpreter can by
-// one that says so.
+// refuseDescriptors replaces a statement that redirects descriptors which the interpreter can't
+// redirect by one that reports an error.
 func refuseDescriptors(stmt *syntax.Stmt) {
 	for _, r := range stmt.Redirs {
 		var numbers []string
@@ -163,8 +163,7 @@ func listDeclared(stmt *syntax.Stmt) {
 	stmt.Cmd = &syntax.CallExpr{Args: []*syntax.Word{word(own), word(clause.Variant.Value)}}
 }
 
-// replaceExec makes exec replace the shell, wherever it does not stand in a part that a shell would
-// run in another process.
+// replaceExec makes exec replace the shell, except in parts that a shell would run in another process.
 func replaceExec(stmt *syntax.Stmt) {
 	syntax.Walk(stmt, func(node syntax.Node) bool {
 		switch n := node.(type) {

@@ -75,7 +75,7 @@ func (s *shell) runScript(path string) int {
 	return s.runText(file, path, false)
 }
 
-// runText runs commands. With once, they are all that this process is for, and the last one may
+// runText runs commands. If once is set, the shell runs nothing else, and the last command may
 // take its place.
 func (s *shell) runText(text io.Reader, name string, once bool) int {
 	file, err := s.parser.Parse(text, name)
@@ -86,7 +86,7 @@ func (s *shell) runText(text io.Reader, name string, once bool) int {
 	return s.exitCode(s.runner.Run(context.Background(), file))
 }
 
-// loop runs the commands that lines has, and returns the exit code of the shell.
+// loop runs the commands in lines, and returns the exit code of the shell.
 func (s *shell) loop(lines lineReader) int {
 	if s.interactive {
 		s.catchKeys()
@@ -130,8 +130,8 @@ func (s *shell) loop(lines lineReader) int {
 	}
 }
 
-// catchKeys catches the signals of keys. Without a handler they would end or stop the shell. Ignored
-// ones would be ignored by the commands too.
+// catchKeys catches the signals of keys. Without a handler they would end or stop the shell. If the shell
+// ignored them, so would its commands.
 func (s *shell) catchKeys() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGQUIT, syscall.SIGTSTP)
 	signal.Notify(s.interrupts, os.Interrupt)
@@ -173,7 +173,7 @@ func (s *shell) runStatements(file *syntax.File) (code int, exited bool) {
 	return code, false
 }
 
-// forgetInterrupt forgets that Ctrl-C was typed, for what it was meant for has ended.
+// forgetInterrupt discards a Ctrl-C that was meant for a command that has ended.
 func (s *shell) forgetInterrupt() {
 	select {
 	case <-s.interrupts:

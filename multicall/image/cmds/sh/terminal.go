@@ -50,7 +50,7 @@ func (t *terminal) read(more bool) (string, error) {
 		return "", err
 	}
 	line, err := t.editor.ReadLine()
-	t.shell.forgetInterrupt() // in raw mode there is no other
+	t.shell.forgetInterrupt() // in raw mode, Ctrl-C sends no signal
 	err = errors.Join(errIn(err), term.Restore(fd, before), withoutSuspend(fd))
 	switch {
 	case t.keys.interrupted:
@@ -81,7 +81,7 @@ func errIn(err error) error {
 	return err
 }
 
-// withoutSuspend takes the meaning from Ctrl-Z: the shell could not continue a stopped command.
+// withoutSuspend disables Ctrl-Z: the shell could not continue a stopped command.
 func withoutSuspend(fd int) error {
 	state, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -95,7 +95,7 @@ func withoutSuspend(fd int) error {
 }
 
 // keys reads what the user types, byte by byte: what comes after a line is for the command. Ctrl-C
-// discards the line; package term would take it for the end.
+// discards the line; package term would take it for the end of the input.
 type keys struct {
 	in          io.Reader
 	interrupted bool

@@ -91,7 +91,7 @@ func (t *traps) print(hc interp.HandlerContext) {
 	}
 }
 
-// await waits until a signal that this process has sent itself is here, if it has commands.
+// await waits until this process has received a signal that it has sent itself, if the signal has a trap.
 func (t *traps) await(sig syscall.Signal) {
 	t.mutex.Lock()
 	trapped := t.commands[sig] != ""
@@ -101,7 +101,7 @@ func (t *traps) await(sig syscall.Signal) {
 	}
 }
 
-// due returns the commands for the signals that have come since it was called last.
+// due returns the commands for the signals that have come since the last call.
 func (t *traps) due() string {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()

@@ -142,7 +142,7 @@ func setLimit(resource int, text string, hard, soft bool, unit uint64) error {
 	if hard {
 		value.Max = number
 	}
-	// Package syscall has to know: see getLimit.
+	// Package syscall passes on only a limit that it has set itself: see getLimit.
 	if err := syscall.Setrlimit(resource, &syscall.Rlimit{Cur: value.Cur, Max: value.Max}); err != nil {
 		return fmt.Errorf("set to %s: %w", text, err)
 	}

@@ -31,7 +31,7 @@ func main() {
 type options struct {
 	count  int64
 	start  bool // count says where to start
-	bytes  bool // and not lines
+	bytes  bool // count is in bytes, not in lines
 	follow bool
 	files  []string
 }
@@ -182,7 +182,7 @@ func lastBytes(in *bufio.Reader, w io.Writer, count int) error {
 	}
 }
 
-// interval is how often files are looked at.
+// interval is the time between two looks at a file.
 const interval = 250 * time.Millisecond
 
 // follow prints what is added to files until ctx ends. A file that was truncated is printed from
