@@ -8,12 +8,12 @@
 //
 // Description:
 //
-// Dhcpclient does by hand what init does for KRUN_DHCP. It asks for an IPv4 lease, listens to IPv6
-// routers, and asks a DHCPv6 server if they say so. It applies and prints what it gets, and keeps
-// running to renew the leases until it is interrupted.
+// Dhcpclient asks for an IPv4 lease, listens to IPv6 routers, and asks a DHCPv6 server if a router
+// refers to one. It applies and prints the results, and keeps running to renew the leases until it
+// is interrupted.
 //
-// Where the host has set KRUN_DHCP, init does all that by itself. What it holds is printed by
-// -status, from the file /dev/.network.json, which init rewrites when something changes:
+// If the host has set KRUN_DHCP, init does the same by itself. The option -status prints the leases
+// of init from the file /dev/.network.json, which init rewrites after each change:
 //
 //	interface       eth0
 //	state           BOUND
@@ -29,8 +29,9 @@
 //	next renewal    2026-12-01T07:38:53Z, in 11h57m0s
 //	lease ends      2026-12-01T19:41:52Z, in 24h0m0s
 //
-// The state is that of RFC 2131, or what is missing for a lease. In the file, times end in Ns, and
-// are nanoseconds of CLOCK_BOOTTIME, which no step of the clock changes.
+// The state is a state of RFC 2131, or the reason why there is no lease. In the file, the names of
+// times end in Ns. Such times are nanoseconds of CLOCK_BOOTTIME, which steps of the clock do not
+// change.
 //
 // Exit codes: 0; 1 no answer in time; 2 wrong usage; 3 a server refused a lease; 4 failure, such as
 // a missing interface or a lease that can't be applied. With several interfaces, the highest code
@@ -101,11 +102,14 @@ type client struct {
 	offerOnly, once, release bool
 	status                   bool
 	asJSON, verbose, force   bool
-	resume                   bool   // used by init: continue with the leases on standard input
-	hostname, hostsLine      string // with resume: the host's name and its line in the hosts file, if that is kept
-	leaseHostname            bool   // with resume: the name of a lease becomes the host's
 	stdin                    io.Reader
 	stdout, stderr           io.Writer
+
+	// Options of init. The others are valid only with resume.
+	resume        bool   // continue with the leases on standard input
+	hostname      string // the host name, if the hosts file is to be updated
+	hostsLine     string // the line of the host name in the hosts file, if it has one
+	leaseHostname bool   // set the host name to that of a lease
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -137,6 +141,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return c.acquire()
 }
 
+// parse sets the options. Its error may be flag.ErrHelp.
 func (c *client) parse(args []string) error {
 	flags := flag.NewFlagSet("dhcpclient", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -199,7 +204,8 @@ func (c *client) config() network.Config {
 	return cfg
 }
 
-// acquire gets leases, prints them and, unless the options say otherwise, keeps them.
+// acquire gets leases, prints them and, without -n and -once, renews them. It returns the exit
+// code.
 func (c *client) acquire() int {
 	n := network.New(c.config())
 	l := loop.Loop{Tasks: []loop.Task{n}, Warn: c.warn}
@@ -223,9 +229,10 @@ func (c *client) acquire() int {
 	return c.keep(&l)
 }
 
-// takeOver keeps the leases of the process that wrote standard input.
+// takeOver renews the leases of another process, which has written their description to standard
+// input. It returns the exit code.
 func (c *client) takeOver() int {
-	// The process was executed from a descriptor, and has the name of that.
+	// The process was executed from a descriptor, so its name is the number of the descriptor.
 	_ = os.WriteFile("/proc/self/comm", []byte("dhcpclient"), 0)
 	cfg := c.config()
 	hosts := system.Hosts{Hostname: c.hostname,
@@ -261,7 +268,7 @@ func (c *client) takeOver() int {
 	return c.keep(&loop.Loop{Tasks: []loop.Task{n}, Warn: c.warn})
 }
 
-// keep renews leases until a signal arrives.
+// keep renews leases until a signal arrives. It returns the exit code.
 func (c *client) keep(l *loop.Loop) int {
 	signals, err := loop.NotifySignals(unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	if err != nil {
@@ -276,7 +283,7 @@ func (c *client) keep(l *loop.Loop) int {
 	return failed // the network panicked
 }
 
-// configured reports whether an interface has an address, or a router to get one from.
+// configured reports whether an interface has a lease that was applied, or an IPv6 router.
 func configured(s network.Status) bool {
 	return !s.Failed && (s.Lease != nil || s.Lease6 != nil || len(s.Routers) > 0)
 }
@@ -314,7 +321,7 @@ func (c *client) write(all []network.Fields) error {
 	return writeText(c.stdout, all)
 }
 
-// printStatus prints what the process that keeps the leases has written. It returns the exit code.
+// printStatus prints the status in the given file. It returns the exit code.
 func (c *client) printStatus(file string) int {
 	all, err := network.ReadStatus(file)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -331,7 +338,7 @@ func (c *client) printStatus(file string) int {
 	return 0
 }
 
-// releaseAll releases the lease of each interface.
+// releaseAll releases the lease of each interface. It returns the exit code.
 func (c *client) releaseAll() int {
 	code := 0
 	for name := range strings.SplitSeq(c.interfaces, ",") {

@@ -11,7 +11,7 @@ import (
 	"github.com/krunbox/krunbox/pkg/network"
 )
 
-// fieldsOf returns what is known of interfaces.
+// fieldsOf returns the properties of interfaces.
 func fieldsOf(all []network.Status) []network.Fields {
 	var list []network.Fields
 	for _, s := range all {
@@ -20,7 +20,7 @@ func fieldsOf(all []network.Status) []network.Fields {
 	return list
 }
 
-// writeText writes a table of the interfaces that have more than a name.
+// writeText writes a table of the interfaces. It omits interfaces that have only a name.
 func writeText(w io.Writer, all []network.Fields) error {
 	var b []byte
 	for _, f := range all {
@@ -39,7 +39,7 @@ func writeText(w io.Writer, all []network.Fields) error {
 	return err
 }
 
-// label returns the name of a field in the table, which has blanks in place of capitals.
+// label returns the name of a field for the table, such as "next renewal" for "nextRenewal".
 func label(name string) string {
 	rest, isIPv6 := strings.CutPrefix(name, "ipv6")
 	if i := strings.IndexFunc(rest, isCapital); i > 0 {
@@ -70,8 +70,8 @@ func (c *client) printReleased(name string, address netip.Prefix) error {
 	return err
 }
 
-// dated returns fields in which moments are times of the clock. For people, they have the time
-// until then. Now and clock are the same moment.
+// dated replaces each Moment in the fields by its date and, if forPeople is true, the time until
+// then. now and clock are the current time by loop.Now and by the clock.
 func dated(all []network.Fields, now time.Duration, clock time.Time, forPeople bool) []network.Fields {
 	for _, f := range all {
 		for k, field := range f {

@@ -6,15 +6,16 @@
 //
 // Description:
 //
-// It does what init does by itself: it listens to vsock port 123, accepts datagrams from port 123
-// of the host, and steps the clock if it is off by more than the threshold. It runs until it is
-// interrupted. On SIGUSR1 it prints a summary of the datagrams so far.
+// Krun-timesync listens to vsock port 123, accepts datagrams from port 123 of the host, and steps
+// the clock if it is off by more than the threshold. It runs until it is interrupted. On SIGUSR1 it
+// prints a summary of the datagrams so far.
 //
-// Only one process can listen. Where init keeps the clock, -n prints the last datagram that it has
-// accepted, from the file /dev/.clock.json.
+// Init does the same by itself, and only one process can listen. If init keeps the clock, -n prints
+// the last datagram that init has accepted, from the file /dev/.clock.json.
 //
-// With -slew, a clock that is off by less is corrected gradually. It then never goes back, and runs
-// at 98.7 to 101.3 % of its speed for an offset of 100 ms, which takes a minute.
+// With -slew, a clock that is off by less is corrected gradually and never goes back. For an offset
+// of 100 ms, the correction takes about a minute, in which the clock runs at 98.7 to 101.3 % of its
+// speed.
 //
 // Exit codes: 0; 1 no datagram in time; 2 wrong usage; 4 the machine has no vsock, the port is in
 // use, or the clock can't be set.
@@ -68,15 +69,15 @@ const (
 	failed     = 4
 )
 
-// defaultTimeout is a little more than the time between two datagrams of the host.
+// defaultTimeout is longer than the interval at which the host sends datagrams, a minute.
 const defaultTimeout = 70 * time.Second
 
 func main() { os.Exit(run(os.Args, os.Stdout, os.Stderr)) }
 
-// command is a call of krun-timesync: its options, and what has come of it.
+// command has the options, the streams and the result of the command.
 type command struct {
 	once, reportOnly, asJSON, verbose, force bool
-	inherit                                  bool // an option of init: standard input is the socket
+	inherit                                  bool // used by init: standard input is the socket
 	timeout                                  time.Duration
 	policy                                   timesync.Policy
 	stdout, stderr                           io.Writer
@@ -153,9 +154,9 @@ func duration(s string) (time.Duration, error) {
 
 func (c *command) warn(err error) { fmt.Fprintln(c.stderr, "krun-timesync:", boot.Line(err)) }
 
-// sync keeps the clock, until a signal comes or, with -once, a datagram. It returns the exit code.
+// sync keeps the clock until a signal or, with -once, a datagram arrives. It returns the exit code.
 func (c *command) sync() int {
-	// Executed from a descriptor, or as krunbox, the process has another name.
+	// The process has another name if it was executed from a descriptor or as krunbox.
 	name := []byte("krun-timesync\x00")
 	_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0)
 
@@ -170,7 +171,7 @@ func (c *command) sync() int {
 			return failed
 		}
 	}
-	// SIGPIPE would end the process when nobody reads its output any more.
+	// SIGPIPE would end the process when the reader of its output has exited.
 	signals, err := loop.NotifySignals(unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGUSR1,
 		unix.SIGPIPE)
 	if err != nil {
@@ -197,7 +198,7 @@ func (c *command) open(s *timesync.Sync) error {
 	return err
 }
 
-// reportLast prints what the process that keeps the clock did last. It returns the exit code.
+// reportLast prints the Last in the given file. It returns the exit code.
 func (c *command) reportLast(file string) int {
 	last, err := timesync.ReadLast(file)
 	switch {
@@ -220,7 +221,7 @@ func (c *command) reportLast(file string) int {
 	return 0
 }
 
-// wait runs the Sync until it has done its work, and returns the exit code.
+// wait runs the Sync until a signal or, with -once, a datagram arrives. It returns the exit code.
 func (c *command) wait(s *timesync.Sync, signals *loop.Signals) int {
 	tasks := loop.Loop{Tasks: []loop.Task{s}, Warn: c.warn}
 	deadline := loop.Now() + c.timeout
@@ -269,13 +270,13 @@ func (c *command) config() timesync.Config {
 	return cfg
 }
 
-// readOnlyClock is the clock if nothing is to be changed.
+// readOnlyClock is the clock with -n: its methods do not change the clock.
 type readOnlyClock struct{ timesync.SystemClock }
 
 func (readOnlyClock) Step(time.Duration) error { return nil }
 func (readOnlyClock) Slew(time.Duration) error { return nil }
 
-// trace prints a datagram as the options ask for.
+// trace prints a datagram as the options require, and sets c.accepted.
 func (c *command) trace(e timesync.Event) {
 	if c.verbose {
 		fmt.Fprint(c.stderr, traceLine(e))
@@ -289,6 +290,7 @@ func (c *command) trace(e timesync.Event) {
 	}
 }
 
+// print writes a line to standard output.
 func (c *command) print(line string) {
 	if _, err := io.WriteString(c.stdout, line); err != nil {
 		c.warn(err)
@@ -304,8 +306,8 @@ func traceLine(e timesync.Event) string {
 	return from + eventLine(e, false, false)
 }
 
-// eventLine returns a line, or a JSON object on one, for a datagram that was accepted. With
-// reportOnly, nothing was done about it.
+// eventLine returns a line of text or JSON for a datagram that was accepted. With reportOnly, the
+// clock was not changed.
 func eventLine(e timesync.Event, reportOnly, asJSON bool) string {
 	if asJSON {
 		object := jsonio.NewObject("offsetNs", int64(e.Offset), "action", e.Action,
@@ -325,7 +327,7 @@ func eventLine(e timesync.Event, reportOnly, asJSON bool) string {
 	return fmt.Sprintf("offset %v: %s\n", e.Offset, action)
 }
 
-// countsLine returns a line, or a JSON object on one, with the counts.
+// countsLine returns a line of text or JSON with the counts.
 func countsLine(c timesync.Counts, asJSON bool) string {
 	if asJSON {
 		return jsonLine(jsonio.NewObject("received", c.Received, "refused", c.Refused,
@@ -335,5 +337,5 @@ func countsLine(c timesync.Counts, asJSON bool) string {
 		c.Received, c.Refused, c.Stepped, c.Slewed, c.Offset)
 }
 
-// jsonLine returns a jsonio.Object or Appender as JSON on one line.
+// jsonLine returns a jsonio.Object or jsonio.Appender as a line of JSON.
 func jsonLine(object any) string { return string(jsonio.Append(nil, object)) + "\n" }

@@ -12,15 +12,16 @@ import (
 	"github.com/krunbox/krunbox/pkg/jsonio"
 )
 
-// LastFile is where the process that keeps the clock leaves a Last. Only it can listen to the host.
+// LastFile is the file to which the process that keeps the clock writes a Last. Other processes
+// cannot listen to the host at the same time.
 const LastFile = "/dev/.clock.json"
 
-// Last is the last datagram that was accepted, and its result.
+// Last describes the last datagram that was accepted.
 type Last struct {
-	Time   time.Time     // of its arrival, by the clock after the result
-	Offset time.Duration // of the clock from the host's
-	Action string
-	Error  string // why the clock could not be changed
+	Time   time.Time     // when the datagram was handled, by the corrected clock
+	Offset time.Duration // the host's time minus the clock's
+	Action string        // Action.String
+	Error  string        // why the clock could not be changed
 }
 
 // AppendJSON implements jsonio.Appender. The members are time (RFC 3339), offsetNs, action and,
@@ -34,7 +35,7 @@ func (l Last) AppendJSON(b []byte) []byte {
 	return jsonio.Append(b, object)
 }
 
-// parse sets l to what AppendJSON has written.
+// parse sets l from the JSON that AppendJSON writes.
 func (l *Last) parse(text []byte) error {
 	r := jsonio.NewReader(text)
 	var at string
@@ -58,7 +59,7 @@ func (l *Last) parse(text []byte) error {
 }
 
 // ReadLast returns the contents of a LastFile. The error wraps fs.ErrNotExist if no process keeps
-// the clock, or no datagram has come yet.
+// the clock, or no datagram has been accepted yet.
 func ReadLast(path string) (l Last, err error) {
 	const limit = 4096 // bytes
 	text, err := imagefile.Read(path, limit)
@@ -71,8 +72,8 @@ func ReadLast(path string) (l Last, err error) {
 	return l, nil
 }
 
-// saveLast writes an event to a LastFile. A failure does not matter to the clock. Whatever the
-// workload has made of the file, it does not wait.
+// saveLast writes an event to a LastFile. It ignores failures, and does not block or follow a link
+// if the workload has replaced the file.
 func saveLast(path string, now time.Time, e Event) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK |
 		unix.O_NOCTTY | unix.O_CLOEXEC

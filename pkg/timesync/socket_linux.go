@@ -6,11 +6,11 @@ import (
 	"github.com/krunbox/krunbox/pkg/recvmsg"
 )
 
-// socket receives datagrams.
+// socket receives datagrams. Tests replace it.
 type socket interface {
 	fd() int
-	// receive returns the length of the next datagram, whose beginning it stores in b, and the
-	// sender. The error is EAGAIN if no datagram is queued.
+	// receive stores the first bytes of the next datagram in b. It returns the length of the
+	// datagram and its sender. The error is EAGAIN if no datagram is queued.
 	receive(b *[size]byte) (n int, from Address, err error)
 	close()
 }
@@ -18,6 +18,7 @@ type socket interface {
 // vsock is the descriptor of a datagram socket of AF_VSOCK, vsock(7).
 type vsock int
 
+// listen opens the socket that receives the host's datagrams.
 func listen() (socket, error) {
 	fd, err := recvmsg.Open(unix.AF_VSOCK, unix.SOCK_DGRAM, 0, func(fd int) error {
 		return unix.Bind(fd, &unix.SockaddrVM{CID: unix.VMADDR_CID_ANY, Port: Port})
@@ -28,7 +29,7 @@ func listen() (socket, error) {
 	return vsock(fd), nil
 }
 
-// isMissing reports whether an error of listen means that there is no vsock with datagrams.
+// isMissing reports whether an error of listen means that the machine has no vsock with datagrams.
 func isMissing(err error) bool {
 	switch err {
 	case unix.EAFNOSUPPORT, unix.EPROTONOSUPPORT, unix.ESOCKTNOSUPPORT, unix.EOPNOTSUPP, unix.ENODEV:
@@ -53,8 +54,8 @@ func (s vsock) receive(b *[size]byte) (n int, from Address, err error) {
 	return n, from, nil
 }
 
-// HasDevice reports whether a vsock device connects this machine to a host. Without one, Sync may
-// have a socket nevertheless, for connections within the machine.
+// HasDevice reports whether a vsock device connects this machine to a host. Sync.Open may succeed
+// without a device, because the kernel also supports vsock within the machine.
 func HasDevice() bool {
 	fd, err := unix.Open("/dev/vsock", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -15,39 +15,38 @@ type Config struct {
 	Policy
 	Clock Clock // nil: SystemClock
 
-	// Warn, unless nil, receives an error once when the socket is lost, and once when the clock
-	// can't be changed.
+	// Warn, unless nil, is called once when the socket is lost, and once when the clock can't be
+	// changed.
 	Warn func(error)
-	// LastFile, unless empty, is where a datagram that is accepted leaves a Last, one a second at most.
+	// LastFile, unless empty, is a file to which a Last is written, at most once a second.
 	LastFile string
-	// Trace, unless nil, receives each datagram that is refused or used for the clock.
+	// Trace, unless nil, is called for each datagram that is refused or applied to the clock.
 	Trace func(Event)
 }
 
 const (
-	// retryInterval is the time between attempts to open the socket if its port is taken, or after
-	// it was lost.
+	// retryInterval is the time between attempts to open the socket after a failure.
 	retryInterval = 10 * time.Second
-	// saveInterval is the least time between two writes to LastFile.
+	// saveInterval is the minimum time between two writes to LastFile.
 	saveInterval = time.Second
 	// maxDatagrams limits the datagrams that one Run reads, so that a flood can't keep the caller
 	// from other work.
 	maxDatagrams = 32
 )
 
-// Sync keeps a clock right. It is a loop.Task.
+// Sync synchronizes a clock with the host. It is a loop.Task.
 type Sync struct {
 	cfg    Config
 	counts Counts
 
 	listen  func() (socket, error)
 	socket  socket        // nil: none
-	missing bool          // there will be no socket
+	missing bool          // the socket is not to be opened again
 	retry   time.Duration // when to open the socket, by loop.Now
 
-	lost     bool          // the loss of the socket was reported, and no datagram has come since
-	clockErr error         // of the last change of the clock
-	saveAt   time.Duration // not before: the next write to LastFile, by loop.Now
+	lost     bool          // the loss of the socket was reported, and no datagram was received since
+	clockErr error         // the error of the last change of the clock
+	saveAt   time.Duration // the earliest time of the next write to LastFile, by loop.Now
 	datagram [size]byte
 }
 
@@ -67,8 +66,8 @@ func New(cfg Config) *Sync {
 	return &Sync{cfg: cfg, listen: listen}
 }
 
-// Open opens the socket. After an error, Run tries again. It is no error if the machine has no
-// vsock: see Missing.
+// Open opens the socket. After an error, Run tries again. If the machine has no vsock, Open returns
+// nil and Missing returns true.
 func (s *Sync) Open() error {
 	socket, err := s.listen()
 	switch {
@@ -83,7 +82,7 @@ func (s *Sync) Open() error {
 	return nil
 }
 
-// Adopt takes over the socket fd of another Sync, instead of Open.
+// Adopt replaces Open. It takes over fd, the socket of another Sync.
 func (s *Sync) Adopt(fd int) { s.socket = vsock(fd) }
 
 // FD returns the descriptor of the socket, or -1 if there is none.
@@ -94,7 +93,7 @@ func (s *Sync) FD() int {
 	return s.socket.fd()
 }
 
-// Missing reports whether Open has found that the machine has no vsock with datagrams.
+// Missing reports whether the machine has no vsock with datagrams. It is valid after Open.
 func (s *Sync) Missing() bool { return s.missing }
 
 // Close closes the socket for good.
@@ -118,8 +117,8 @@ func (s *Sync) Poll(fds []unix.PollFd) ([]unix.PollFd, time.Duration) {
 	return fds, max(0, s.retry-loop.Now())
 }
 
-// Run reads the queued datagrams, and corrects the clock by the newest one that is acceptable:
-// older ones were right only when they came.
+// Run reads the queued datagrams and corrects the clock by the newest one that is accepted. The
+// times in older datagrams are outdated.
 func (s *Sync) Run() {
 	if s.socket == nil && !s.missing && loop.Now() >= s.retry {
 		_ = s.Open() // the first attempt was reported
@@ -149,7 +148,7 @@ func (s *Sync) Run() {
 	}
 }
 
-// accept returns the time in a datagram of n bytes. It returns false for one that is refused.
+// accept returns the time in a datagram of n bytes, or false if the datagram is refused.
 func (s *Sync) accept(n int, from Address) (t Time, ok bool) {
 	s.counts.Received++
 	s.lost = false
@@ -165,7 +164,7 @@ func (s *Sync) accept(n int, from Address) (t Time, ok bool) {
 	return t, true
 }
 
-// lose closes a socket that has failed.
+// lose closes the socket after the error err.
 func (s *Sync) lose(err error) {
 	s.socket.close()
 	s.socket = nil
@@ -176,7 +175,7 @@ func (s *Sync) lose(err error) {
 	}
 }
 
-// apply steps or slews the clock, or keeps it if it is right enough by the host's time.
+// apply steps, slews or keeps the clock, given the host's time.
 func (s *Sync) apply(host Time) {
 	e := Event{From: hostClock, Offset: time.Duration(host - s.cfg.Clock.Now())}
 	e.Action = s.cfg.Decide(e.Offset)
@@ -219,7 +218,7 @@ func (s Start) Describe() op.Description {
 
 func (s Start) Do() error { return s.Sync.Open() }
 
-// Apply is the operation that corrects the clock by the datagrams that are queued, if any.
+// Apply is the operation that corrects the clock by the queued datagrams, if there are any.
 type Apply struct{ Sync *Sync }
 
 func (Apply) Describe() op.Description {

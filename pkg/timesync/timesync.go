@@ -1,11 +1,11 @@
-// Package timesync keeps a guest's clock at that of its libkrun host, which sends its time in
-// datagrams over vsock: once a minute, and immediately after it slept.
+// Package timesync synchronizes the clock of a guest with the clock of its libkrun host. The host
+// sends its time in datagrams over vsock: once a minute, and immediately after it was suspended.
 //
 // A datagram begins with the host's CLOCK_REALTIME in nanoseconds, 8 bytes, little-endian. libkrun
-// sends its whole buffer of some 3.7 kB; the bytes after the time have no meaning. A Sync accepts
-// datagrams from port 123 of the host only, and only times that a clock can show. It steps a clock
-// that is off by more than a threshold. A clock that is off by less is left alone or, if the Policy
-// says so, slewed: sped up or slowed down until it is right, so that it never goes back.
+// sends its whole buffer of about 3.7 kB; the bytes after the time have no meaning. A Sync accepts
+// only datagrams from port 123 of the host with a time between 2020 and 2200. It steps a clock that
+// is off by more than a threshold. A clock that is off by less is kept or, with Policy.Slew,
+// slewed: it runs faster or slower until it is right, and never goes back.
 package timesync
 
 import (
@@ -39,7 +39,7 @@ var (
 	ErrSender = errors.New("not from the host's port 123")
 )
 
-// size is the length of the part of a datagram that has a meaning.
+// size is the length in bytes of the time in a datagram.
 const size = 8
 
 // Parse returns the time in a datagram. The error is ErrShort or ErrTime.
@@ -60,14 +60,14 @@ type Address struct{ CID, Port uint32 }
 // hostClock is the only sender whose datagrams are accepted.
 var hostClock = Address{HostCID, Port}
 
-// Action is what a Sync does upon a datagram.
+// Action is what a Sync does with a datagram.
 type Action uint8
 
 // The actions. The zero value is Refuse.
 const (
 	Refuse Action = iota // the datagram is not accepted
-	Keep                 // the clock is right enough
-	Slew                 // the clock is corrected gradually, within a minute
+	Keep                 // the clock is not changed
+	Slew                 // the clock is corrected gradually, within about a minute
 	Step                 // the clock is set
 )
 
@@ -76,7 +76,7 @@ func (a Action) String() string {
 	return [...]string{"refused", "kept", "slewed", "stepped"}[min(a, Step)]
 }
 
-// Policy decides what to do about a clock that is off.
+// Policy decides how to correct a clock.
 type Policy struct {
 	Threshold time.Duration // the clock is stepped if it is off by more
 	Slew      bool          // the clock is slewed if it is off by less; else it is kept
@@ -101,8 +101,8 @@ type Event struct {
 	Err    error         // why the datagram was refused, or why the clock could not be changed
 }
 
-// Counts are numbers of datagrams since the start. Of several datagrams that are read together,
-// only the newest one changes the clock.
+// Counts are numbers of datagrams since the start. Stepped and Slewed do not count accepted
+// datagrams that Run skipped because a newer one was queued.
 type Counts struct {
 	Received, Refused, Stepped, Slewed uint64
 
