@@ -57,6 +57,8 @@ const (
 	bootTime = 2 * time.Second
 	// eventTime is the time in which most boots have ended.
 	eventTime = 5 * time.Second
+	// deviceTimeout is the value of KRUN_BLOCK_ROOT_TIMEOUT_MS.
+	deviceTimeout = 60 * time.Second
 	// stopTimeout is the value of KRUN_STOP_TIMEOUT.
 	stopTimeout = 1 * time.Second
 	// outputLimit is how long the host has to take output.
@@ -98,7 +100,8 @@ var kinds = []kind{
 			}
 			return f
 		}},
-	{name: lateDisk, group: "disk", apply: applyLateDisk, fits: func(p *Plan) bool { return len(p.disks()) == 1 },
+	// The program that adds the disk may be one that can't be read. Init waits for the disk then.
+	{name: lateDisk, group: "disk", apply: applyLateDisk, takes: deviceTimeout, fits: func(p *Plan) bool { return len(p.disks()) == 1 },
 		draw: func(r *rand.Rand, _ *Plan) Fault { return Fault{At: upTo(r, bootTime)} }},
 	{name: lostDisk, group: "disk", apply: applyLostDisk, fits: func(p *Plan) bool { return p.Data != "" }, widen: widenDiskErrors,
 		draw: func(r *rand.Rand, _ *Plan) Fault { return Fault{At: upTo(r, eventTime), For: upTo(r, bootTime)} }},

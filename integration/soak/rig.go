@@ -97,7 +97,10 @@ func (r *rig) prepare(ctx context.Context) error {
 	p := &r.plan
 	r.cfg = vm.Config{
 		Arch: arch, Init: r.lab.init, InitOneShot: true, MemMiB: p.MemMiB, CPUs: p.CPUs,
-		Env:            []string{fmt.Sprintf("KRUN_STOP_TIMEOUT=%d", stopTimeout/time.Second), "KRUN_BLOCK_ROOT_TIMEOUT_MS=60000"},
+		Env:            []string{
+			fmt.Sprintf("KRUN_STOP_TIMEOUT=%d", stopTimeout/time.Second),
+			fmt.Sprintf("KRUN_BLOCK_ROOT_TIMEOUT_MS=%d", deviceTimeout.Milliseconds()),
+		},
 		KernelMessages: r.lab.Verbose,
 		Deadline:       scaled(p.Within, r.slowness) + killTime,
 	}
