@@ -97,7 +97,7 @@ func (r *rig) prepare(ctx context.Context) error {
 	p := &r.plan
 	r.cfg = vm.Config{
 		Arch: arch, Init: r.lab.init, InitOneShot: true, MemMiB: p.MemMiB, CPUs: p.CPUs,
-		Env:            []string{
+		Env: []string{
 			fmt.Sprintf("KRUN_STOP_TIMEOUT=%d", stopTimeout/time.Second),
 			fmt.Sprintf("KRUN_BLOCK_ROOT_TIMEOUT_MS=%d", deviceTimeout.Milliseconds()),
 		},
