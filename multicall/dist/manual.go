@@ -31,7 +31,7 @@ func pageTitle(applet string) string { return "krunbox-" + applet }
 // hostCommand is the command whose page is for those who run guests. It is not part of the binary.
 const hostCommand = "krunhost"
 
-// hostDir returns the directory of its source.
+// hostDir returns the directory of krunhost's source.
 func (s *source) hostDir() string { return filepath.Join(s.dir, "integration/cmd", hostCommand) }
 
 // hostSource returns the package of krunhost.

@@ -156,8 +156,8 @@ func (t tree) install(dir string) error {
 	return nil
 }
 
-// mayReplace returns an error if target exists and cannot be from an older installation: if it is
-// the system's init, say, which is a link to elsewhere or a program.
+// mayReplace returns an error if target exists and cannot be from an older installation. An example
+// is the system's init, which is a program or a link to another file.
 func (f file) mayReplace(target string) error {
 	info, err := os.Lstat(target)
 	if errors.Is(err, fs.ErrNotExist) {

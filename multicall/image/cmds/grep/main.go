@@ -132,8 +132,8 @@ func compile(patterns []string, on map[byte]bool) (*regexp.Regexp, error) {
 	return regexp.Compile(text)
 }
 
-// extended returns the extended regular expression for a basic one: there, |, +, ?, {, }, ( and )
-// have their meaning after a backslash only, and * has none at the beginning.
+// extended returns the extended regular expression for a basic one, in which |, +, ?, {, }, ( and )
+// are special only after a backslash, and * is not special at the beginning.
 func extended(basic string) string {
 	var text strings.Builder
 	for i := 0; i < len(basic); i++ {

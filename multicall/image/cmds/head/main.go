@@ -85,7 +85,7 @@ func head(name string, stdin io.Reader, w io.Writer, count int64, bytes bool) er
 	}
 	in := bufio.NewReader(stdin)
 	for count > 0 {
-		part, err := in.ReadSlice('\n') // of a line that is longer than the buffer
+		part, err := in.ReadSlice('\n') // only a part of a line that is longer than the buffer
 		if _, err := w.Write(part); err != nil {
 			return err
 		}

@@ -45,7 +45,7 @@ type job struct {
 	pid    string
 	text   string
 	done   chan struct{} // closed at its end
-	status error         // then
+	status error         // set before done is closed
 	told   bool          // the user knows about the end
 }
 
@@ -188,7 +188,7 @@ func (j *jobs) pid(number string) string {
 	return "%" + number
 }
 
-// list prints the jobs that run, and those that have ended since it was called last.
+// list prints the jobs that run, and those that have ended since the last call.
 func (j *jobs) list(w io.Writer) { j.print(w, true) }
 
 // reportEnds prints the jobs that have ended and that the user does not know of.
@@ -255,7 +255,7 @@ func (j *job) wait(ctx context.Context, signals chan os.Signal) error {
 		j.told = true
 		return j.status
 	case sig := <-signals:
-		signals <- sig // for call
+		signals <- sig // call runs the trap
 		number, _ := sig.(syscall.Signal)
 		return fmt.Errorf("%w: %w", errTrapped, interp.ExitStatus(exitSignal+int(number)))
 	case <-ctx.Done():

@@ -143,7 +143,7 @@ func skipLine(in *bufio.Reader) error {
 	}
 }
 
-// lastLines prints the last lines. It keeps up to twice as many.
+// lastLines prints the last count lines. It keeps up to 2*count lines in memory.
 func lastLines(in *bufio.Reader, w io.Writer, count int) error {
 	var lines [][]byte
 	for {
@@ -164,7 +164,7 @@ func lastLines(in *bufio.Reader, w io.Writer, count int) error {
 	}
 }
 
-// lastBytes prints the last bytes.
+// lastBytes prints the last count bytes.
 func lastBytes(in *bufio.Reader, w io.Writer, count int) error {
 	var kept []byte
 	chunk := make([]byte, max(count, 4096))
