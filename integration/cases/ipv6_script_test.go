@@ -422,26 +422,37 @@ func TestRenewal6(t *testing.T) {
 	})
 }
 
-// TestSleepWithIPv6 has a host whose time sets the clock forward by an hour, as after the host has
-// slept. The guest must ask the router and the DHCPv6 server again, which have another name server now,
-// and keep its address.
+// TestSleepWithIPv6 sets the clock forward by an hour, as after the host has slept. The guest must ask
+// the router and the DHCPv6 server again. They have another name server now, and the guest keeps its
+// address; or it is in another network, without DHCPv6, and loses the address.
 func TestSleepWithIPv6(t *testing.T) {
 	t.Parallel()
-	s := scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
-		if isSolicitation(p) {
-			return frames(advertisement(routerAddr, routerMAC, managedFlag))
-		}
-		if m := p.DHCPv6(); m != nil {
-			server := net.ParseIP(fmt.Sprintf("2001:db8::%d", 100+min(marks, 1)))
-			return answer6(s, p, m, 0, 0, 10*time.Hour, dhcpv6.WithDNS(server))
-		}
-		return nil
-	})
-	cfg := onIPv6(t, s.Network, "until=nameserver 2001:db8::100", "mark", "clock-back", "until=nameserver 2001:db8::101")
-	hostThatSends(t, &cfg)
-	text := console(run(t, cfg, 0))
-	wantValues(t, text, "addresses", scripted6+"/128")
-	wantValues(t, text, "resolv.conf", "nameserver 2001:db8::101")
+	for _, moved := range []bool{false, true} {
+		t.Run(fmt.Sprintf("moved %v", moved), func(t *testing.T) {
+			t.Parallel()
+			s := scriptedRouter(t, func(s *network.Segment, p network.Packet, marks int) []network.Reply {
+				m := p.DHCPv6()
+				switch {
+				case isSolicitation(p) && moved && marks > 0:
+					return frames(advertisement(routerAddr, routerMAC, 0, serversOption(forever, "2001:db8::101")))
+				case isSolicitation(p):
+					return frames(advertisement(routerAddr, routerMAC, managedFlag))
+				case m != nil:
+					server := net.ParseIP(fmt.Sprintf("2001:db8::%d", 100+min(marks, 1)))
+					return answer6(s, p, m, 0, 0, 10*time.Hour, dhcpv6.WithDNS(server))
+				}
+				return nil
+			})
+			args, addresses := []string{"until=nameserver 2001:db8::100", "mark", "clock-forward", "until=nameserver 2001:db8::101"}, []string{scripted6 + "/128"}
+			if moved {
+				args, addresses = append(args, "until=!"+scripted6), []string{"none"}
+			}
+			cfg := onIPv6(t, s.Network, args...)
+			text := console(run(t, cfg, 0))
+			wantValues(t, text, "addresses", addresses...)
+			wantValues(t, text, "resolv.conf", "nameserver 2001:db8::101")
+		})
+	}
 }
 
 // TestDualStackStart has a router that sends no advertisement until the workload runs, and checks

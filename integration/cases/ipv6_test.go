@@ -55,9 +55,9 @@ var ipv6Guest = inGuest("ipv6", func(t *testing.T) {
 			fmt.Printf("read %s %v\n", bytes.TrimSpace(b), err)
 		case "mark":
 			sendMark(t)
-		case "clock-back":
-			earlier := unix.NsecToTimespec(time.Now().Add(-time.Hour).UnixNano())
-			if err := unix.ClockSettime(unix.CLOCK_REALTIME, &earlier); err != nil {
+		case "clock-forward":
+			later := unix.NsecToTimespec(time.Now().Add(time.Hour).UnixNano())
+			if err := unix.ClockSettime(unix.CLOCK_REALTIME, &later); err != nil {
 				t.Fatal(err)
 			}
 		case "show":

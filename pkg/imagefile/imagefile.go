@@ -67,3 +67,28 @@ func Write(path string, data []byte, create bool) error {
 	_, err = f.Write(data)
 	return err
 }
+
+// Replace replaces the file at path by a new one with data, which everybody may read. Readers see all
+// of the old contents or all of the new ones. It neither blocks nor changes another file if path is a
+// FIFO or a symbolic link. If it fails, the old file stays.
+func Replace(path string, data []byte) error {
+	temporary := path + ".new"
+	_ = unix.Unlink(temporary)
+	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", temporary, err)
+	}
+	written, err := unix.Write(fd, data)
+	unix.Close(fd)
+	if err == nil && written < len(data) {
+		err = unix.ENOSPC
+	}
+	if err == nil {
+		err = unix.Rename(temporary, path)
+	}
+	if err != nil {
+		_ = unix.Unlink(temporary)
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return nil
+}

@@ -159,6 +159,10 @@ func (v *ipv6) run(now time.Duration) {
 // addresses, and a router sets Managed, followFlags restarts it to ask for addresses.
 func (v *ipv6) followFlags(now time.Duration) {
 	managed, other := v.routers.Managed(), v.routers.Other()
+	if !managed && !other && v.client == nil && len(v.applied) > 0 {
+		// The lease is of another network, which the interface was connected to before start was called again.
+		v.i.network.warn(v.apply(nil))
+	}
 	if !managed && !other || v.client != nil && (v.stateful || !managed) {
 		return
 	}

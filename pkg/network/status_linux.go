@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/jsonio"
@@ -87,27 +85,9 @@ func (n *Network) save() {
 		return
 	}
 	n.saved = nil
-	if replaceFile(n.cfg.StatusFile, text) {
+	if imagefile.Replace(n.cfg.StatusFile, text) == nil {
 		n.saved = text
 	}
-}
-
-// replaceFile replaces a file atomically by one that everybody may read, and reports whether it
-// succeeded. It neither blocks nor changes another file if path is a FIFO or a link.
-func replaceFile(path string, text []byte) bool {
-	temporary := path + ".new"
-	_ = unix.Unlink(temporary)
-	fd, err := unix.Open(temporary, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
-	if err != nil {
-		return false
-	}
-	written, err := unix.Write(fd, text) // incomplete if the file system is full
-	unix.Close(fd)
-	if err != nil || written < len(text) || unix.Rename(temporary, path) != nil {
-		_ = unix.Unlink(temporary)
-		return false
-	}
-	return true
 }
 
 // ReadStatus returns the properties of each interface in a StatusFile. The error wraps

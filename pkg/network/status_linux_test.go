@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/krunbox/krunbox/pkg/dhcp4"
 	"github.com/krunbox/krunbox/pkg/jsonio"
 	"github.com/krunbox/krunbox/pkg/loop"
@@ -67,69 +65,11 @@ func FuzzParseStatus(f *testing.F) {
 	})
 }
 
-// TestReplaceFile replaces whatever is there, and only that.
-func TestReplaceFile(t *testing.T) {
-	dir := t.TempDir()
-	path, other := filepath.Join(dir, "status"), filepath.Join(dir, "other")
-	if _, err := ReadStatus(path); !errors.Is(err, fs.ErrNotExist) {
+// TestNoStatus reads a StatusFile that does not exist.
+func TestNoStatus(t *testing.T) {
+	if _, err := ReadStatus(filepath.Join(t.TempDir(), "status")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("ReadStatus() of no file = %v, want ErrNotExist", err)
 	}
-	if err := os.WriteFile(other, []byte("untouched"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for name, plant := range map[string]func(string) error{
-		"nothing": func(string) error { return nil },
-		"a FIFO":  func(path string) error { return unix.Mkfifo(path, 0o600) },
-		"a link":  func(path string) error { return os.Symlink(other, path) },
-		"a file":  func(path string) error { return os.WriteFile(path, []byte("["), 0o600) },
-	} {
-		for _, planted := range []string{path, path + ".new"} {
-			_ = os.Remove(path)
-			if err := plant(planted); err != nil {
-				t.Fatal(err)
-			}
-			replaceFile(path, []byte("[]\n"))
-			text, err := os.ReadFile(path)
-			if err != nil || string(text) != "[]\n" {
-				t.Errorf("with %s at %s: %q, %v, want []", name, planted, text, err)
-			}
-			if info, err := os.Lstat(path); err != nil || info.Mode() != 0o644 {
-				t.Errorf("with %s at %s: %v, %v, want -rw-r--r--", name, planted, info, err)
-			}
-		}
-	}
-	if text, err := os.ReadFile(other); err != nil || string(text) != "untouched" {
-		t.Errorf("the file that a link led to has %q, %v", text, err)
-	}
-	// A directory with something in it stays. That is an older status, or none.
-	if err := errors.Join(os.Remove(path), os.MkdirAll(path+"/sub", 0o700)); err != nil {
-		t.Fatal(err)
-	}
-	replaceFile(path, []byte("[]\n"))
-	if names, err := filepath.Glob(dir + "/*"); err != nil || len(names) != 2 {
-		t.Errorf("files: %v, %v, want %s and %s", names, err, other, path)
-	}
-}
-
-// TestReplaceFileInNamespace has a file system with room for half of the text.
-func TestReplaceFileInNamespace(t *testing.T) {
-	inNamespaces(t, func(t *testing.T) {
-		const dir = "/dev" // in this namespace
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8k"); err != nil {
-			t.Fatal(err)
-		}
-		path := dir + "/status"
-		if !replaceFile(path, []byte("[]\n")) {
-			t.Error("replaceFile() of three bytes fails")
-		}
-		if replaceFile(path, make([]byte, 16<<10)) {
-			t.Error("replaceFile() of more than there is room for succeeds")
-		}
-		text, err := os.ReadFile(path)
-		if names, _ := filepath.Glob(dir + "/*"); err != nil || string(text) != "[]\n" || len(names) != 1 {
-			t.Errorf("the file has %q, %v, want its old contents and no other file: %q", text, err, names)
-		}
-	})
 }
 
 // statusField returns a field of the first interface in a StatusFile, or nil.

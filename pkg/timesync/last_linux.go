@@ -6,8 +6,6 @@ import (
 	"math"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/krunbox/krunbox/pkg/imagefile"
 	"github.com/krunbox/krunbox/pkg/jsonio"
 )
@@ -72,19 +70,11 @@ func ReadLast(path string) (l Last, err error) {
 	return l, nil
 }
 
-// saveLast writes an event to a LastFile. It ignores failures, and does not block or follow a link
-// if the workload has replaced the file.
+// saveLast replaces a LastFile by one that describes an event. It ignores failures.
 func saveLast(path string, now time.Time, e Event) {
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC | unix.O_NOFOLLOW | unix.O_NONBLOCK |
-		unix.O_NOCTTY | unix.O_CLOEXEC
-	fd, err := unix.Open(path, flags, 0o644)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
 	last := Last{now, e.Offset, e.Action.String(), ""}
 	if e.Err != nil {
 		last.Error = e.Err.Error()
 	}
-	_, _ = unix.Write(fd, append(last.AppendJSON(nil), '\n'))
+	_ = imagefile.Replace(path, append(last.AppendJSON(nil), '\n'))
 }

@@ -114,7 +114,9 @@ func compile(patterns []string, on map[byte]bool) (*regexp.Regexp, error) {
 		switch {
 		case on['F']:
 			pattern = regexp.QuoteMeta(pattern)
-		case !on['E']:
+		case on['E']:
+			pattern = brackets(pattern)
+		default:
 			pattern = extended(pattern)
 		}
 		all = append(all, "(?:"+pattern+")")
@@ -146,9 +148,9 @@ func extended(basic string) string {
 			}
 			text.WriteByte(basic[i])
 		case c == '[':
-			end := bracketEnd(basic[i:])
-			text.WriteString(basic[i : i+end])
-			i += end - 1
+			end := i + bracketEnd(basic[i:])
+			text.WriteString(literalBackslashes(basic[i:end]))
+			i = end - 1
 		case strings.ContainsRune("|+?{}()", rune(c)),
 			c == '*' && (i == 0 || strings.HasSuffix(basic[:i], `\(`) || basic[:i] == "^"):
 			text.WriteByte('\\')
@@ -159,6 +161,28 @@ func extended(basic string) string {
 	}
 	return text.String()
 }
+
+// brackets returns the extended regular expression of POSIX in the notation of package regexp, in which
+// a backslash is special in a bracket expression too.
+func brackets(pattern string) string {
+	var text strings.Builder
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\' && i+1 < len(pattern):
+			i++
+			text.WriteString(pattern[i-1 : i+1])
+		case c == '[':
+			end := i + bracketEnd(pattern[i:])
+			text.WriteString(literalBackslashes(pattern[i:end]))
+			i = end - 1
+		default:
+			text.WriteByte(c)
+		}
+	}
+	return text.String()
+}
+
+func literalBackslashes(bracket string) string { return strings.ReplaceAll(bracket, `\`, `\\`) }
 
 // bracketEnd returns the length of the bracket expression that text begins with.
 func bracketEnd(text string) int {

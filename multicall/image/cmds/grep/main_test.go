@@ -44,6 +44,9 @@ func TestRun(t *testing.T) {
 		{"-- -x a", "", "", 1},
 		// Basic, extended and no regular expressions.
 		{"a+b b", "a+b\n", "", 0},
+		{`[x\] b`, "x|y\n", "", 0},
+		{`-E [x\] b`, "x|y\n", "", 0},
+		{`-Eo [^\]\| b`, "x|\n", "", 0},
 		{`x|y b`, "x|y\n", "", 0},
 		{`one\|two a`, "one\ntwo\n", "", 0},
 		{`\(e\)\{2\} a`, "three\n", "", 0},

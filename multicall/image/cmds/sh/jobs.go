@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"mvdan.cc/sh/v3/expand"
@@ -46,7 +47,7 @@ type job struct {
 	text   string
 	done   chan struct{} // closed at its end
 	status error         // set before done is closed
-	told   bool          // the user knows about the end
+	told   atomic.Bool   // the user knows about the end
 }
 
 // environment is the environment that the shell was started with, and the variables above.
@@ -200,8 +201,8 @@ func (j *jobs) print(w io.Writer, running bool) {
 	for _, job := range j.all {
 		select {
 		case <-job.done:
-			if !job.told {
-				job.told = true
+			if !job.told.Load() {
+				job.told.Store(true)
 				state := "Done"
 				if status, ok := errors.AsType[interp.ExitStatus](job.status); ok {
 					state = fmt.Sprintf("Exit %d", int(status))
@@ -252,7 +253,7 @@ func (s *shell) wait(ctx context.Context, hc interp.HandlerContext, args []strin
 func (j *job) wait(ctx context.Context, signals chan os.Signal) error {
 	select {
 	case <-j.done:
-		j.told = true
+		j.told.Store(true)
 		return j.status
 	case sig := <-signals:
 		signals <- sig // call runs the trap

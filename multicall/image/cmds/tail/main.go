@@ -164,14 +164,16 @@ func lastLines(in *bufio.Reader, w io.Writer, count int) error {
 	}
 }
 
-// lastBytes prints the last count bytes.
+// lastBytes prints the last count bytes. It keeps up to 2*count bytes in memory, and some more.
 func lastBytes(in *bufio.Reader, w io.Writer, count int) error {
 	var kept []byte
-	chunk := make([]byte, max(count, 4096))
+	chunk := make([]byte, 64<<10)
 	for {
 		n, err := in.Read(chunk)
 		kept = append(kept, chunk[:n]...)
-		kept = slices.Delete(kept, 0, max(0, len(kept)-count))
+		if len(kept) > 2*count || err != nil {
+			kept = slices.Delete(kept, 0, max(0, len(kept)-count))
+		}
 		if errors.Is(err, io.EOF) {
 			_, err = w.Write(kept)
 			return err
