@@ -12,8 +12,8 @@ import (
 type Request struct {
 	Op Opcode
 
-	// Path is the file, relative to the root, by the name with which the guest has looked it up last.
-	// Of a request with a name, such as LOOKUP or CREATE, it is the path of that name. The root is ".".
+	// Path is the path, relative to the root, by which the guest last looked up the request's file.
+	// For a request with a name, such as LOOKUP or CREATE, it is the path of that name. The root is ".".
 	Path string
 }
 
@@ -54,8 +54,8 @@ func (s *Server) SetInterceptor(f Interceptor) {
 
 const rootNode = 1 // FUSE_ROOT_ID
 
-// intercepted answers the request in the buffers in, unless it is to be served by serve. stop ends a
-// delay.
+// intercepted answers the request in the buffers in, unless serve is to answer it. Closing stop ends
+// a delay.
 func (s *Server) intercepted(in, out [][]byte, stop <-chan struct{}, serve func() (int, error)) (int, error) {
 	request := flat(in, 1<<12)
 	if len(request) < inHeader {
@@ -99,7 +99,7 @@ func (s *Server) path(op Opcode, request []byte) string {
 	return at
 }
 
-// learn notes the node of a file that a reply has.
+// learn records at as the path of the node that a reply returns.
 func (s *Server) learn(at string, reply []byte) {
 	if len(reply) < outHeader+8 || binary.LittleEndian.Uint32(reply[4:]) != 0 {
 		return

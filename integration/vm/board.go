@@ -34,8 +34,8 @@ var boards = map[string]board{
 			"-M", "microvm,acpi=off,pit=on,pic=on,rtc=on,isa-serial=off,auto-kernel-cmdline=off," +
 				"memory-backend=mem",
 			"-cpu", "max",
-			// The kernel has no parameter for this slot. The device in it prevents that QEMU puts
-			// another one there, whose interrupt would be that of the clock.
+			// The kernel has no parameter for this slot. The device in it keeps QEMU from
+			// putting another one there, which would share the interrupt of the clock.
 			"-device", fmt.Sprintf("virtio-rng-device,bus=virtio-mmio-bus.%d", microvmClockSlot),
 		},
 		// Without no_timer_check, the kernel tests its timer early in the boot and reboots silently

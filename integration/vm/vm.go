@@ -188,7 +188,7 @@ type Port struct {
 	// ErrClosePort, the host closes the port; other errors stop the machine.
 	Out io.Writer
 
-	// Unread means that the host does not read the guest's output, so that the port is full at last.
+	// Unread means that the host does not read the guest's output, so the port fills up.
 	Unread bool
 
 	// Unconnected means that nobody on the host has opened the port. In and Out are not used.
