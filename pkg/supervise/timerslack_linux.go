@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/krunbox/krunbox/pkg/op"
 )
 
@@ -23,24 +25,49 @@ func (s TimerSlack) Describe() op.Description {
 
 // Do fails if /proc is not that of this process's PID namespace.
 func (s TimerSlack) Do() error {
-	main := strconv.Itoa(os.Getpid())
-	threads, err := os.ReadDir("/proc/" + main + "/task")
+	main := os.Getpid()
+	monitor, err := secondThread(main)
 	if err != nil {
-		return fmt.Errorf("find this process's threads: %w", err)
+		return fmt.Errorf("find the monitor thread: %w", err)
 	}
-	// The runtime starts the monitor before all other threads.
-	monitor := 0
-	for _, t := range threads {
-		id, err := strconv.Atoi(t.Name())
-		if err == nil && id != os.Getpid() && (monitor == 0 || id < monitor) {
-			monitor = id
-		}
-	}
-	for _, id := range []string{main, strconv.Itoa(monitor)} {
-		err := os.WriteFile("/proc/"+id+"/timerslack_ns", []byte(strconv.FormatInt(int64(s), 10)), 0)
-		if err != nil {
-			return fmt.Errorf("set the timer slack of a thread: %w", err)
+	for _, id := range []int{main, monitor} {
+		if err := s.set(id); err != nil {
+			return fmt.Errorf("set the timer slack of thread %d: %w", id, err)
 		}
 	}
 	return nil
+}
+
+func (s TimerSlack) set(thread int) error {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(thread)+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	_, err = unix.Write(fd, strconv.AppendInt(nil, int64(s), 10))
+	return err
+}
+
+// secondThread returns the ID of a process's second thread, or 0 if it has one only. Go's runtime starts
+// the monitor before all other threads. The kernel lists threads in the order of their start, and only the
+// first ones are read, because it creates an inode for each that it lists.
+func secondThread(pid int) (int, error) {
+	dir, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(dir)
+	var b [4 * 32]byte // for four entries of numbers, of 24 or 32 bytes each: ".", ".." and two threads
+	n, err := unix.Getdents(dir, b[:])
+	if err != nil {
+		return 0, err
+	}
+	_, _, names := unix.ParseDirent(b[:n], -1, nil)
+	second := 0
+	for _, name := range names {
+		if id, err := strconv.Atoi(name); err == nil && id != pid && second == 0 {
+			second = id
+		}
+	}
+	return second, nil
 }
