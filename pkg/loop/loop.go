@@ -66,8 +66,8 @@ type polled struct {
 
 // Step waits until fd (if not negative) or a task's descriptor can be read from, or the time limit
 // or a task's time has passed. Then it runs the tasks that may have work. It returns whether fd can
-// be read from or was closed. A negative limit is none. A signal may end the wait early. An error
-// means that poll(2) failed; the tasks have not been run then.
+// be read from or was closed. A negative limit stands for no limit. A signal may end the wait early.
+// An error means that poll(2) failed; the tasks have not been run then.
 func (l *Loop) Step(fd int, limit time.Duration) (ready bool, err error) {
 	l.fds = append(l.fds[:0], unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
 	l.polls = l.polls[:0]

@@ -28,7 +28,7 @@ type Table struct {
 // valid entry.
 type router struct {
 	addr           netip.Addr
-	until          time.Duration // when it ends to be a default router; 0: it is none
+	until          time.Duration // when it ends to be a default router; 0: the router is no default router
 	managed, other bool
 	servers        []entry[netip.Addr]
 	search         []entry[string]
